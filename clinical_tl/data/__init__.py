@@ -1,0 +1,1 @@
+"""Notes in and out: one reader and writer per format, splits, synthetic notes."""

@@ -1,0 +1,84 @@
+"""The package's one family of errors.
+
+Every message says what was wrong, where (file, line, note id, offsets), what is
+allowed and how to mend it. No message ever carries text from a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHOWN_FAULTS = 20
+
+
+class ClinicalTLError(Exception):
+    """Base class: catch this to catch everything the package raises on purpose."""
+
+
+class NoteError(ClinicalTLError, ValueError):
+    """Notes that break the schema: ids, offsets, labels, splits."""
+
+
+class TaskError(ClinicalTLError, ValueError):
+    """Targets that a task can't be trained on or scored against."""
+
+
+class ConfigError(ClinicalTLError, ValueError):
+    """Settings that are unknown, of the wrong type or that contradict one another."""
+
+
+class EncoderError(ClinicalTLError, ValueError):
+    """A pretrained encoder that can't be found, verified or adapted."""
+
+
+class TrainingError(ClinicalTLError, RuntimeError):
+    """Training that can't go on (a loss that is not a number, an empty train set)."""
+
+
+class ArtifactError(ClinicalTLError, ValueError):
+    """A saved folder that is corrupted, truncated or from an incompatible version."""
+
+
+class MissingExtraError(ClinicalTLError, ImportError):
+    """An optional dependency that is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'clinical-tl[{extra}]'"
+        )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with an input.
+
+    `where` is a place a person can go to (`file:line`, note id, offsets), `found` says what
+    is there (types, lengths, counts; never note text), `allowed` what would be right.
+    """
+
+    where: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.found}; allowed: {self.allowed}"
+
+
+class FaultyNotesError(NoteError):
+    """All faults of an input at once: the first 20 are shown, all are counted.
+
+    The complete list is in `faults`.
+    """
+
+    def __init__(self, source: str, faults: Sequence[Fault], mend: str) -> None:
+        self.faults = tuple(faults)
+        shown = [f"  {fault}" for fault in self.faults[:SHOWN_FAULTS]]
+        hidden = len(self.faults) - len(shown)
+        if hidden:
+            shown.append(f"  … and {hidden} more")
+        noun = "fault" if len(self.faults) == 1 else "faults"
+        super().__init__(
+            "\n".join([f"{source}: {len(self.faults)} {noun}", *shown, f"To mend: {mend}"])
+        )

@@ -1,0 +1,1 @@
+"""Pretrained encoders, adapters and heads."""

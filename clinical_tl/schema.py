@@ -1,0 +1,315 @@
+"""The records that travel through the package, and the Arrow schema of a set of notes.
+
+Offsets are characters (Unicode code points, as Python's `str` counts them), half-open.
+Everywhere `None` means *not annotated* and an empty collection *annotated with nothing*:
+a note whose `codes` are `None` can't be used to train a coder, one whose `codes` are `()`
+is a note that needs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from clinical_tl.errors import NoteError, TaskError
+
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
+
+NOTE_FIELDS = (
+    "note_id",
+    "patient_id",
+    "text",
+    "label",
+    "codes",
+    "spans",
+    "relations",
+    "metadata",
+)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A labelled stretch of a note's text, characters `start` (inclusive) to `end` (exclusive).
+
+    A discontinuous mention has its pieces in `fragments` (sorted, at least two) and covers
+    `fragments[0][0]` to `fragments[-1][1]`; a contiguous one has none. `concepts` are ids in
+    a terminology, `attributes` name-value pairs such as `("negation", "true")`, `id` the
+    mention's id within the note (what `Relation` refers to), `score` a model's confidence
+    in [0, 1] or `None` for gold.
+    """
+
+    start: int
+    end: int
+    label: str
+    id: str = ""
+    concepts: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+    fragments: tuple[tuple[int, int], ...] = ()
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.end <= self.start:
+            raise NoteError(
+                f"span {self.start}–{self.end} ({self.label!r}): offsets must satisfy "
+                "0 <= start < end (half-open, in characters)"
+            )
+
+    @property
+    def is_discontinuous(self) -> bool:
+        """Whether the mention consists of several pieces."""
+        return len(self.fragments) > 1
+
+    @property
+    def key(self) -> tuple[int, int, str]:
+        """What two mentions must share to be the same under exact scoring."""
+        return (self.start, self.end, self.label)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A directed relation between two mentions (span ids) or two concepts (concept ids)."""
+
+    head: str
+    tail: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """One document with whatever is annotated on it."""
+
+    note_id: str
+    text: str
+    patient_id: str | None = None
+    label: str | None = None
+    codes: tuple[str, ...] | None = None
+    spans: tuple[Span, ...] | None = None
+    relations: tuple[Relation, ...] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model, or a set of rules, says of one note.
+
+    `label` and `scores` come from classification, `codes`, `scores` and `evidence` from
+    coding (evidence: code → the stretches of text its attention points to, best first),
+    `spans` from entity recognition. `scores` maps label or code to a probability in [0, 1].
+    """
+
+    note_id: str
+    label: str | None = None
+    codes: tuple[str, ...] | None = None
+    spans: tuple[Span, ...] | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels a model can give, in the order of its outputs, with their training support.
+
+    Always fitted on the training notes alone (`LabelSet.fitted`), sorted by name.
+    """
+
+    names: tuple[str, ...]
+    support: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            twice = sorted(name for name, n in Counter(self.names).items() if n > 1)
+            raise TaskError(f"labels must be unique; given more than once: {twice[:5]}")
+        if self.support and len(self.support) != len(self.names):
+            raise TaskError(
+                f"{len(self.names)} labels but {len(self.support)} support counts; "
+                "give one count a label or none at all"
+            )
+
+    @classmethod
+    def fitted(cls, labels: Iterable[str]) -> LabelSet:
+        """The distinct labels of `labels` with how often each occurs."""
+        counts = Counter(labels)
+        names = tuple(sorted(counts))
+        return cls(names, tuple(counts[name] for name in names))
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Label → column of the model's output."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+
+class Notes(Protocol):
+    """What the package asks of a set of notes: a sized, indexable table of rows.
+
+    `datasets.Dataset` satisfies it.
+    """
+
+    def __len__(self) -> int:
+        """How many notes there are."""
+        ...
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401  (rows by int, columns by str)
+        """A row (dict) for an int, a column for a str."""
+        ...
+
+
+def note_features() -> Features:
+    """The one Arrow schema of a set of notes."""
+    from datasets import Features, List, Value
+
+    text = Value("string")
+    offset = Value("int64")
+    span = {
+        "id": text,
+        "start": offset,
+        "end": offset,
+        "label": text,
+        "concepts": List(text),
+        "attributes": List({"name": text, "value": text}),
+        "fragments": List({"start": offset, "end": offset}),
+        "score": Value("float64"),
+    }
+    return Features(
+        {
+            "note_id": text,
+            "patient_id": text,
+            "text": Value("large_string"),
+            "label": text,
+            "codes": List(text),
+            "spans": List(span),
+            "relations": List({"head": text, "tail": text, "label": text}),
+            # Free-form keys differ from note to note, which Arrow structs can't hold: JSON.
+            "metadata": text,
+        }
+    )
+
+
+def note_to_row(note: Note) -> dict[str, Any]:
+    """A note as one row of the Arrow schema."""
+    return {
+        "note_id": note.note_id,
+        "patient_id": note.patient_id,
+        "text": note.text,
+        "label": note.label,
+        "codes": None if note.codes is None else list(note.codes),
+        "spans": None if note.spans is None else [span_to_row(span) for span in note.spans],
+        "relations": None
+        if note.relations is None
+        else [{"head": r.head, "tail": r.tail, "label": r.label} for r in note.relations],
+        "metadata": json.dumps(dict(note.metadata), sort_keys=True, ensure_ascii=False),
+    }
+
+
+def span_to_row(span: Span) -> dict[str, Any]:
+    """A span as the struct of the Arrow schema."""
+    return {
+        "id": span.id,
+        "start": span.start,
+        "end": span.end,
+        "label": span.label,
+        "concepts": list(span.concepts),
+        "attributes": [{"name": name, "value": value} for name, value in span.attributes],
+        "fragments": [{"start": start, "end": end} for start, end in span.fragments],
+        "score": span.score,
+    }
+
+
+def row_to_span(row: Mapping[str, Any]) -> Span:
+    """The inverse of `span_to_row`."""
+    return Span(
+        start=row["start"],
+        end=row["end"],
+        label=row["label"],
+        id=row["id"] or "",
+        concepts=tuple(row["concepts"] or ()),
+        attributes=tuple((a["name"], a["value"]) for a in row["attributes"] or ()),
+        fragments=tuple((f["start"], f["end"]) for f in row["fragments"] or ()),
+        score=row["score"],
+    )
+
+
+def row_to_note(row: Mapping[str, Any]) -> Note:
+    """The inverse of `note_to_row`."""
+    return Note(
+        note_id=row["note_id"],
+        text=row["text"],
+        patient_id=row["patient_id"],
+        label=row["label"],
+        codes=None if row["codes"] is None else tuple(row["codes"]),
+        spans=None if row["spans"] is None else tuple(row_to_span(s) for s in row["spans"]),
+        relations=None
+        if row["relations"] is None
+        else tuple(Relation(r["head"], r["tail"], r["label"]) for r in row["relations"]),
+        metadata=json.loads(row["metadata"]) if row["metadata"] else {},
+    )
+
+
+def notes_to_dataset(notes: Iterable[Note]) -> Dataset:
+    """Notes as a `datasets.Dataset` in the one Arrow schema.
+
+    Raises `NoteError` if two notes share an id.
+    """
+    from datasets import Dataset
+
+    rows = [note_to_row(note) for note in notes]
+    counts = Counter(row["note_id"] for row in rows)
+    twice = [note_id for note_id, n in counts.items() if n > 1]
+    if twice:
+        raise NoteError(
+            f"note ids must be unique: {len(twice)} occur more than once, e.g. {twice[:5]}"
+        )
+    columns = {name: [row[name] for row in rows] for name in NOTE_FIELDS}
+    return Dataset.from_dict(columns, features=note_features())
+
+
+def dataset_to_notes(dataset: Notes) -> list[Note]:
+    """The rows of a dataset in the one Arrow schema as `Note` records, in order."""
+    return [row_to_note(dataset[i]) for i in range(len(dataset))]
+
+
+def as_notes(notes: Notes | Sequence[Note] | Sequence[str]) -> list[Note]:
+    """Notes from a dataset, from records, or from plain texts (ids are then `0`, `1`, …).
+
+    Raises `NoteError` for anything else, or for one text where a sequence is expected.
+    """
+    if isinstance(notes, str):
+        raise NoteError("a single text was given; give a sequence of texts: [text]")
+    rows: list[Note] = []
+    for i in range(len(notes)):
+        item = notes[i]
+        if isinstance(item, Note):
+            rows.append(item)
+        elif isinstance(item, str):
+            rows.append(Note(note_id=str(i), text=item))
+        elif isinstance(item, Mapping):
+            missing = [name for name in NOTE_FIELDS if name not in item]
+            if missing:
+                raise NoteError(
+                    f"row {i} lacks the columns {missing}; build the dataset with read_notes() "
+                    "or notes_to_dataset()"
+                )
+            rows.append(row_to_note(item))
+        else:
+            raise NoteError(
+                f"item {i} is of type {type(item).__name__}; give Note records, texts, or a "
+                "dataset from read_notes()"
+            )
+    return rows
+
+
+def with_score(span: Span, score: float) -> Span:
+    """The same mention with a model's confidence."""
+    return replace(span, score=score)

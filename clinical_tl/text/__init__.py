@@ -1,0 +1,1 @@
+"""From a note to model inputs: tokens, windows, tags, batches."""
