@@ -1,1 +1,64 @@
-"""Transfer learning on clinical text."""
+"""Transfer learning on clinical text: note classification, ICD coding, entity recognition.
+
+Everything public is imported on first use, so that `import clinical_tl` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from clinical_tl.data.reading import read_notes as read_notes
+    from clinical_tl.data.splits import split_notes as split_notes
+    from clinical_tl.data.synthetic import generate_notes as generate_notes
+    from clinical_tl.data.writing import write_notes as write_notes
+    from clinical_tl.errors import ClinicalTLError as ClinicalTLError
+    from clinical_tl.models.adapter import LoRA as LoRA
+    from clinical_tl.schema import LabelSet as LabelSet
+    from clinical_tl.schema import Note as Note
+    from clinical_tl.schema import Prediction as Prediction
+    from clinical_tl.schema import Relation as Relation
+    from clinical_tl.schema import Span as Span
+    from clinical_tl.schema import notes_to_dataset as notes_to_dataset
+    from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding as DiagnosisCoding
+    from clinical_tl.tasks.entity_recognition import EntityRecognition as EntityRecognition
+    from clinical_tl.tasks.note_classification import NoteClassification as NoteClassification
+    from clinical_tl.training.config import TrainingConfig as TrainingConfig
+    from clinical_tl.training.fit import fit as fit
+    from clinical_tl.transfer_model import TransferModel as TransferModel
+
+_HOMES = {
+    "read_notes": "data.reading",
+    "write_notes": "data.writing",
+    "split_notes": "data.splits",
+    "generate_notes": "data.synthetic",
+    "notes_to_dataset": "schema",
+    "Note": "schema",
+    "Span": "schema",
+    "Relation": "schema",
+    "Prediction": "schema",
+    "LabelSet": "schema",
+    "NoteClassification": "tasks.note_classification",
+    "DiagnosisCoding": "tasks.diagnosis_coding",
+    "EntityRecognition": "tasks.entity_recognition",
+    "LoRA": "models.adapter",
+    "TransferModel": "transfer_model",
+    "TrainingConfig": "training.config",
+    "fit": "training.fit",
+    "ClinicalTLError": "errors",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (all are names)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clinical_tl' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"clinical_tl.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

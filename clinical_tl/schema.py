@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from clinical_tl.errors import NoteError, TaskError
 
 if TYPE_CHECKING:
@@ -107,6 +110,40 @@ class Prediction:
     spans: tuple[Span, ...] | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+
+
+class LabelScores(Mapping[str, float]):
+    """Label → probability, backed by one row of a model's output.
+
+    Thousands of labels a note cost an array and not a dictionary; `array` has shape (labels,)
+    in the order of `names`.
+    """
+
+    def __init__(self, names: Sequence[str], array: npt.NDArray[np.float32]) -> None:
+        if len(names) != len(array):
+            raise TaskError(f"{len(names)} labels but {len(array)} scores; give one a label")
+        self.names = names
+        self.array = array
+
+    def __getitem__(self, name: str) -> float:
+        try:
+            return float(self.array[self.names.index(name)])
+        except ValueError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def top(self, n: int) -> dict[str, float]:
+        """The `n` highest scores, best first."""
+        best = np.argsort(-self.array, kind="stable")[:n]
+        return {self.names[i]: float(self.array[i]) for i in best}
+
+    def __repr__(self) -> str:
+        return f"LabelScores({len(self)} labels, best: {self.top(3)})"
 
 
 @dataclass(frozen=True)

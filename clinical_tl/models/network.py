@@ -1,0 +1,365 @@
+"""Encoder, adapter and head as one trainable module; transformers' and peft's quirks end here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from clinical_tl.errors import ArtifactError, ConfigError, EncoderError
+from clinical_tl.models.adapter import Adapter, LoRA
+from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID, EncoderSource, load_config
+from clinical_tl.models.label_attention import LabelAttention, NoteStates
+from clinical_tl.text.batches import WindowBatch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+HeadKind = Literal["sequence", "token", "label_attention"]
+HEAD_FILE = "head.safetensors"
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """The head a task needs: its kind, the names of its outputs, and whether they exclude.
+
+    `sequence` and `token` are the stock heads of transformers, `label_attention` is ours.
+    """
+
+    kind: HeadKind
+    outputs: tuple[str, ...]
+    multi_label: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """What the network says of a batch of windows.
+
+    `logits`: (windows, outputs) for a sequence head, (windows, length, outputs) for a token
+    head, (notes, outputs) for label attention, which also gives the token states it read.
+    """
+
+    logits: torch.Tensor
+    states: NoteStates | None = None
+
+
+class Network(nn.Module):
+    """A transformers model (wrapped by peft where there is an adapter) and, if not stock, its head.
+
+    `frozen_encoder` keeps the encoder in evaluation mode while the head trains: its features
+    are then the same in every epoch.
+    """
+
+    def __init__(
+        self, model: nn.Module, head: LabelAttention | None, *, frozen_encoder: bool
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.head = head
+        self.frozen_encoder = frozen_encoder
+
+    def forward(self, batch: WindowBatch) -> NetworkOutput:
+        """Run one batch; see `NetworkOutput` for the shapes."""
+        output = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        if self.head is None:
+            return NetworkOutput(output.logits)
+        notes = gather_notes(output.last_hidden_state, batch)
+        return NetworkOutput(self.head(notes), notes)
+
+    def train(self, mode: bool = True) -> Network:
+        """Training mode, except for an encoder that is frozen."""
+        super().train(mode)
+        if mode and self.frozen_encoder:
+            base_model(self.model).eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def is_head(self, name: str) -> bool:
+        """Whether a parameter belongs to the head (and gets the head's learning rate)."""
+        return name.startswith("head.") or "modules_to_save" in name or name in self._plain_head()
+
+    def _plain_head(self) -> set[str]:
+        if self.head is not None or is_peft(self.model):
+            return set()
+        prefixes = tuple(f"model.{name}." for name in head_modules(self.model))
+        return {name for name, _ in self.named_parameters() if name.startswith(prefixes)}
+
+
+def build_network(
+    source: EncoderSource,
+    head: HeadSpec,
+    adapter: Adapter,
+    *,
+    seed: int = 0,
+    pretrained: bool = True,
+    attention: str | None = None,
+) -> Network:
+    """Load the encoder, put the head on it and the adapter in it; initialised by `seed`.
+
+    `pretrained=False` takes the encoder's architecture with random weights (the control of a
+    transfer experiment). `attention` names a transformers attention implementation.
+
+    Raises:
+        EncoderError: there are no such weights, or no known place for adapters.
+        ConfigError: an adapter that can't work on token positions (prompt learning).
+    """
+    with torch.random.fork_rng(), _quiet_transformers():
+        torch.manual_seed(seed)
+        model = _load(source, head, pretrained=pretrained, attention=attention)
+        label_attention = None
+        if head.kind == "label_attention":
+            label_attention = LabelAttention(model.config.hidden_size, len(head.outputs))
+        frozen = isinstance(adapter, str) and adapter == "frozen"
+        wrapped = _adapt(model, head, adapter, source)
+    return Network(wrapped, label_attention, frozen_encoder=frozen)
+
+
+def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path) -> Network:
+    """The network that `save_network` wrote; `kind` is what `adapter_kind` said then.
+
+    Raises `ArtifactError` where the saved weights don't fit the head or the encoder.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    with torch.random.fork_rng(), _quiet_transformers():
+        try:
+            own = kind == "full" or (kind == "frozen" and head.kind != "label_attention")
+            saved = replace(source, path=str(folder), revision=None) if own else source
+            model: nn.Module = _load(saved, head, pretrained=True, attention=None, exact=own)
+            if kind == "peft":
+                model = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+            label_attention = None
+            if head.kind == "label_attention":
+                size = base_model(model).config.hidden_size
+                label_attention = LabelAttention(size, len(head.outputs))
+                label_attention.load_state_dict(load_file(folder / HEAD_FILE))
+        except (EncoderError, OSError, RuntimeError, ValueError, SafetensorError) as error:
+            raise ArtifactError(
+                f"{folder}: the weights can't be loaded into a {head.kind} head with "
+                f"{len(head.outputs)} outputs ({type(error).__name__}); the folder is damaged or "
+                "was made with another encoder: save the model again or name its encoder"
+            ) from error
+    if kind == "frozen":
+        _freeze(model, head)
+    return Network(model, label_attention, frozen_encoder=kind == "frozen")
+
+
+def adapter_kind(network: Network) -> str:
+    """`"peft"`, `"full"` or `"frozen"`: how the network's weights are saved."""
+    if is_peft(network.model):
+        return "peft"
+    return "frozen" if network.frozen_encoder else "full"
+
+
+def save_network(network: Network, folder: Path) -> None:
+    """Write the trained weights as plain peft or plain transformers files.
+
+    The label-attention head, which neither knows, goes into `head.safetensors`.
+    """
+    from safetensors.torch import save_file
+
+    kind = adapter_kind(network)
+    model: Any = network.model
+    if kind == "peft":
+        model.save_pretrained(str(folder))
+        model.get_base_model().config.save_pretrained(str(folder))
+    elif kind == "full" or network.head is None:
+        model.save_pretrained(str(folder))
+    if network.head is not None:
+        state = {name: t.contiguous() for name, t in network.head.state_dict().items()}
+        save_file(state, folder / HEAD_FILE)
+
+
+def merged_model(network: Network) -> PreTrainedModel:
+    """A copy of a stock model with its adapter folded into the weights.
+
+    Raises `ArtifactError` for a label-attention head, which transformers does not know.
+    """
+    import copy
+
+    if network.head is not None:
+        raise ArtifactError(
+            "a label-attention head has no plain transformers equivalent; save it with "
+            "save_pretrained(), or train with head='linear' to merge"
+        )
+    model: Any = copy.deepcopy(network.model)
+    return model.merge_and_unload() if is_peft(model) else model  # type: ignore[no-any-return]
+
+
+def gather_notes(hidden: torch.Tensor, batch: WindowBatch) -> NoteStates:
+    """Windows' states, shape (windows, length, d), as whole notes: each token once, in order."""
+    counts = batch.owned.sum(dim=1)
+    per_note = torch.zeros(batch.n_notes, dtype=counts.dtype, device=counts.device)
+    per_note = per_note.index_add(0, batch.note_index, counts)
+    tokens = hidden[batch.owned]
+    pieces = tokens.split(per_note.tolist())
+    longest = max(int(per_note.max()), 1)
+    states = tokens.new_zeros(batch.n_notes, longest, hidden.shape[-1])
+    mask = torch.arange(longest, device=counts.device)[None] < per_note[:, None]
+    states[mask] = torch.cat(pieces)
+    return NoteStates(states, mask)
+
+
+def is_peft(model: nn.Module) -> bool:
+    """Whether peft wraps the model."""
+    return hasattr(model, "peft_config")
+
+
+def base_model(model: nn.Module) -> nn.Module:
+    """The encoder inside a transformers model, with or without peft around it."""
+    inner = model.get_base_model() if is_peft(model) else model  # type: ignore[operator]  # peft
+    return inner.base_model  # type: ignore[no-any-return, union-attr]  # transformers' name
+
+
+def head_modules(model: nn.Module) -> list[str]:
+    """Names of the modules that make up a stock head.
+
+    Read off the structure: every child with parameters that is not the encoder, and the
+    encoder's pooler where it has one, which is trained with the head (many published
+    encoders come without its weights).
+    """
+    encoder = base_model(model)
+    names = [
+        name
+        for name, child in model.named_children()
+        if child is not encoder and any(True for _ in child.parameters())
+    ]
+    if getattr(encoder, "pooler", None) is not None:
+        prefix = next(name for name, child in model.named_children() if child is encoder)
+        names.append(f"{prefix}.pooler")
+    return names
+
+
+def _load(
+    source: EncoderSource,
+    head: HeadSpec,
+    *,
+    pretrained: bool,
+    attention: str | None,
+    exact: bool = False,
+) -> PreTrainedModel:
+    from transformers import (
+        AutoModel,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+    )
+
+    auto: Any = {
+        "sequence": AutoModelForSequenceClassification,
+        "token": AutoModelForTokenClassification,
+        "label_attention": AutoModel,
+    }[head.kind]
+    overrides: dict[str, Any] = {}
+    if head.kind != "label_attention":
+        overrides["id2label"] = dict(enumerate(head.outputs))
+        overrides["label2id"] = {name: i for i, name in enumerate(head.outputs)}
+    if head.kind == "sequence":
+        overrides["problem_type"] = (
+            "multi_label_classification" if head.multi_label else "single_label_classification"
+        )
+    config = load_config(source, **overrides)
+    if attention is not None:
+        config._attn_implementation = attention  # noqa: SLF001  (transformers has no setter)
+    extra: dict[str, Any] = {}
+    if head.kind == "label_attention" and config.model_type in _POOLED:
+        extra["add_pooling_layer"] = False
+    if not pretrained:
+        return auto.from_config(config, **extra)  # type: ignore[no-any-return]
+    try:
+        model = auto.from_pretrained(
+            source.path,
+            config=config,
+            revision=source.revision,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=not exact,
+            **extra,
+        )
+    except (OSError, ValueError) as error:
+        raise EncoderError(
+            f"the encoder {source.name!r} could not be loaded ({type(error).__name__}); it must "
+            "be a transformers encoder with weights in safetensors (or PyTorch) format"
+        ) from error
+    return model  # type: ignore[no-any-return]
+
+
+# Architectures whose bare model has a pooler that label attention would never use.
+_POOLED = {"bert", "roberta", "xlm-roberta", "camembert", "longformer"}
+
+
+def _adapt(
+    model: PreTrainedModel, head: HeadSpec, adapter: Adapter, source: EncoderSource
+) -> nn.Module:
+    if isinstance(adapter, str):
+        if adapter not in {"full", "frozen"}:
+            raise ConfigError(
+                f"adapter {adapter!r}: choose LoRA(...), a peft config, 'full' or 'frozen'"
+            )
+        if adapter == "frozen":
+            _freeze(model, head)
+        return model
+    import copy
+
+    from peft import TaskType, get_peft_model
+
+    if isinstance(adapter, LoRA):
+        config = adapter.peft_config(model, model.config.model_type)
+    else:
+        config = copy.deepcopy(adapter)
+    if config.is_prompt_learning:
+        raise ConfigError(
+            f"{type(config).__name__} puts virtual tokens before the text, which shifts every "
+            "token position; use an adapter of the weights (LoRA, IA3, LoHa, …)"
+        )
+    config.task_type = {
+        "sequence": TaskType.SEQ_CLS,
+        "token": TaskType.TOKEN_CLS,
+        "label_attention": TaskType.FEATURE_EXTRACTION,
+    }[head.kind]
+    if head.kind != "label_attention":
+        names = [name.rsplit(".", 1)[-1] for name in head_modules(model)]
+        config.modules_to_save = sorted({*names, *(config.modules_to_save or ())})
+    wrapped = get_peft_model(model, config)
+    # A path of this machine would be useless, and telling, in a shared adapter.
+    config.base_model_name_or_path = OFFLINE_HUB_ID if source.name == OFFLINE else source.name
+    config.revision = source.revision
+    return wrapped
+
+
+def _freeze(model: nn.Module, head: HeadSpec) -> None:
+    trained = head_modules(model) if head.kind != "label_attention" else []
+    prefixes = tuple(f"{module}." for module in trained)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(bool(prefixes) and name.startswith(prefixes))
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Without the notice that the head is new: it always is, and the summary says so."""
+    from transformers.utils import logging as hf_logging
+
+    level = hf_logging.get_verbosity()
+    hf_logging.set_verbosity(logging.ERROR)
+    bars = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()

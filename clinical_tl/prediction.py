@@ -1,0 +1,73 @@
+"""Running a network over notes of any length: in length-sorted batches, results in input order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from clinical_tl.schema import Note, Prediction
+from clinical_tl.text.batches import build_items, collate, plan_batches
+
+if TYPE_CHECKING:
+    from clinical_tl.models.network import Network
+    from clinical_tl.tasks.task import Task
+    from clinical_tl.text.tokenizer import NoteTokenizer
+    from clinical_tl.text.windows import Windowing
+
+DEFAULT_BATCH_TOKENS = 8192
+# Long enough that a person waits for it.
+PROGRESS_FROM_BATCHES = 8
+
+
+def predict_notes(
+    network: Network,
+    task: Task,
+    tokenizer: NoteTokenizer,
+    windowing: Windowing,
+    notes: Sequence[Note],
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    progress: bool = True,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> list[Prediction]:
+    """One prediction a note, in the notes' order.
+
+    A note's prediction does not depend on its neighbours: padding is masked, and what a
+    batch holds is decided by length alone. The network's mode is restored afterwards.
+    """
+    import torch
+    from tqdm import tqdm
+
+    tokens = tokenizer.encode([note.text for note in notes])
+    items = build_items(
+        tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
+    )
+    batches = plan_batches(items, budget=batch_tokens, n_special=tokenizer.n_special)
+    pieces: dict[int, list[Any]] = defaultdict(list)
+    mode = network.training
+    network.eval()
+    try:
+        with (
+            torch.inference_mode(),
+            autocast or nullcontext(),
+            tqdm(
+                total=sum(len(batch) for batch in batches),
+                desc="predicting",
+                unit="note" if task.whole_notes else "window",
+                disable=not progress or len(batches) < PROGRESS_FROM_BATCHES,
+                leave=False,
+            ) as bar,
+        ):
+            for batch in batches:
+                inputs = collate([items[i] for i in batch], tokens, tokenizer).to(network.device)
+                for note, piece in task.collect(network, network(inputs), inputs):
+                    pieces[note].append(piece)
+                bar.update(len(batch))
+    finally:
+        network.train(mode)
+    return [
+        task.decode(note, note_tokens, pieces[i])
+        for i, (note, note_tokens) in enumerate(zip(notes, tokens, strict=True))
+    ]

@@ -1,0 +1,372 @@
+"""Diagnosis coding: many ICD-10-CM codes a note, thousands of labels, long notes.
+
+Two heads: the stock sequence head with windows' logits pooled, and label-wise attention over
+every token of every window (`models.label_attention`), which also says where in the note it
+looked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from clinical_tl.data.icd10 import check_codes, roll_up
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.coding import CodingScores, coding_scores
+from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
+from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, Span, as_notes
+from clinical_tl.tasks.task import check_annotated
+
+if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.tasks.losses import Pooling
+    from clinical_tl.text.batches import WindowBatch
+    from clinical_tl.text.tokenizer import TokenisedNote
+
+logger = logging.getLogger(__name__)
+
+Head = Literal["linear", "label_attention"]
+Loss = Literal["bce", "bce_pos_weight", "asymmetric"]
+Level = Literal["code", "category", "chapter"]
+
+UNTUNED_THRESHOLD = 0.5
+# A code on 1 in 1,000 notes would otherwise weigh 1,000 times a negative.
+LARGEST_POS_WEIGHT = 50.0
+EVIDENCE_SPANS = 3
+EVIDENCE_CONTEXT = 24
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """What decoding needs of a note: probabilities (codes,) and, per code, attended tokens."""
+
+    probabilities: np.ndarray
+    attended: dict[str, tuple[tuple[int, float], ...]]
+
+
+@dataclass(frozen=True)
+class DiagnosisCoding:
+    """Any number of codes a note.
+
+    `level` rolls codes up to three-character categories or chapters, in training and in
+    gold. `pooling` joins windows under the linear head. `describe_labels` starts a
+    label-attention head from the encoded ICD descriptions. `thresholds` are tuned on dev
+    (`per_label_thresholds`: one a code, drawn toward the global one by `shrinkage`).
+    """
+
+    labels: LabelSet
+    head: Head = "label_attention"
+    loss: Loss = "bce"
+    level: Level = "code"
+    pooling: Pooling = "max"
+    describe_labels: bool = True
+    per_label_thresholds: bool = False
+    shrinkage: float = 10.0
+    n_train: int = 0
+    thresholds: Thresholds | None = None
+
+    kind: ClassVar[str] = "diagnosis_coding"
+    whole_notes: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = True
+    monitor: ClassVar[str] = "map"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("head", ("linear", "label_attention")),
+            ("loss", ("bce", "bce_pos_weight", "asymmetric")),
+            ("level", ("code", "category", "chapter")),
+            ("pooling", ("mean", "max")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"{name} {getattr(self, name)!r}: choose one of {', '.join(allowed)}"
+                )
+
+    @classmethod
+    def from_notes(
+        cls,
+        notes: Notes | Sequence[Note],
+        *,
+        head: Head = "label_attention",
+        loss: Loss = "bce",
+        level: Level = "code",
+        pooling: Pooling = "max",
+        describe_labels: bool = True,
+        per_label_thresholds: bool = False,
+        shrinkage: float = 10.0,
+    ) -> DiagnosisCoding:
+        """Fit the codes on training notes (never on dev or test).
+
+        Codes are normalised (`i2510` is `I25.10`); those absent from the tabular list are
+        kept, counted and logged.
+
+        Raises:
+            TaskError: notes that are not coded, no code at all, or malformed codes.
+        """
+        records = as_notes(notes)
+        check_annotated(records, "codes", "diagnosis coding")
+        report = check_codes(code for note in records for code in note.codes or ())
+        if report.malformed:
+            ids = _notes_of_rows(records, report.malformed)
+            raise TaskError(
+                f"diagnosis coding: {len(report.malformed)} of {report.rows} codes are no "
+                f"ICD-10-CM codes (a letter, a digit, then 1 to 5 letters or digits), in notes "
+                f"{ids[:5]}; correct them"
+            )
+        if report.absent:
+            logger.warning(
+                "diagnosis coding: %d of %d distinct codes are not in the ICD-10-CM tabular list; "
+                "they are kept, without description",
+                len(report.absent),
+                len(report.absent) + len(report.listed),
+            )
+        labels = LabelSet.fitted(code for note in records for code in _rolled(note, level))
+        if not len(labels):
+            raise TaskError(f"diagnosis coding: the {len(records)} training notes have no code")
+        return cls(
+            labels=labels,
+            head=head,
+            loss=loss,
+            level=level,
+            pooling=pooling,
+            describe_labels=describe_labels,
+            per_label_thresholds=per_label_thresholds,
+            shrinkage=shrinkage,
+            n_train=len(records),
+        )
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """A stock sequence head with independent outputs, or label attention."""
+        from clinical_tl.models.network import HeadSpec
+
+        kind: Literal["sequence", "label_attention"] = (
+            "sequence" if self.head == "linear" else "label_attention"
+        )
+        return HeadSpec(kind, self.labels.names, multi_label=True)
+
+    def targets(
+        self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]
+    ) -> list[np.ndarray]:
+        """The columns of each note's codes; codes not seen in training have none."""
+        del tokens
+        check_annotated(notes, "codes", "diagnosis coding")
+        positions = self.labels.positions
+        return [
+            np.array(
+                [positions[code] for code in _rolled(note, self.level) if code in positions],
+                dtype=np.int64,
+            )
+            for note in notes
+        ]
+
+    def decisions(
+        self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[np.ndarray]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and gold (0 or 1), both (notes, codes)."""
+        import torch
+
+        logits = self._note_logits(output, batch)
+        gold = torch.zeros(logits.shape, dtype=torch.float32)
+        for row, note in enumerate(batch.notes):
+            gold[row, targets[note]] = 1.0
+        return logits, gold.to(logits.device)
+
+    def losses(
+        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """The mean over codes of each note's loss, shape (notes,)."""
+        from torch.nn import functional
+
+        from clinical_tl.tasks.losses import asymmetric_loss
+
+        logits = logits.float()
+        if label_smoothing:
+            gold = gold * (1 - label_smoothing) + label_smoothing / 2
+        if self.loss == "asymmetric":
+            return asymmetric_loss(logits, gold).mean(dim=-1)
+        weight = None
+        if self.loss == "bce_pos_weight":
+            support = np.asarray(self.labels.support, dtype=np.float32)
+            weight = logits.new_tensor(
+                np.clip((self.n_train - support) / support, 1.0, LARGEST_POS_WEIGHT)
+            )
+        return functional.binary_cross_entropy_with_logits(
+            logits, gold, pos_weight=weight, reduction="none"
+        ).mean(dim=-1)
+
+    def weight(self, target: np.ndarray, start: int, stop: int) -> float:
+        """Every note counts the same."""
+        del target, start, stop
+        return 1.0
+
+    def collect(
+        self, network: Network, output: NetworkOutput, batch: WindowBatch
+    ) -> list[tuple[int, _Coded]]:
+        """Each note's probabilities and, under label attention, where its codes looked."""
+        import torch
+
+        probabilities = torch.sigmoid(self._note_logits(output, batch).float()).cpu().numpy()
+        assigned = self._thresholds.apply(probabilities)
+        collected = []
+        for row, note in enumerate(batch.notes):
+            attended: dict[str, tuple[tuple[int, float], ...]] = {}
+            codes = np.flatnonzero(assigned[row])
+            if network.head is not None and output.states is not None and len(codes):
+                columns = torch.from_numpy(codes).to(output.logits.device)
+                attention = network.head.attention(output.states, row, columns)
+                best = attention.topk(min(EVIDENCE_SPANS, attention.shape[1]), dim=-1)
+                for code, positions, weights in zip(
+                    codes, best.indices.tolist(), best.values.tolist(), strict=True
+                ):
+                    pairs = tuple(zip(positions, weights, strict=True))
+                    attended[self.labels.names[code]] = pairs
+            collected.append((note, _Coded(probabilities[row], attended)))
+        return collected
+
+    def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[_Coded]) -> Prediction:
+        """The codes at or above their threshold, likeliest first, with their evidence."""
+        coded = pieces[0]
+        assigned = np.flatnonzero(self._thresholds.apply(coded.probabilities[None])[0])
+        order = assigned[np.argsort(-coded.probabilities[assigned], kind="stable")]
+        codes = tuple(self.labels.names[i] for i in order)
+        return Prediction(
+            note.note_id,
+            codes=codes,
+            scores=LabelScores(self.labels.names, coded.probabilities),
+            evidence={
+                code: _evidence(note.text, tokens, code, coded.attended[code])
+                for code in codes
+                if code in coded.attended
+            },
+        )
+
+    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> DiagnosisCoding:
+        """The task with thresholds tuned on these (development) notes."""
+        gold, unseen = self._gold(notes)
+        thresholds = tune_thresholds(
+            gold,
+            self._score_matrix(predictions),
+            per_label=self.per_label_thresholds,
+            shrinkage=self.shrinkage,
+            unseen_gold=unseen,
+        )
+        return replace(self, thresholds=thresholds)
+
+    def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
+        """The notes' codes at the task's level, with how often they occur."""
+        return Counter(code for note in notes for code in _rolled(note, self.level))
+
+    def evaluate(
+        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
+    ) -> CodingScores:
+        """Scores against all codes of the notes; those not seen in training count as missed."""
+        records = as_notes(notes)
+        check_annotated(records, "codes", "diagnosis coding")
+        positions = self.labels.positions
+        assigned = np.zeros((len(records), len(self.labels)), dtype=bool)
+        for row, prediction in enumerate(predictions):
+            assigned[row, [positions[code] for code in prediction.codes or ()]] = True
+        return coding_scores(
+            [_rolled(note, self.level) for note in records],
+            self._score_matrix(predictions),
+            assigned,
+            self.labels.names,
+            dict(zip(self.labels.names, self.labels.support, strict=True)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `task.json`."""
+        row = {"kind": self.kind, **asdict(self)}
+        row["thresholds"] = None if self.thresholds is None else self.thresholds.to_dict()
+        return row
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> DiagnosisCoding:
+        """The inverse of `to_dict`."""
+        values = {name: value for name, value in row.items() if name != "kind"}
+        labels, thresholds = values["labels"], values["thresholds"]
+        values["labels"] = LabelSet(tuple(labels["names"]), tuple(labels["support"]))
+        values["thresholds"] = None if thresholds is None else Thresholds.from_dict(thresholds)
+        return cls(**values)
+
+    @property
+    def _thresholds(self) -> Thresholds:
+        return self.thresholds or Thresholds(UNTUNED_THRESHOLD)
+
+    def _note_logits(self, output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
+        from clinical_tl.tasks.losses import pool_windows
+
+        if output.states is not None:
+            return output.logits
+        return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, self.pooling)
+
+    def _gold(self, notes: Sequence[Note]) -> tuple[np.ndarray, int]:
+        positions = self.labels.positions
+        gold = np.zeros((len(notes), len(self.labels)), dtype=bool)
+        unseen = 0
+        for row, note in enumerate(notes):
+            for code in _rolled(note, self.level):
+                if code in positions:
+                    gold[row, positions[code]] = True
+                else:
+                    unseen += 1
+        return gold, unseen
+
+    def _score_matrix(self, predictions: Sequence[Prediction]) -> np.ndarray:
+        names = self.labels.names
+        rows = [
+            p.scores.array
+            if isinstance(p.scores, LabelScores) and p.scores.names is names
+            else np.array([p.scores.get(name, 0.0) for name in names], dtype=np.float32)
+            for p in predictions
+        ]
+        return np.stack(rows) if rows else np.zeros((0, len(names)), dtype=np.float32)
+
+
+def _rolled(note: Note, level: Level) -> tuple[str, ...]:
+    return roll_up(note.codes or (), level)
+
+
+def _notes_of_rows(notes: Sequence[Note], rows: Sequence[int]) -> list[str]:
+    owners = [note.note_id for note in notes for _ in note.codes or ()]
+    return sorted({owners[row] for row in rows})
+
+
+def _evidence(
+    text: str, tokens: TokenisedNote, code: str, attended: Sequence[tuple[int, float]]
+) -> tuple[Span, ...]:
+    """Attended tokens as stretches of text: the words around each, near ones joined."""
+    spans: list[Span] = []
+    for token, weight in attended:
+        start, end = int(tokens.starts[token]), int(tokens.ends[token])
+        if end <= start:
+            continue
+        # Out to the line or word boundary within reach, so that a person can read it.
+        left = max(0, start - EVIDENCE_CONTEXT)
+        right = min(len(text), end + EVIDENCE_CONTEXT)
+        while left < start and left > 0 and not text[left - 1].isspace():
+            left += 1
+        while right > end and right < len(text) and not text[right].isspace():
+            right -= 1
+        stretch = text[left:right]
+        left += len(stretch) - len(stretch.lstrip())
+        right -= len(stretch) - len(stretch.rstrip())
+        touching = [s for s in spans if s.start <= right and left <= s.end]
+        spans = [s for s in spans if s not in touching]
+        spans.append(
+            Span(
+                min([left, *(s.start for s in touching)]),
+                max([right, *(s.end for s in touching)]),
+                code,
+                score=min(1.0, weight + sum(s.score or 0.0 for s in touching)),
+            )
+        )
+    return tuple(sorted(spans, key=lambda s: -(s.score or 0.0)))

@@ -1,0 +1,234 @@
+"""Named entity recognition: mentions with exact character offsets in notes of any length.
+
+Gold spans become tags of units (`text.tags`), each unit is decided in the window that shows
+most of its context, and the note's tags are decoded together into a valid sequence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from clinical_tl.errors import TaskError
+from clinical_tl.metrics.entities import (
+    EntityScores,
+    SeqevalScores,
+    entity_scores,
+    strict_seqeval,
+)
+from clinical_tl.schema import LabelSet, Note, Notes, Prediction, as_notes
+from clinical_tl.tasks.task import check_annotated
+from clinical_tl.text.decoding import decode_tags
+from clinical_tl.text.tags import Representation, Scheme, TagSet, find_units, text_units
+
+if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.text.batches import WindowBatch
+    from clinical_tl.text.tokenizer import TokenisedNote
+
+logger = logging.getLogger(__name__)
+
+# Tokens at which nothing is decided: the inside of units, and white space.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class EntityRecognitionScores:
+    """Character-level scores against the document's gold, and seqeval's on tags.
+
+    `entities.share_lost` is the share of gold that tags can't represent; it costs recall.
+    `seqeval` is strict IOB2 over the units of the text.
+    """
+
+    entities: EntityScores
+    seqeval: SeqevalScores
+
+    def summary(self) -> dict[str, float]:
+        """Metric name → value; seqeval's carry the prefix `seqeval_`."""
+        return {**self.entities.summary(), **self.seqeval.summary()}
+
+
+@dataclass(frozen=True)
+class EntityRecognition:
+    """Mentions of several types, tagged as BIO or BILOU."""
+
+    labels: LabelSet
+    scheme: Scheme = "BIO"
+
+    kind: ClassVar[str] = "entity_recognition"
+    whole_notes: ClassVar[bool] = False
+    multi_label: ClassVar[bool] = False
+    monitor: ClassVar[str] = "f1"
+
+    @classmethod
+    def from_notes(
+        cls, notes: Notes | Sequence[Note], *, scheme: Scheme = "BIO"
+    ) -> EntityRecognition:
+        """Fit the mention types on training notes (never on dev or test).
+
+        Raises `TaskError` for notes whose spans are not annotated, or without any span.
+        """
+        records = as_notes(notes)
+        check_annotated(records, "spans", "entity recognition")
+        labels = LabelSet.fitted(span.label for note in records for span in note.spans or ())
+        if not len(labels):
+            raise TaskError(
+                f"entity recognition: the {len(records)} training notes have no span at all"
+            )
+        return cls(labels, scheme)
+
+    @property
+    def tag_set(self) -> TagSet:
+        """The tags of the labels under the scheme."""
+        return TagSet(self.labels, self.scheme)
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """A stock token-classification head over the tags."""
+        from clinical_tl.models.network import HeadSpec
+
+        return HeadSpec("token", self.tag_set.names)
+
+    def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
+        """One tag a token, shape (tokens,), `IGNORED` where nothing is decided.
+
+        What tags can't represent is counted and logged; mentions of a type not seen in
+        training are left out here (and count as missed in `evaluate`).
+        """
+        check_annotated(notes, "spans", "entity recognition")
+        tag_set, known = self.tag_set, set(self.labels)
+        represented = Representation()
+        targets = []
+        for note, note_tokens in zip(notes, tokens, strict=True):
+            units = find_units(note.text, note_tokens)
+            spans = [span for span in note.spans or () if span.label in known]
+            tags, found = tag_set.encode(units, spans)
+            represented += found
+            target = np.full(len(note_tokens), IGNORED, dtype=np.int64)
+            target[units.tokens] = tags
+            targets.append(target)
+        if represented.lost:
+            logger.warning("entity recognition: %s", describe_lost(represented, self.scheme))
+        return targets
+
+    def decisions(
+        self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[np.ndarray]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (units, tags) of the units the batch decides, and their tags (units,)."""
+        import torch
+
+        pieces = [
+            targets[batch.notes[note]][window.own_start : window.own_stop]
+            for note, window in zip(batch.note_index.tolist(), batch.windows, strict=True)
+        ]
+        gold = torch.from_numpy(np.concatenate(pieces)).to(output.logits.device)
+        decided = gold != IGNORED
+        return output.logits[batch.owned][decided], gold[decided]
+
+    def losses(
+        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """Cross-entropy of each unit."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(
+            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
+        )
+
+    def weight(self, target: np.ndarray, start: int, stop: int) -> float:
+        """Units decided between two tokens."""
+        return float((target[start:stop] != IGNORED).sum())
+
+    def collect(
+        self, network: Network, output: NetworkOutput, batch: WindowBatch
+    ) -> list[tuple[int, tuple[int, np.ndarray]]]:
+        """For each window its first own token and the log-probabilities of its own tokens."""
+        del network
+        logits = output.logits[batch.owned].float()
+        log_probabilities = logits.log_softmax(dim=-1).cpu().numpy()
+        collected = []
+        first = 0
+        for note, window in zip(batch.note_index.tolist(), batch.windows, strict=True):
+            n = window.own_stop - window.own_start
+            piece = (window.own_start, log_probabilities[first : first + n])
+            collected.append((batch.notes[note], piece))
+            first += n
+        return collected
+
+    def decode(
+        self, note: Note, tokens: TokenisedNote, pieces: Sequence[tuple[int, np.ndarray]]
+    ) -> Prediction:
+        """The spans of the likeliest valid tag sequence over the whole note."""
+        units = find_units(note.text, tokens)
+        ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
+        log_probabilities = np.concatenate(ordered)[units.tokens].astype(np.float64)
+        tag_set = self.tag_set
+        tags = decode_tags(log_probabilities, tag_set.transitions())
+        chosen = np.exp(log_probabilities[np.arange(len(tags)), tags])
+        return Prediction(note.note_id, spans=tag_set.decode(units, tags, chosen))
+
+    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> EntityRecognition:
+        """The task itself: the likeliest sequence needs no threshold."""
+        del notes, predictions
+        return self
+
+    def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
+        """The notes' mention types, with how many mentions they have."""
+        return Counter(span.label for note in notes for span in note.spans or ())
+
+    def evaluate(
+        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
+    ) -> EntityRecognitionScores:
+        """Scores against all gold spans of the notes, those that tags can't hold included."""
+        records = as_notes(notes)
+        check_annotated(records, "spans", "entity recognition")
+        gold = [note.spans or () for note in records]
+        predicted = [prediction.spans or () for prediction in predictions]
+        represented, gold_tags, predicted_tags = Representation(), [], []
+        every_label = LabelSet.fitted(span.label for spans in (*gold, *predicted) for span in spans)
+        tag_set = TagSet(every_label)
+        for note, note_gold, note_predicted in zip(records, gold, predicted, strict=True):
+            units = text_units(note.text)
+            tags, found = tag_set.encode(units, note_gold)
+            represented += found
+            gold_tags.append(_names(tag_set, tags))
+            predicted_tags.append(_names(tag_set, tag_set.encode(units, note_predicted)[0]))
+        return EntityRecognitionScores(
+            entity_scores(gold, predicted, lost=represented.lost),
+            strict_seqeval(gold_tags, predicted_tags),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `task.json`."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> EntityRecognition:
+        """The inverse of `to_dict`."""
+        return cls(
+            LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])), row["scheme"]
+        )
+
+
+def describe_lost(represented: Representation, scheme: str) -> str:
+    """One line on what of the gold spans tags can't hold; counts alone."""
+    share = 100 * represented.lost / max(represented.gold, 1)
+    return (
+        f"{represented.lost} of {represented.gold} gold mentions ({share:.1f} %) can't be "
+        f"represented in {scheme}: {represented.overlapping} overlap a longer one, "
+        f"{represented.discontinuous} are discontinuous, {represented.misaligned} start or end "
+        "inside a word; they are left out of training and count as missed in scores"
+    )
+
+
+def _names(tag_set: TagSet, tags: np.ndarray) -> list[str]:
+    names = tag_set.names
+    return [names[tag] for tag in tags]
+

@@ -1,0 +1,203 @@
+"""Note classification: one label a note, whatever the note's length.
+
+Each window is classified by the stock sequence head; the windows' logits are pooled to the
+note, in training as in prediction, and the loss is the note's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.classification import ClassificationScores, classification_scores
+from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
+from clinical_tl.tasks.task import check_annotated
+
+if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.tasks.losses import Pooling
+    from clinical_tl.text.batches import WindowBatch
+    from clinical_tl.text.tokenizer import TokenisedNote
+
+logger = logging.getLogger(__name__)
+
+RARE = 2
+
+
+@dataclass(frozen=True)
+class NoteClassification:
+    """One of several labels a note.
+
+    `pooling` joins the logits of a long note's windows. `class_weights` (one a label, mean 1
+    over the training notes) multiply a note's loss.
+    """
+
+    labels: LabelSet
+    pooling: Pooling = "mean"
+    class_weights: tuple[float, ...] | None = None
+
+    kind: ClassVar[str] = "note_classification"
+    whole_notes: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = False
+    monitor: ClassVar[str] = "macro_f1"
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("mean", "max"):
+            raise ConfigError(f"pooling {self.pooling!r}: choose 'mean' or 'max'")
+
+    @classmethod
+    def from_notes(
+        cls,
+        notes: Notes | Sequence[Note],
+        *,
+        pooling: Pooling = "mean",
+        class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
+    ) -> NoteClassification:
+        """Fit the labels on training notes (never on dev or test).
+
+        `class_weights="balanced"` weighs a label by the inverse of its frequency; a mapping
+        gives each label its own weight.
+
+        Raises:
+            TaskError: notes without a label, fewer than two labels, or weights that do not
+                name exactly the labels.
+        """
+        records = as_notes(notes)
+        check_annotated(records, "label", "note classification")
+        labels = LabelSet.fitted(str(note.label) for note in records)
+        if len(labels) < 2:
+            raise TaskError(
+                f"note classification: the {len(records)} training notes have one label only; "
+                "at least two are needed"
+            )
+        rare = sum(n < RARE for n in labels.support)
+        if rare:
+            logger.warning(
+                "note classification: %d of %d labels have a single training note",
+                rare,
+                len(labels),
+            )
+        return cls(labels, pooling, _weights(labels, class_weights))
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """A stock sequence-classification head."""
+        from clinical_tl.models.network import HeadSpec
+
+        return HeadSpec("sequence", self.labels.names)
+
+    def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[int]:
+        """The column of each note's label; −1 for a label not seen in training."""
+        del tokens
+        check_annotated(notes, "label", "note classification")
+        positions = self.labels.positions
+        return [positions.get(str(note.label), -1) for note in notes]
+
+    def decisions(
+        self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The notes' pooled logits, shape (notes, labels), and label columns, shape (notes,)."""
+        import torch
+
+        logits = self._pooled(output, batch)
+        return logits, torch.tensor([targets[i] for i in batch.notes], device=logits.device)
+
+    def losses(
+        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """Cross-entropy of each note, times its class weight."""
+        from torch.nn import functional
+
+        losses = functional.cross_entropy(
+            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
+        )
+        if self.class_weights is None:
+            return losses
+        return losses * losses.new_tensor(self.class_weights)[gold]
+
+    def weight(self, target: int, start: int, stop: int) -> float:
+        """A note counts as its class weight."""
+        del start, stop
+        return 1.0 if self.class_weights is None else self.class_weights[target]
+
+    def collect(
+        self, network: Network, output: NetworkOutput, batch: WindowBatch
+    ) -> list[tuple[int, np.ndarray]]:
+        """Each note's probabilities, shape (labels,)."""
+        del network
+        probabilities = self._pooled(output, batch).float().softmax(dim=-1).cpu().numpy()
+        return list(zip(batch.notes, probabilities, strict=True))
+
+    def decode(
+        self, note: Note, tokens: TokenisedNote, pieces: Sequence[np.ndarray]
+    ) -> Prediction:
+        """The likeliest label, with the probabilities of all."""
+        del tokens
+        scores = LabelScores(self.labels.names, pieces[0])
+        return Prediction(note.note_id, label=self.labels.names[pieces[0].argmax()], scores=scores)
+
+    def tuned(
+        self, notes: Sequence[Note], predictions: Sequence[Prediction]
+    ) -> NoteClassification:
+        """The task itself: the likeliest label needs no threshold."""
+        del notes, predictions
+        return self
+
+    def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
+        """The notes' labels, with how often they occur."""
+        return Counter(str(note.label) for note in notes)
+
+    def evaluate(
+        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
+    ) -> ClassificationScores:
+        """Scores against the notes' labels; a label not seen in training counts as an error."""
+        records = as_notes(notes)
+        check_annotated(records, "label", "note classification")
+        probabilities = np.array([[p.scores[name] for name in self.labels] for p in predictions])
+        return classification_scores(
+            [str(note.label) for note in records], probabilities, self.labels.names
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `task.json`."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> NoteClassification:
+        """The inverse of `to_dict`."""
+        weights = row["class_weights"]
+        return cls(
+            LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])),
+            row["pooling"],
+            None if weights is None else tuple(weights),
+        )
+
+    def _pooled(self, output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
+        from clinical_tl.tasks.losses import pool_windows
+
+        return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, self.pooling)
+
+
+def _weights(
+    labels: LabelSet, weights: Literal["balanced"] | Mapping[str, float] | None
+) -> tuple[float, ...] | None:
+    if weights is None:
+        return None
+    total = sum(labels.support)
+    if weights == "balanced":
+        return tuple(total / (len(labels) * n) for n in labels.support)
+    if isinstance(weights, str) or set(weights) != set(labels):
+        raise TaskError(
+            "class_weights must be 'balanced' or name exactly the training labels "
+            f"{list(labels)[:10]}"
+        )
+    mean = sum(weights[name] * n for name, n in zip(labels, labels.support, strict=True)) / total
+    return tuple(weights[name] / mean for name in labels)

@@ -1,0 +1,114 @@
+"""The contract that every task file fulfils: targets → loss → decode → score.
+
+A task knows nothing of optimisers, devices or folders. It says which head it needs, turns
+notes into targets, names the decisions in the network's output and their gold, and turns
+outputs back into `Prediction` records, which are scored against the notes themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from clinical_tl.schema import LabelSet, Note, Notes, Prediction
+
+if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.text.batches import WindowBatch
+    from clinical_tl.text.tokenizer import TokenisedNote
+
+
+class Scores(Protocol):
+    """What every evaluation gives, whatever else it holds."""
+
+    def summary(self) -> dict[str, float]:
+        """Metric name → value."""
+        ...
+
+
+class Task(Protocol):
+    """One clinical task, fitted on training notes; immutable."""
+
+    kind: ClassVar[str]
+    """The name in `task.json`."""
+    whole_notes: ClassVar[bool]
+    """Whether a note is decided as a whole, so that its windows must share a batch."""
+    multi_label: ClassVar[bool]
+    """Whether the outputs are independent (sigmoid) or exclude one another (softmax)."""
+    monitor: ClassVar[str]
+    """The dev metric that early stopping watches by default; higher is better."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels seen in training."""
+        ...
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """The head that the network needs."""
+        ...
+
+    def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[Any]:
+        """One target a note. Raises `TaskError` for a note that has no annotation."""
+        ...
+
+    def decisions(
+        self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[Any]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (n, outputs) of what is decided in a batch, and the gold for them.
+
+        `targets` are those of the whole set, by note index.
+        """
+        ...
+
+    def losses(
+        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """The loss of each decision, shape (n,)."""
+        ...
+
+    def weight(self, target: Any, start: int, stop: int) -> float:  # noqa: ANN401
+        """How much tokens `start` to `stop` of a note with this target weigh in a batch's mean."""
+        ...
+
+    def collect(
+        self, network: Network, output: NetworkOutput, batch: WindowBatch
+    ) -> list[tuple[int, Any]]:
+        """(note index, what decoding needs of it), for each note or window of the batch."""
+        ...
+
+    def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[Any]) -> Prediction:
+        """The prediction for a note from what was collected of it, in text order."""
+        ...
+
+    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Task:
+        """The task with its thresholds chosen on development notes (where it has any)."""
+        ...
+
+    def gold_labels(self, notes: Sequence[Note]) -> Mapping[str, int]:
+        """Gold labels of the notes, as the task names them → how often they occur."""
+        ...
+
+    def evaluate(self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]) -> Scores:
+        """Scores of the predictions against the notes' own gold."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of the task as JSON values, for `task.json`."""
+        ...
+
+
+def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
+    """Raise `TaskError` unless there are notes and each has `field` annotated."""
+    from clinical_tl.errors import TaskError
+
+    if not notes:
+        raise TaskError(f"{task}: there are no notes; give at least one annotated note")
+    missing = [note.note_id for note in notes if getattr(note, field) is None]
+    if missing:
+        raise TaskError(
+            f"{task}: {len(missing)} of {len(notes)} notes have no {field!r} (None means not "
+            f"annotated), e.g. note ids {missing[:5]}; leave them out or annotate them"
+        )

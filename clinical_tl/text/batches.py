@@ -1,0 +1,182 @@
+"""Length-sorted batches under a token budget, and their collation into tensors.
+
+An item is what must stay in one batch: all windows of a note where the note is decided as
+a whole, a single window where tokens are. Items of like length share a batch, so little is
+padded, and a batch is bounded by its padded tokens, not by a count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
+from clinical_tl.text.windows import Window, Windowing
+
+if TYPE_CHECKING:
+    import torch
+
+# Lengths are jittered by up to this share before sorting, so that the company an item keeps
+# changes from epoch to epoch while padding stays small.
+LENGTH_JITTER = 0.15
+
+
+@dataclass(frozen=True)
+class Item:
+    """The windows of note `note` (its index) that must be in one batch."""
+
+    note: int
+    windows: tuple[Window, ...]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest window, special ones not counted."""
+        return max(len(window) for window in self.windows)
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Windows padded to the longest of them, and where each comes from.
+
+    `input_ids`, `attention_mask` (1 = token) and `owned` (the window decides this token;
+    never a special token or padding) have shape (windows, length); `note_index`, shape
+    (windows,), is the position of the window's note in `notes`, which holds the notes'
+    indices in the set; `windows` says which tokens each row covers.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    owned: torch.Tensor
+    note_index: torch.Tensor
+    notes: tuple[int, ...]
+    windows: tuple[Window, ...]
+
+    @property
+    def n_notes(self) -> int:
+        """Distinct notes in the batch."""
+        return len(self.notes)
+
+    def to(self, device: torch.device) -> WindowBatch:
+        """The same batch with its tensors on `device`."""
+        return WindowBatch(
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            self.owned.to(device),
+            self.note_index.to(device),
+            self.notes,
+            self.windows,
+        )
+
+
+def build_items(
+    notes: Sequence[TokenisedNote], windowing: Windowing, *, n_special: int, whole_notes: bool
+) -> list[Item]:
+    """One item a note (`whole_notes`) or one a window, in note order."""
+    items: list[Item] = []
+    for i, note in enumerate(notes):
+        windows = windowing.windows(len(note), n_special=n_special)
+        if whole_notes:
+            items.append(Item(i, windows))
+        else:
+            items.extend(Item(i, (window,)) for window in windows)
+    return items
+
+
+def plan_batches(
+    items: Sequence[Item], *, budget: int, n_special: int, seed: int | None = None
+) -> list[list[int]]:
+    """Positions in `items`, batch by batch.
+
+    A batch's padded size, windows × (longest window + special tokens), stays within `budget`
+    tokens unless a single item is larger; every item is in exactly one batch. Without `seed`
+    the longest batches come first (what does not fit in memory shows at once); with one, the
+    lengths are jittered and the batches shuffled, the same for the same seed.
+    """
+    if budget < 1:
+        raise ValueError(f"a batch's budget must be at least 1 token, not {budget}")
+    lengths = np.array([item.longest + n_special for item in items], dtype=np.float64)
+    rng = None if seed is None else np.random.default_rng(seed)
+    keys = lengths
+    if rng is not None:
+        keys = lengths * (1 + LENGTH_JITTER * rng.random(len(items)))
+    order = np.argsort(-keys, kind="stable")
+    batches: list[list[int]] = []
+    current: list[int] = []
+    rows, longest = 0, 0
+    for position in order.tolist():
+        n = len(items[position].windows)
+        width = int(max(longest, lengths[position]))
+        if current and (rows + n) * width > budget:
+            batches.append(current)
+            current, rows, width = [], 0, int(lengths[position])
+        current.append(position)
+        rows, longest = rows + n, width
+    if current:
+        batches.append(current)
+    if rng is not None:
+        rng.shuffle(batches)
+    return batches
+
+
+def split_batch(items: Sequence[Item], batch: Sequence[int], parts: int) -> list[list[int]]:
+    """A batch dealt into `parts` shares of like cost (some empty where it has fewer items).
+
+    Largest first to the share with least so far, so the result depends on nothing but the
+    batch: one process with four shares in turn and four processes with one share each see
+    the same shares.
+    """
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    costs = [0] * parts
+    for position in sorted(batch, key=lambda p: (-_cost(items[p]), p)):
+        share = costs.index(min(costs))
+        shares[share].append(position)
+        costs[share] += _cost(items[position])
+    return shares
+
+
+def _cost(item: Item) -> int:
+    return sum(len(window) for window in item.windows) + 1
+
+
+def collate(
+    items: Sequence[Item],
+    notes: Sequence[TokenisedNote],
+    tokenizer: NoteTokenizer,
+    *,
+    multiple_of: int = 1,
+) -> WindowBatch:
+    """Pad the windows of `items` to the longest, rounded up to a multiple of `multiple_of`."""
+    import torch
+
+    prefix, suffix = tokenizer.prefix_ids, tokenizer.suffix_ids
+    rows = [(item.note, window) for item in items for window in item.windows]
+    width = max(len(window) for _, window in rows) + tokenizer.n_special
+    width = math.ceil(width / multiple_of) * multiple_of
+    ids = np.full((len(rows), width), tokenizer.pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    owned = np.zeros((len(rows), width), dtype=bool)
+    order: dict[int, int] = {}
+    index = np.empty(len(rows), dtype=np.int64)
+    for row, (note, window) in enumerate(rows):
+        n = len(window)
+        first = len(prefix)
+        ids[row, :first] = prefix
+        ids[row, first : first + n] = notes[note].ids[window.start : window.stop]
+        ids[row, first + n : first + n + len(suffix)] = suffix
+        mask[row, : n + tokenizer.n_special] = 1
+        owned[
+            row, first + window.own_start - window.start : first + window.own_stop - window.start
+        ] = True
+        index[row] = order.setdefault(note, len(order))
+    return WindowBatch(
+        torch.from_numpy(ids),
+        torch.from_numpy(mask),
+        torch.from_numpy(owned),
+        torch.from_numpy(index),
+        tuple(order),
+        tuple(window for _, window in rows),
+    )

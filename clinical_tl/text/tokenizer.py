@@ -1,0 +1,140 @@
+"""Whole notes to tokens with exact character offsets, for every fast tokenizer.
+
+The `tokenizers` backend is called directly: nothing is truncated or padded (whatever the
+saved tokenizer asks for), special tokens are added later, window by window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clinical_tl.errors import EncoderError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+IntArray = npt.NDArray[np.int64]
+
+# Beyond this `model_max_length` is transformers' way of saying that it is not known.
+UNKNOWN_LENGTH = 1_000_000
+
+
+@dataclass(frozen=True)
+class TokenisedNote:
+    """The tokens of one note, special tokens not included.
+
+    `ids`, `starts` and `ends` have shape (tokens,). Offsets are trimmed of white space, so
+    that a token that carries the blank before its word starts where the word does; a token
+    without a visible character has `starts == ends`.
+    """
+
+    ids: IntArray
+    starts: IntArray
+    ends: IntArray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class NoteTokenizer:
+    """A fast tokenizer with truncation and padding switched off and its special tokens known."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise EncoderError(
+                f"the tokenizer {type(tokenizer).__name__} is not a fast one; character offsets "
+                "need a fast tokenizer: choose an encoder that ships tokenizer.json, or convert "
+                "it with transformers' convert_slow_tokenizer"
+            )
+        self.tokenizer = tokenizer
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        # What was baked in must not come back when the tokenizer is saved and loaded again.
+        tokenizer.init_kwargs.pop("max_length", None)
+        self._backend: Any = backend
+        if tokenizer.pad_token_id is None:
+            raise EncoderError(
+                "the tokenizer has no padding token; set one, e.g. "
+                "tokenizer.pad_token = tokenizer.eos_token, and save it beside the encoder"
+            )
+        self.pad_id = int(tokenizer.pad_token_id)
+        self.prefix_ids, self.suffix_ids = self._special_ids()
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *, revision: str | None = None) -> NoteTokenizer:
+        """Load the fast tokenizer saved with an encoder.
+
+        Raises `EncoderError` if there is none or it is a slow one.
+        """
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision, use_fast=True)
+        except (OSError, ValueError) as error:
+            raise EncoderError(
+                f"no tokenizer could be loaded for the encoder {str(path)!r} "
+                f"({type(error).__name__}). Give a folder or Hub id that holds tokenizer.json; "
+                "without network, set a local folder"
+            ) from error
+        return cls(tokenizer)
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens a window may have by the tokenizer's own account, special ones included."""
+        length = self.tokenizer.model_max_length
+        return None if length is None or length > UNKNOWN_LENGTH else int(length)
+
+    @property
+    def n_special(self) -> int:
+        """Special tokens that every window carries."""
+        return len(self.prefix_ids) + len(self.suffix_ids)
+
+    def encode(self, texts: Sequence[str]) -> list[TokenisedNote]:
+        """All tokens of each text, in order; an empty text has none."""
+        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            _trimmed(text, encoding.ids, encoding.offsets)
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the tokenizer so that plain transformers loads it."""
+        self.tokenizer.save_pretrained(str(folder))
+
+    def _special_ids(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Special tokens before and after the text, read off a probe."""
+        bare = self._backend.encode("a", add_special_tokens=False).ids
+        full = self._backend.encode("a", add_special_tokens=True).ids
+        for i in range(len(full) - len(bare) + 1):
+            if full[i : i + len(bare)] == bare:
+                return tuple(full[:i]), tuple(full[i + len(bare) :])
+        raise EncoderError(
+            "the tokenizer changes the text's tokens when it adds special tokens; windows "
+            "can't be built for it"
+        )
+
+
+def _trimmed(text: str, ids: list[int], offsets: list[tuple[int, int]]) -> TokenisedNote:
+    bounds = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+    starts, ends = bounds[:, 0].copy(), bounds[:, 1].copy()
+    blank = np.fromiter((c.isspace() for c in text), dtype=bool, count=len(text))
+    if blank.any():
+        # First visible character at or after each position, last visible one before it.
+        positions = np.arange(len(text))
+        following = np.minimum.accumulate(np.where(blank, len(text), positions)[::-1])[::-1]
+        preceding = np.maximum.accumulate(np.where(blank, -1, positions)) + 1
+        following = np.append(following, len(text))
+        preceding = np.insert(preceding, 0, 0)
+        new_starts = following[starts]
+        new_ends = preceding[ends]
+        invisible = new_starts >= new_ends
+        starts = np.where(invisible, starts, new_starts)
+        ends = np.where(invisible, starts, new_ends)
+    return TokenisedNote(np.asarray(ids, dtype=np.int64), starts, ends)

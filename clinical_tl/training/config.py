@@ -1,0 +1,113 @@
+"""How to train: every setting of `fit`, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from clinical_tl.errors import ConfigError
+
+Precision = Literal["no", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of one training run.
+
+    Args:
+        epochs: passes over the training notes, at most.
+        batch_tokens: padded tokens a device sees at once. An optimiser step sees
+            `batch_tokens × gradient_accumulation × processes`.
+        gradient_accumulation: batches summed before each optimiser step.
+        learning_rate: peak rate of encoder or adapter; `None`: 1e-3 for adapters, 1e-4 for
+            full fine-tuning.
+        head_learning_rate: peak rate of the head; `None`: 1e-3.
+        weight_decay: decoupled weight decay (AdamW), not on biases and norms.
+        warmup: share of the steps in which the rate climbs linearly; it then falls linearly.
+        max_grad_norm: gradients are clipped to this norm.
+        precision: `"no"` (fp32), `"bf16"` or `"fp16"` (GPU only) mixed precision.
+        label_smoothing: share of the target spread over the other labels.
+        dropout: rate on hidden states; `None`: the encoder's own.
+        attention_dropout: rate on attention probabilities; `None`: the encoder's own. Off by
+            default: it doubles to triples the time of a step on long windows.
+        r_drop: weight of the divergence between two passes with different dropout (Wu et al.
+            2021, arXiv 2106.14448); 0: one pass.
+        l2_sp: weight of the squared distance to the pretrained weights (Li et al. 2018,
+            arXiv 1802.01483); for LoRA, of the squared norm of the update B A.
+        metric: dev metric to select by (higher is better); `None`: the task's own.
+        patience: epochs without a better dev metric before training stops; `None`: never.
+        seed: of order, dropout and everything else drawn in training.
+        output_dir: for the training log, checkpoints and trackers; `None`: nothing is written.
+        checkpoint_steps: also write a checkpoint every so many steps; `None`: each epoch only.
+        resume: go on from the newest checkpoint in `output_dir`, if there is one.
+        trackers: names that Accelerate knows, e.g. `("tensorboard",)`.
+        progress: show progress bars.
+
+    Raises `ConfigError` that lists every setting out of range.
+    """
+
+    epochs: int = 10
+    batch_tokens: int = 4096
+    gradient_accumulation: int = 1
+    learning_rate: float | None = None
+    head_learning_rate: float | None = None
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    max_grad_norm: float = 1.0
+    precision: Precision = "no"
+    label_smoothing: float = 0.0
+    dropout: float | None = None
+    attention_dropout: float | None = 0.0
+    r_drop: float = 0.0
+    l2_sp: float = 0.0
+    metric: str | None = None
+    patience: int | None = 3
+    seed: int = 0
+    output_dir: str | Path | None = None
+    checkpoint_steps: int | None = None
+    resume: bool = True
+    trackers: tuple[str, ...] = ()
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        rules: dict[str, tuple[bool, str]] = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_tokens": (self.batch_tokens >= 1, "at least 1"),
+            "gradient_accumulation": (self.gradient_accumulation >= 1, "at least 1"),
+            "learning_rate": (_positive(self.learning_rate), "above 0, or None"),
+            "head_learning_rate": (_positive(self.head_learning_rate), "above 0, or None"),
+            "weight_decay": (self.weight_decay >= 0, "at least 0"),
+            "warmup": (0 <= self.warmup <= 1, "between 0 and 1"),
+            "max_grad_norm": (self.max_grad_norm > 0, "above 0"),
+            "precision": (self.precision in ("no", "bf16", "fp16"), "'no', 'bf16' or 'fp16'"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
+            "dropout": (_rate(self.dropout), "in [0, 1), or None"),
+            "attention_dropout": (_rate(self.attention_dropout), "in [0, 1), or None"),
+            "r_drop": (self.r_drop >= 0, "at least 0"),
+            "l2_sp": (self.l2_sp >= 0, "at least 0"),
+            "patience": (self.patience is None or self.patience >= 1, "at least 1, or None"),
+            "checkpoint_steps": (
+                self.checkpoint_steps is None or self.checkpoint_steps >= 1,
+                "at least 1, or None",
+            ),
+            "trackers": (
+                not self.trackers or self.output_dir is not None,
+                "empty unless output_dir is set",
+            ),
+        }
+        wrong = [
+            f"{name}={getattr(self, name)!r} (allowed: {allowed})"
+            for name, (ok, allowed) in rules.items()
+            if not ok
+        ]
+        if wrong:
+            raise ConfigError("TrainingConfig: " + "; ".join(wrong))
+
+
+def _positive(value: float | None) -> bool:
+    return value is None or value > 0
+
+
+def _rate(value: float | None) -> bool:
+    return value is None or 0 <= value < 1

@@ -1,0 +1,62 @@
+"""The training log: one JSON object a line, numbers and ids only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch: mean training loss a decision, dev metrics (if there is a dev set), seconds."""
+
+    epoch: int
+    loss: float
+    dev: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run did.
+
+    `best_epoch` (from 1) is the one whose weights the model has now, `metric` the dev metric
+    it was chosen by and `best_value` its value (`None` without a dev set). `seconds` counts
+    the time in training, stops left out; `tokens` those seen, padding left out.
+    """
+
+    epochs: tuple[EpochResult, ...]
+    best_epoch: int
+    metric: str | None
+    best_value: float | None
+    steps: int
+    tokens: int
+    seconds: float
+    device: str
+    precision: str
+    stopped_early: bool
+
+
+class TrainingLog:
+    """Appends to `train_log.jsonl`; after a resume, lines past the checkpoint are dropped."""
+
+    def __init__(self, folder: Path | None, *, from_step: int) -> None:
+        self._path = None if folder is None else folder / "train_log.jsonl"
+        if self._path is None or not self._path.exists():
+            return
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                step = json.loads(line)["step"]
+            except (ValueError, KeyError):
+                continue  # The line a kill cut in half.
+            if step <= from_step:
+                kept.append(line + "\n")
+        self._path.write_text("".join(kept), encoding="utf-8")
+
+    def write(self, step: int, **values: object) -> None:
+        """Add a line."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"step": step, **values}) + "\n")

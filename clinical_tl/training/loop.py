@@ -1,0 +1,464 @@
+"""The training loop: one effective batch after the other, the same on any number of processes.
+
+An optimiser step sees one planned batch. It is dealt into `gradient_accumulation × processes`
+shares; a share's loss is divided by the weight of the whole batch and gradients are summed,
+so the step does not depend on how the batch was dealt. Each share seeds its own random
+numbers from (seed, step, share): dropout is the same on whatever process it runs, and after
+a kill there is no generator to restore.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm import tqdm
+
+from clinical_tl.errors import ConfigError, TaskError, TrainingError
+from clinical_tl.models.dropout import set_dropout
+from clinical_tl.prediction import predict_notes
+from clinical_tl.schema import Note, Prediction
+from clinical_tl.tasks.losses import divergence
+from clinical_tl.text.batches import build_items, collate, plan_batches, split_batch
+from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
+from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult
+from clinical_tl.training.optimiser import (
+    build_optimiser,
+    optimiser_state,
+    restore_optimiser,
+    set_rates,
+)
+from clinical_tl.training.regularisers import l2_sp, starting_point
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from clinical_tl.models.network import Network
+    from clinical_tl.tasks.task import Task
+    from clinical_tl.text.tokenizer import NoteTokenizer
+    from clinical_tl.text.windows import Windowing
+    from clinical_tl.training.config import TrainingConfig
+
+logger = logging.getLogger(__name__)
+
+SHOWN_IDS = 5
+
+
+@dataclass
+class _Progress:
+    """Where a run is; written into checkpoints as JSON."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_weight: float = 0.0
+    best_epoch: int = 0
+    best_value: float | None = None
+    finished: bool = False
+    stopped_early: bool = False
+    epochs: tuple[dict[str, Any], ...] = ()
+
+
+class TrainingRun:
+    """One run of `fit`: the state of a network in training and the steps that change it.
+
+    After `run` the network has the weights of the best epoch (of the last without a dev set).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        tokenizer: NoteTokenizer,
+        windowing: Windowing,
+        config: TrainingConfig,
+        train: Sequence[Note],
+        dev: Sequence[Note] | None,
+    ) -> None:
+        self.network, self.task, self.tokenizer = network, task, tokenizer
+        self.windowing, self.config, self.train, self.dev = windowing, config, train, dev
+        self.folder = None if config.output_dir is None else Path(config.output_dir)
+        self.metric = config.metric or task.monitor
+        _check_notes(task, train, dev)
+        self.tokens = tokenizer.encode([note.text for note in train])
+        self.targets = task.targets(train, self.tokens)
+        self.items = build_items(
+            self.tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
+        )
+        self.accelerator = _accelerator(config, self.folder)
+        self.shares = config.gradient_accumulation * self.accelerator.num_processes
+        self.progress = _Progress()
+        self.best: dict[str, torch.Tensor] = {}
+
+    def run(self) -> TrainingResult:
+        """Train to the end, going on from a checkpoint where there is one.
+
+        Raises:
+            TrainingError: the loss is no longer a number; the best weights so far are in the
+                network, checkpoints stay on disk.
+            ConfigError: a checkpoint of other settings or other notes is in `output_dir`.
+        """
+        with torch.random.fork_rng(), _deterministic():
+            network = self.network.to(self.accelerator.device)
+            set_dropout(
+                network, hidden=self.config.dropout, attention=self.config.attention_dropout
+            )
+            self.start = starting_point(network) if self.config.l2_sp else {}
+            optimiser = build_optimiser(network, self.config)
+            self._resume(optimiser)
+            self.optimiser = self.accelerator.prepare(optimiser)
+            self.log = TrainingLog(
+                self.folder if self.accelerator.is_main_process else None,
+                from_step=self.progress.step,
+            )
+            if not self.progress.finished:
+                network.train()
+                self._epochs()
+            self._use_best()
+        network.eval()
+        self.accelerator.end_training()
+        return self._result()
+
+    def _epochs(self) -> None:
+        plans = [self._plan(epoch) for epoch in range(self.config.epochs)]
+        self.total_steps = sum(map(len, plans))
+        progress = self.progress
+        with tqdm(
+            total=self.total_steps,
+            initial=progress.step,
+            desc="training",
+            unit="step",
+            disable=not (self.config.progress and self.accelerator.is_main_process),
+        ) as bar:
+            while progress.epoch < self.config.epochs and not progress.stopped_early:
+                self._epoch(plans[progress.epoch], bar)
+            progress.finished = True
+            self._checkpoint()
+
+    def _plan(self, epoch: int) -> list[list[int]]:
+        return plan_batches(
+            self.items,
+            budget=self.config.batch_tokens * self.shares,
+            n_special=self.tokenizer.n_special,
+            seed=_mix(self.config.seed, epoch),
+        )
+
+    def _epoch(self, plan: Sequence[Sequence[int]], bar: tqdm[Any]) -> None:
+        progress = self.progress
+        started = time.perf_counter()
+        for batch in plan[progress.batch :]:
+            self._step(batch, bar)
+            progress.batch += 1
+            every = self.config.checkpoint_steps
+            if every and progress.step % every == 0:
+                progress.seconds += time.perf_counter() - started
+                started = time.perf_counter()
+                self._checkpoint()
+        scores = self._dev_scores()
+        progress.seconds += time.perf_counter() - started
+        loss = progress.loss_sum / max(progress.loss_weight, 1e-12)
+        result = EpochResult(progress.epoch + 1, loss, scores, progress.seconds)
+        progress.epochs = (*progress.epochs, asdict(result))
+        progress.epoch += 1
+        progress.batch, progress.loss_sum, progress.loss_weight = 0, 0.0, 0.0
+        self._keep_best(scores)
+        value = scores.get(self.metric)
+        if value is not None:
+            bar.set_postfix({"loss": f"{loss:.4f}", f"dev {self.metric}": f"{value:.4f}"})
+        self.log.write(progress.step, epoch=result.epoch, train_loss=loss, dev=scores)
+        self.accelerator.log(
+            {"train/epoch_loss": loss, **{f"dev/{name}": v for name, v in scores.items()}},
+            step=progress.step,
+        )
+        self._checkpoint()
+
+    def _step(self, batch: Sequence[int], bar: tqdm[Any]) -> None:
+        progress, config = self.progress, self.config
+        share_of_peak = set_rates(
+            self.optimiser, progress.step, self.total_steps, config.warmup
+        )
+        weight = sum(self._weight(position) for position in batch)
+        mine = split_batch(self.items, batch, self.shares)
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        loss = torch.zeros((), device=self.accelerator.device)
+        for number, share in enumerate(mine):
+            if number % processes == rank and share:
+                loss += self._backward(share, weight, number)
+        if config.l2_sp:
+            # Added once a step and not once a share; every process adds the same.
+            penalty = config.l2_sp * l2_sp(self.network, self.start) / processes
+            self.accelerator.backward(penalty)
+        if processes > 1:
+            self._sum_gradients()
+            loss = self.accelerator.reduce(loss, reduction="sum")
+        value = float(loss)
+        if not math.isfinite(value):
+            self._stop_at_nan(batch, value)
+        self.accelerator.clip_grad_norm_(self.network.trainable().values(), config.max_grad_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        progress.step += 1
+        progress.loss_sum += value * weight
+        progress.loss_weight += weight
+        progress.tokens += sum(len(w) for position in batch for w in self.items[position].windows)
+        bar.update()
+        bar.set_postfix({"epoch": progress.epoch + 1, "loss": f"{value:.4f}"}, refresh=False)
+        self.log.write(
+            progress.step, loss=value, rate=share_of_peak, tokens=progress.tokens
+        )
+        self.accelerator.log({"train/loss": value}, step=progress.step)
+
+    def _backward(self, share: Sequence[int], weight: float, number: int) -> torch.Tensor:
+        config, task = self.config, self.task
+        torch.manual_seed(_mix(config.seed, self.progress.step, number))
+        inputs = collate([self.items[p] for p in share], self.tokens, self.tokenizer)
+        inputs = inputs.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            logits, gold = task.decisions(self.network(inputs), inputs, self.targets)
+            losses = task.losses(logits, gold, label_smoothing=config.label_smoothing)
+            if config.r_drop:
+                again, _ = task.decisions(self.network(inputs), inputs, self.targets)
+                other = task.losses(again, gold, label_smoothing=config.label_smoothing)
+                apart = divergence(logits.float(), again.float(), multi_label=task.multi_label)
+                losses = (losses + other) / 2 + config.r_drop * apart
+            loss = losses.sum() / weight
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def _weight(self, position: int) -> float:
+        item = self.items[position]
+        target = self.targets[item.note]
+        if self.task.whole_notes:
+            return self.task.weight(target, 0, len(self.tokens[item.note]))
+        return sum(self.task.weight(target, w.own_start, w.own_stop) for w in item.windows)
+
+    def _sum_gradients(self) -> None:
+        parameters = list(self.network.trainable().values())
+        gradients = [
+            torch.zeros_like(p) if p.grad is None else p.grad for p in parameters
+        ]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        flat = self.accelerator.reduce(flat, reduction="sum")
+        pieces = flat.split([gradient.numel() for gradient in gradients])
+        for parameter, piece in zip(parameters, pieces, strict=True):
+            parameter.grad = piece.view_as(parameter)
+
+    def _dev_scores(self) -> dict[str, float]:
+        if not self.dev:
+            return {}
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        predictions: list[Prediction] = predict_notes(
+            self.network,
+            self.task,
+            self.tokenizer,
+            self.windowing,
+            self.dev[rank::processes],
+            progress=self.config.progress and self.accelerator.is_main_process,
+            autocast=self.accelerator.autocast(),
+        )
+        if processes > 1:
+            from accelerate.utils import gather_object
+
+            by_id = {p.note_id: p for p in gather_object(predictions)}
+            predictions = [by_id[note.note_id] for note in self.dev]
+        tuned = self.task.tuned(self.dev, predictions)
+        scores = {name: float(v) for name, v in tuned.evaluate(self.dev, predictions).summary().items()}
+        if self.metric not in scores:
+            raise ConfigError(
+                f"metric {self.metric!r} is not among the dev scores {sorted(scores)}"
+            )
+        return scores
+
+    def _keep_best(self, scores: dict[str, float]) -> None:
+        progress = self.progress
+        value = scores.get(self.metric)
+        best = progress.best_value
+        if value is not None and best is not None and not value > best:
+            patience = self.config.patience
+            waited = progress.epoch - progress.best_epoch
+            progress.stopped_early = patience is not None and waited >= patience
+            return
+        progress.best_epoch, progress.best_value = progress.epoch, value
+        self.best = self._weights()
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: p.detach().cpu().clone() for name, p in self.network.trainable().items()}
+
+    def _use_best(self) -> None:
+        with torch.no_grad():
+            for name, parameter in self.network.trainable().items():
+                if name in self.best:
+                    parameter.copy_(self.best[name])
+
+    def _checkpoint(self) -> None:
+        if self.folder is None or not self.accelerator.is_main_process:
+            return
+        names = {p: name for name, p in self.network.trainable().items()}
+        inner = self.optimiser.optimizer
+        scaler = self.accelerator.scaler
+        state = {
+            **asdict(self.progress),
+            "fingerprint": self._fingerprint(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+        Checkpoint(state, self._weights(), optimiser_state(inner, names), self.best).save(
+            self.folder
+        )
+
+    def _resume(self, optimiser: torch.optim.Optimizer) -> None:
+        if self.folder is None:
+            return
+        if not self.config.resume:
+            discard_checkpoints(self.folder)
+        checkpoint = newest_checkpoint(self.folder)
+        if checkpoint is None:
+            return
+        state = dict(checkpoint.state)
+        saved, now = state.pop("fingerprint"), self._fingerprint()
+        scaler = state.pop("scaler")
+        if saved != now:
+            differing = sorted(name for name in now if saved.get(name) != now[name])
+            raise ConfigError(
+                f"{self.folder} holds a checkpoint made with other {', '.join(differing)}; "
+                "use another output_dir, or resume=False to start over"
+            )
+        parameters = self.network.trainable()
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(checkpoint.weights[name])
+        restore_optimiser(optimiser, parameters, checkpoint.optimizer)
+        if scaler is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(scaler)
+        self.best = checkpoint.best
+        self.progress = _Progress(**{**state, "epochs": tuple(state["epochs"])})
+        logger.info("resuming at step %d from %s", self.progress.step, self.folder)
+
+    def _fingerprint(self) -> dict[str, Any]:
+        free = {"output_dir", "resume", "progress", "trackers", "checkpoint_steps"}
+        settings = {k: v for k, v in asdict(self.config).items() if k not in free}
+        texts = hashlib.sha256()
+        for note in self.train:
+            texts.update(f"{note.note_id}\0{note.text}\0".encode())
+        labels = hashlib.sha256(json.dumps(self.task.to_dict(), sort_keys=True).encode())
+        return {
+            **settings,
+            "shares": self.shares,
+            "training notes": texts.hexdigest(),
+            "task": labels.hexdigest(),
+        }
+
+    def _stop_at_nan(self, batch: Sequence[int], value: float) -> None:
+        step = self.progress.step + 1
+        self._use_best()
+        ids = sorted({self.train[self.items[p].note].note_id for p in batch})[:SHOWN_IDS]
+        raise TrainingError(
+            f"the loss became {value} at step {step} of {self.total_steps} (epoch "
+            f"{self.progress.epoch + 1}), in a batch with the notes {ids}. The model has the "
+            "weights of the best epoch so far. Lower learning_rate or max_grad_norm, raise "
+            f"warmup, or use precision='no' (now {self.config.precision!r})"
+        )
+
+    def _result(self) -> TrainingResult:
+        progress = self.progress
+        return TrainingResult(
+            epochs=tuple(EpochResult(**epoch) for epoch in progress.epochs),
+            best_epoch=progress.best_epoch,
+            metric=self.metric if self.dev else None,
+            best_value=progress.best_value,
+            steps=progress.step,
+            tokens=progress.tokens,
+            seconds=progress.seconds,
+            device=self.accelerator.device.type,
+            precision=self.config.precision,
+            stopped_early=progress.stopped_early,
+        )
+
+
+def _accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if config.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("precision='fp16' needs a GPU; on a CPU use 'bf16' or 'no'")
+    # Accelerate keeps the precision of a process's first accelerator for all later ones.
+    AcceleratorState._reset_state()  # noqa: SLF001  (there is no public way)
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        log_with=list(config.trackers) or None,
+        project_dir=None if folder is None else str(folder),
+    )
+    if config.trackers:
+        simple = {
+            name: value if isinstance(value, int | float | str) else str(value)
+            for name, value in asdict(config).items()
+            if name != "output_dir"
+        }
+        accelerator.init_trackers("trackers", config=simple)
+    return accelerator
+
+
+def _check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -> None:
+    if not train:
+        raise TrainingError("there are no training notes; give at least one")
+    gold = task.gold_labels(train)
+    known = set(task.labels)
+    unknown = set(gold) - known
+    if unknown:
+        raise TaskError(
+            f"{len(unknown)} labels of the training notes are not the task's: "
+            f"{sorted(unknown)[:SHOWN_IDS]}; fit the task on these notes with from_notes()"
+        )
+    absent = sorted(known - set(gold))
+    if absent:
+        logger.warning(
+            "%d of the task's %d labels have no training example, e.g. %s",
+            len(absent),
+            len(task.labels),
+            absent[:SHOWN_IDS],
+        )
+    if dev is None:
+        return
+    if not dev:
+        raise TrainingError("the dev set is empty; give dev=None to train without one")
+    unseen = {name: n for name, n in task.gold_labels(dev).items() if name not in known}
+    if unseen:
+        logger.warning(
+            "%d labels (%d occurrences) of the dev notes were not seen in training, e.g. %s; "
+            "they count as missed",
+            len(unseen),
+            sum(unseen.values()),
+            sorted(unseen)[:SHOWN_IDS],
+        )
+
+
+def _mix(*numbers: int) -> int:
+    """One seed from several numbers, well mixed."""
+    text = ",".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big")
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Deterministic kernels on a GPU (on CPUs the ones used here are)."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn)
