@@ -51,7 +51,7 @@ _HOMES = {
     "ClinicalTLError": "errors",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (all are names)
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

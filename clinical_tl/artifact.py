@@ -1,12 +1,12 @@
 """The saved folder: what is in it, what it was made with, and whether it is whole.
 
-    adapter_config.json, adapter_model.safetensors   an adapter (plain peft), or
-    config.json, model.safetensors                   a full model (plain transformers)
-    head.safetensors                                 the label-attention head, where there is one
-    task.json                                        task, encoder, windows, hashes of all files
-    metrics.json                                     scores and training figures
-    tokenizer.json, …                                the tokenizer
-    README.md                                        a model card to complete
+adapter_config.json, adapter_model.safetensors   an adapter (plain peft), or
+config.json, model.safetensors                   a full model (plain transformers)
+head.safetensors                                 the label-attention head, where there is one
+task.json                                        task, encoder, windows, hashes of all files
+metrics.json                                     scores and training figures
+tokenizer.json, …                                the tokenizer
+README.md                                        a model card to complete
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def read_artifact(folder: Path) -> dict[str, Any]:
         description = json.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, ValueError) as error:
         raise ArtifactError(f"{file} is no valid JSON; save the model again") from error
-    if not isinstance(description, dict) or not _KEYS <= description.keys():
+    if not isinstance(description, dict) or not description.keys() >= _KEYS:
         missing = sorted(_KEYS - set(description)) if isinstance(description, dict) else "all keys"
         raise ArtifactError(f"{file} lacks {missing}; save the model again")
     if description["format"] != FORMAT:

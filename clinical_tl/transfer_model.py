@@ -219,7 +219,11 @@ class TransferModel:
         )
 
     def evaluate(
-        self, notes: Notes | Sequence[Note], *, name: str = "test", **predicting: Any  # noqa: ANN401
+        self,
+        notes: Notes | Sequence[Note],
+        *,
+        name: str = "test",
+        **predicting: Any,  # noqa: ANN401
     ) -> Scores:
         """Predict annotated notes and score them; the summary is kept in `metrics[name]`."""
         records = as_notes(notes)
@@ -233,7 +237,9 @@ class TransferModel:
         """One paragraph: encoder, task, windows, and how many parameters are trained."""
         total = sum(p.numel() for p in self.network.parameters())
         trained = self.trainable_parameters
-        head = sum(p.numel() for n, p in self.network.trainable().items() if self.network.is_head(n))
+        head = sum(
+            p.numel() for n, p in self.network.trainable().items() if self.network.is_head(n)
+        )
         return (
             f"{type(self.task).__name__} with {len(self.task.labels)} labels on "
             f"{self.source.name} ({adapter_kind(self.network)})\n"

@@ -54,7 +54,7 @@ class LoRA:
     """
 
     r: int = 16
-    alpha: float | None = None
+    alpha: int | None = None
     dropout: float = 0.0
     targets: Placement | tuple[str, ...] = "all"
     layers: tuple[int, ...] | None = None

@@ -135,8 +135,7 @@ def max_positions(config: PretrainedConfig) -> int | None:
 
 
 def _hub_weight_files(name: str, revision: str | None) -> list[Path]:
-    from transformers.utils import cached_file
-    from transformers.utils.hub import cached_files
+    from transformers.utils.hub import cached_file, cached_files
 
     errors: list[Exception] = []
     for file in _SINGLE_FILES:

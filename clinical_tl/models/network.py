@@ -122,7 +122,7 @@ def build_network(
         model = _load(source, head, pretrained=pretrained, attention=attention)
         label_attention = None
         if head.kind == "label_attention":
-            label_attention = LabelAttention(model.config.hidden_size, len(head.outputs))
+            label_attention = LabelAttention(hidden_size(model), len(head.outputs))
         frozen = isinstance(adapter, str) and adapter == "frozen"
         wrapped = _adapt(model, head, adapter, source)
     return Network(wrapped, label_attention, frozen_encoder=frozen)
@@ -146,8 +146,7 @@ def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path)
                 model = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
             label_attention = None
             if head.kind == "label_attention":
-                size = base_model(model).config.hidden_size
-                label_attention = LabelAttention(size, len(head.outputs))
+                label_attention = LabelAttention(hidden_size(model), len(head.outputs))
                 label_attention.load_state_dict(load_file(folder / HEAD_FILE))
         except (EncoderError, OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise ArtifactError(
@@ -208,11 +207,11 @@ def gather_notes(hidden: torch.Tensor, batch: WindowBatch) -> NoteStates:
     per_note = torch.zeros(batch.n_notes, dtype=counts.dtype, device=counts.device)
     per_note = per_note.index_add(0, batch.note_index, counts)
     tokens = hidden[batch.owned]
-    pieces = tokens.split(per_note.tolist())
     longest = max(int(per_note.max()), 1)
     states = tokens.new_zeros(batch.n_notes, longest, hidden.shape[-1])
     mask = torch.arange(longest, device=counts.device)[None] < per_note[:, None]
-    states[mask] = torch.cat(pieces)
+    # Rows are in note order and mask is row-major, so tokens fall into their places.
+    states[mask] = tokens
     return NoteStates(states, mask)
 
 
@@ -223,8 +222,17 @@ def is_peft(model: nn.Module) -> bool:
 
 def base_model(model: nn.Module) -> nn.Module:
     """The encoder inside a transformers model, with or without peft around it."""
-    inner = model.get_base_model() if is_peft(model) else model  # type: ignore[operator]  # peft
-    return inner.base_model  # type: ignore[no-any-return, union-attr]  # transformers' name
+    inner: Any = model
+    if is_peft(model):
+        inner = inner.get_base_model()
+    encoder: nn.Module = inner.base_model
+    return encoder
+
+
+def hidden_size(model: nn.Module) -> int:
+    """Numbers in a token's state."""
+    config: Any = base_model(model).config
+    return int(config.hidden_size)
 
 
 def head_modules(model: nn.Module) -> list[str]:
@@ -317,10 +325,11 @@ def _adapt(
 
     from peft import TaskType, get_peft_model
 
-    if isinstance(adapter, LoRA):
-        config = adapter.peft_config(model, model.config.model_type)
-    else:
-        config = copy.deepcopy(adapter)
+    config: Any = (
+        adapter.peft_config(model, model.config.model_type)
+        if isinstance(adapter, LoRA)
+        else copy.deepcopy(adapter)
+    )
     if config.is_prompt_learning:
         raise ConfigError(
             f"{type(config).__name__} puts virtual tokens before the text, which shifts every "
@@ -334,7 +343,7 @@ def _adapt(
     if head.kind != "label_attention":
         names = [name.rsplit(".", 1)[-1] for name in head_modules(model)]
         config.modules_to_save = sorted({*names, *(config.modules_to_save or ())})
-    wrapped = get_peft_model(model, config)
+    wrapped: nn.Module = get_peft_model(model, config)
     # A path of this machine would be useless, and telling, in a shared adapter.
     config.base_model_name_or_path = OFFLINE_HUB_ID if source.name == OFFLINE else source.name
     config.revision = source.revision
@@ -351,7 +360,9 @@ def _freeze(model: nn.Module, head: HeadSpec) -> None:
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """Without the notice that the head is new: it always is, and the summary says so."""
-    from transformers.utils import logging as hf_logging
+    from transformers.utils import logging as transformers_logging
+
+    hf_logging: Any = transformers_logging
 
     level = hf_logging.get_verbosity()
     hf_logging.set_verbosity(logging.ERROR)

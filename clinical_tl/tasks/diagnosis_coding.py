@@ -152,9 +152,7 @@ class DiagnosisCoding:
         )
         return HeadSpec(kind, self.labels.names, multi_label=True)
 
-    def targets(
-        self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]
-    ) -> list[np.ndarray]:
+    def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
         """The columns of each note's codes; codes not seen in training have none."""
         del tokens
         check_annotated(notes, "codes", "diagnosis coding")
@@ -234,18 +232,21 @@ class DiagnosisCoding:
     def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[_Coded]) -> Prediction:
         """The codes at or above their threshold, likeliest first, with their evidence."""
         coded = pieces[0]
-        assigned = np.flatnonzero(self._thresholds.apply(coded.probabilities[None])[0])
-        order = assigned[np.argsort(-coded.probabilities[assigned], kind="stable")]
+        prediction = self.predicted(note.note_id, coded.probabilities)
+        evidence = {
+            code: _evidence(note.text, tokens, code, coded.attended[code])
+            for code in prediction.codes or ()
+            if code in coded.attended
+        }
+        return replace(prediction, evidence=evidence)
+
+    def predicted(self, note_id: str, probabilities: np.ndarray) -> Prediction:
+        """The codes whose probability, shape (codes,), reaches their threshold, best first."""
+        assigned = np.flatnonzero(self._thresholds.apply(probabilities[None])[0])
+        order = assigned[np.argsort(-probabilities[assigned], kind="stable")]
         codes = tuple(self.labels.names[i] for i in order)
         return Prediction(
-            note.note_id,
-            codes=codes,
-            scores=LabelScores(self.labels.names, coded.probabilities),
-            evidence={
-                code: _evidence(note.text, tokens, code, coded.attended[code])
-                for code in codes
-                if code in coded.attended
-            },
+            note_id, codes=codes, scores=LabelScores(self.labels.names, probabilities)
         )
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> DiagnosisCoding:

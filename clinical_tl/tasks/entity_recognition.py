@@ -231,4 +231,3 @@ def describe_lost(represented: Representation, scheme: str) -> str:
 def _names(tag_set: TagSet, tags: np.ndarray) -> list[str]:
     names = tag_set.names
     return [names[tag] for tag in tags]
-

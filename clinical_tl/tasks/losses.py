@@ -43,9 +43,9 @@ def asymmetric_loss(
         weight = torch.where(
             gold > 0, (1 - positive) ** gamma_positive, (1 - negative) ** gamma_negative
         )
-    log_likelihood = gold * functional.logsigmoid(logits) + (1 - gold) * negative.clamp(
-        min=1e-8
-    ).log()
+    log_likelihood = (
+        gold * functional.logsigmoid(logits) + (1 - gold) * negative.clamp(min=1e-8).log()
+    )
     return -weight * log_likelihood
 
 

@@ -136,17 +136,13 @@ class NoteClassification:
         probabilities = self._pooled(output, batch).float().softmax(dim=-1).cpu().numpy()
         return list(zip(batch.notes, probabilities, strict=True))
 
-    def decode(
-        self, note: Note, tokens: TokenisedNote, pieces: Sequence[np.ndarray]
-    ) -> Prediction:
+    def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[np.ndarray]) -> Prediction:
         """The likeliest label, with the probabilities of all."""
         del tokens
         scores = LabelScores(self.labels.names, pieces[0])
         return Prediction(note.note_id, label=self.labels.names[pieces[0].argmax()], scores=scores)
 
-    def tuned(
-        self, notes: Sequence[Note], predictions: Sequence[Prediction]
-    ) -> NoteClassification:
+    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> NoteClassification:
         """The task itself: the likeliest label needs no threshold."""
         del notes, predictions
         return self
@@ -194,7 +190,7 @@ def _weights(
     total = sum(labels.support)
     if weights == "balanced":
         return tuple(total / (len(labels) * n) for n in labels.support)
-    if isinstance(weights, str) or set(weights) != set(labels):
+    if set(weights) != set(labels):
         raise TaskError(
             "class_weights must be 'balanced' or name exactly the training labels "
             f"{list(labels)[:10]}"

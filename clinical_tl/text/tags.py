@@ -82,7 +82,7 @@ class TagSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """`O`, `B-Drug`, `I-Drug`, …"""
+        """Names by number: `O`, `B-Drug`, `I-Drug` and so on."""
         positions = _POSITIONS[self.scheme]
         return ("O", *(f"{p}-{label}" for label in self.labels for p in positions))
 

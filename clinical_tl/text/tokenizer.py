@@ -17,7 +17,7 @@ import numpy.typing as npt
 from clinical_tl.errors import EncoderError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase
 
 IntArray = npt.NDArray[np.int64]
 
@@ -45,7 +45,7 @@ class TokenisedNote:
 class NoteTokenizer:
     """A fast tokenizer with truncation and padding switched off and its special tokens known."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise EncoderError(
                 f"the tokenizer {type(tokenizer).__name__} is not a fast one; character offsets "
@@ -53,7 +53,7 @@ class NoteTokenizer:
                 "it with transformers' convert_slow_tokenizer"
             )
         self.tokenizer = tokenizer
-        backend = tokenizer.backend_tokenizer
+        backend: Any = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
         # What was baked in must not come back when the tokenizer is saved and loaded again.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,5 +84,4 @@ def _checkpoints(folder: Path) -> list[Path]:
     """Complete ones, oldest first; a draft never bears the name (`os.rename` is atomic)."""
     if not folder.is_dir():
         return []
-    names = sorted(name for name in os.listdir(folder) if name.startswith(_PREFIX))
-    return [folder / name for name in names]
+    return sorted(path for path in folder.iterdir() if path.name.startswith(_PREFIX))

@@ -43,7 +43,10 @@ class TrainingLog:
 
     def __init__(self, folder: Path | None, *, from_step: int) -> None:
         self._path = None if folder is None else folder / "train_log.jsonl"
-        if self._path is None or not self._path.exists():
+        if folder is None or self._path is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self._path.exists():
             return
         kept = []
         for line in self._path.read_text(encoding="utf-8").splitlines():

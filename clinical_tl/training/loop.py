@@ -186,9 +186,7 @@ class TrainingRun:
 
     def _step(self, batch: Sequence[int], bar: tqdm[Any]) -> None:
         progress, config = self.progress, self.config
-        share_of_peak = set_rates(
-            self.optimiser, progress.step, self.total_steps, config.warmup
-        )
+        share_of_peak = set_rates(self.optimiser, progress.step, self.total_steps, config.warmup)
         weight = sum(self._weight(position) for position in batch)
         mine = split_batch(self.items, batch, self.shares)
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
@@ -215,9 +213,7 @@ class TrainingRun:
         progress.tokens += sum(len(w) for position in batch for w in self.items[position].windows)
         bar.update()
         bar.set_postfix({"epoch": progress.epoch + 1, "loss": f"{value:.4f}"}, refresh=False)
-        self.log.write(
-            progress.step, loss=value, rate=share_of_peak, tokens=progress.tokens
-        )
+        self.log.write(progress.step, loss=value, rate=share_of_peak, tokens=progress.tokens)
         self.accelerator.log({"train/loss": value}, step=progress.step)
 
     def _backward(self, share: Sequence[int], weight: float, number: int) -> torch.Tensor:
@@ -246,9 +242,7 @@ class TrainingRun:
 
     def _sum_gradients(self) -> None:
         parameters = list(self.network.trainable().values())
-        gradients = [
-            torch.zeros_like(p) if p.grad is None else p.grad for p in parameters
-        ]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         flat = self.accelerator.reduce(flat, reduction="sum")
         pieces = flat.split([gradient.numel() for gradient in gradients])
@@ -274,7 +268,8 @@ class TrainingRun:
             by_id = {p.note_id: p for p in gather_object(predictions)}
             predictions = [by_id[note.note_id] for note in self.dev]
         tuned = self.task.tuned(self.dev, predictions)
-        scores = {name: float(v) for name, v in tuned.evaluate(self.dev, predictions).summary().items()}
+        summary = tuned.evaluate(self.dev, predictions).summary()
+        scores = {name: float(value) for name, value in summary.items()}
         if self.metric not in scores:
             raise ConfigError(
                 f"metric {self.metric!r} is not among the dev scores {sorted(scores)}"
@@ -305,7 +300,7 @@ class TrainingRun:
     def _checkpoint(self) -> None:
         if self.folder is None or not self.accelerator.is_main_process:
             return
-        names = {p: name for name, p in self.network.trainable().items()}
+        names: dict[torch.Tensor, str] = {p: name for name, p in self.network.trainable().items()}
         inner = self.optimiser.optimizer
         scaler = self.accelerator.scaler
         state = {

@@ -47,17 +47,15 @@ def set_rates(optimiser: torch.optim.Optimizer, step: int, total: int, warmup: f
     Returns the share of the peak.
     """
     climb = max(1, round(total * warmup)) if warmup else 0
-    if step < climb:
-        share = (step + 1) / climb
-    else:
-        share = max(0.0, (total - step) / max(1, total - climb))
+    falling = max(0.0, (total - step) / max(1, total - climb))
+    share = (step + 1) / climb if step < climb else falling
     for group in optimiser.param_groups:
         group["lr"] = group["peak"] * share
     return share
 
 
 def optimiser_state(
-    optimiser: torch.optim.Optimizer, names: Mapping[torch.nn.Parameter, str]
+    optimiser: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]
 ) -> dict[str, torch.Tensor]:
     """The moments as `<parameter>/<moment>` → tensor, for safetensors."""
     return {

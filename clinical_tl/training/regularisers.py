@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +31,7 @@ def l2_sp(network: Network, start: Mapping[str, torch.Tensor]) -> torch.Tensor:
     trainable = network.trainable()
     for name, origin in start.items():
         total = total + ((trainable[name] - origin) ** 2).sum()
+    module: Any
     for module in network.modules():
         if not hasattr(module, "lora_A") or not hasattr(module, "scaling"):
             continue

@@ -1,0 +1,44 @@
+# The two commands of the README, and what lies around them. Everything sets itself up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := offline,plots,trackers,dev
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= true
+
+.PHONY: demo test lint unit real real-quick real-tests bench clean
+
+demo: $(READY)  ## Train and score all three tasks on synthetic notes (under 5 minutes on 2 cores).
+	$(BIN)/python -m recipes.demo
+
+test: lint unit  ## Style, types and tests.
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest
+
+real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/real/summary.json.
+	$(BIN)/python -m recipes.real
+
+real-quick: $(READY)  ## The same on subsets, under 10 minutes.
+	$(BIN)/python -m recipes.real --quick true
+
+real-tests: $(READY)  ## Tests that train on the real corpora.
+	$(BIN)/python -m pytest -m real
+
+bench: $(READY)  ## Speed against transformers' Trainer and pipeline.
+	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,241 @@
+"""CoNLL: one token and its tag a line, a blank line after each sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Literal, get_args
+
+from clinical_tl.data.faults import Faults, Place, shown_id
+from clinical_tl.data.losses import Losses
+from clinical_tl.data.streams import numbered_lines, stem
+from clinical_tl.data.tags import Scheme, tagged_runs
+from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.schema import Note, Span
+
+Grouping = Literal["auto", "sentence", "file"]
+
+DOCUMENT_MARK = re.compile(
+    r"#\s*(?:newdoc(?:\s+id)?|doc(?:ument)?[ _]?id)\s*[=:]?\s*(?P<id>[^\t]*)"
+    r"|-DOCSTART-(?:\s+\((?P<named>[^()\t]+)\))?(?:\s.*)?"
+)
+COMMENT = re.compile(r"#\s*\w[\w ]*=[^\t]*")
+TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    document: int  # how many document marks stand above it
+    document_id: str
+    rows: tuple[tuple[int, list[str]], ...]  # line number, cells
+
+
+def read_conll(
+    path: Path,
+    faults: Faults,
+    *,
+    scheme: Scheme = "BIO",
+    grouping: Grouping = "auto",
+    token_column: int = 0,
+    tag_column: int = -1,
+    id_column: int | None = None,
+) -> Iterator[Note]:
+    """Yields a note for every document.
+
+    Columns are separated by tabs, or by spaces in a line without a tab. The text is rebuilt:
+    one space between tokens, one line break between sentences. A document whose lines have
+    one column is not annotated (`spans=None`).
+
+    Args:
+        path: the file.
+        faults: where what is wrong goes, tag sequences against the scheme among it.
+        scheme: `BIO` (IOB2), `IOB1`, `BILOU` or `IOBES`.
+        grouping: `auto`: documents begin at `-DOCSTART-` and `# newdoc id = …` lines, and a
+            sentence with no such line above it is a note of its own; `sentence`: every
+            sentence is a note; `file`: the file is one note.
+        token_column: which column holds the token; negative ones count from the end.
+        tag_column: which column holds the tag.
+        id_column: a column with a document id, which then decides the documents.
+
+    Raises:
+        ConfigError: an unknown scheme or grouping.
+    """
+    _check_choice("scheme", scheme, get_args(Scheme))
+    _check_choice("grouping", grouping, get_args(Grouping))
+    name = stem(path)
+    sentences = enumerate(_sentences(path, faults), 1)
+
+    def key(numbered: tuple[int, _Sentence]) -> tuple[str, str]:
+        number, sentence = numbered
+        if id_column is not None:
+            cells = sentence.rows[0][1]
+            return "id", cells[id_column] if -len(cells) <= id_column < len(cells) else ""
+        if grouping == "file":
+            return "file", name
+        if grouping == "auto" and sentence.document:
+            return f"document {sentence.document}", sentence.document_id
+        return f"sentence {number}", f"{name}-{number}"
+
+    for (_, note_id), group in groupby(sentences, key):
+        mark = len(faults)
+        members = [sentence for _, sentence in group]
+        place = Place(path.name, members[0].rows[0][0], note_id)
+        _check_rows(members, note_id, place, faults, (token_column, tag_column, id_column))
+        note = None
+        if len(faults) == mark:
+            note = _note(members, note_id, place, faults, token_column, tag_column, scheme)
+        yield from faults.admitted(note, place, since=mark)
+
+
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name}={value!r}; allowed: {list(allowed)}")
+
+
+def _sentences(path: Path, faults: Faults) -> Iterator[_Sentence]:
+    documents, document_id, is_empty = 0, "", False
+    rows: list[tuple[int, list[str]]] = []
+    number = 0
+    for number, line in numbered_lines(path):
+        mark = DOCUMENT_MARK.fullmatch(line)
+        if rows and (mark is not None or not line.strip()):
+            yield _Sentence(documents, document_id, tuple(rows))
+            rows = []
+        if mark is not None:
+            if is_empty:
+                _add_empty(Place(path.name, number), faults)
+            documents, is_empty = documents + 1, True
+            document_id = (mark["id"] or mark["named"] or "").strip()
+            document_id = document_id or f"{stem(path)}-{documents}"
+        elif line.strip() and not COMMENT.fullmatch(line):
+            rows.append((number, line.split("\t") if "\t" in line else line.strip(" ").split(" ")))
+            is_empty = False
+    if rows:
+        yield _Sentence(documents, document_id, tuple(rows))
+    elif is_empty:
+        _add_empty(Place(path.name, number), faults)
+
+
+def _add_empty(place: Place, faults: Faults) -> None:
+    faults.add(place, "no token since the document mark above", "at least one token a document")
+    faults.rejected += 1
+
+
+def _check_rows(
+    sentences: Sequence[_Sentence],
+    note_id: str,
+    place: Place,
+    faults: Faults,
+    columns: tuple[int, int, int | None],
+) -> None:
+    token_column, _, id_column = columns
+    width = len(sentences[0].rows[0][1])
+    # A file of tokens alone has no tag column to look for.
+    asked = [column for column in columns if column is not None and (width > 1 or column > 0)]
+    for line, cells in (row for sentence in sentences for row in sentence.rows):
+        if len(cells) != width:
+            faults.add(place.at(line), f"{len(cells)} columns", f"{width}, as in the line above")
+        elif any(not -width <= column < width for column in asked):
+            faults.add(place.at(line), f"{width} columns", f"columns {asked} (from 0)")
+        elif not cells[token_column].strip():
+            faults.add(place.at(line), "a line without a token", "token and tag")
+        elif id_column is not None and cells[id_column] != note_id:
+            faults.add(place.at(line), "another document's id within a sentence", "one id")
+
+
+def _note(
+    sentences: Sequence[_Sentence],
+    note_id: str,
+    place: Place,
+    faults: Faults,
+    token_column: int,
+    tag_column: int,
+    scheme: Scheme,
+) -> Note:
+    is_tagged = len(sentences[0].rows[0][1]) > 1
+    lines: list[str] = []
+    spans: list[Span] = []
+    offset = 0
+    for sentence in sentences:
+        tokens = [cells[token_column] for _, cells in sentence.rows]
+        starts: list[int] = []
+        for token in tokens:
+            starts.append(offset)
+            offset += len(token) + 1
+        lines.append(" ".join(tokens))
+        if is_tagged:
+            tags = [cells[tag_column] for _, cells in sentence.rows]
+            runs, wrong = tagged_runs(tags, scheme)
+            for i, reason in wrong:
+                faults.add(place.at(sentence.rows[i][0]), reason, f"a valid {scheme} sequence")
+            for first, end, label in runs:
+                spans.append(Span(starts[first], starts[end - 1] + len(tokens[end - 1]), label))
+    return Note(note_id, "\n".join(lines), spans=tuple(spans) if is_tagged else None)
+
+
+def write_conll(notes: Iterable[Note], path: Path, losses: Losses) -> None:
+    """Writes tokens and BIO tags, tab-separated, under one `# newdoc id = …` line a note.
+
+    Tokens are runs of word characters and single other characters; sentences are the text's
+    lines, joined where a mention runs on. Spacing is not kept. Notes whose spans are `None` get
+    no tag column. Mentions that don't begin and end with a token, that are discontinuous, or
+    that overlap a longer one count as lost, as do all fields that tags can't hold.
+
+    Raises:
+        NoteError: an id that does not fit in one line.
+    """
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for note in losses.counted(notes):
+            if note.note_id != note.note_id.strip() or any(c in note.note_id for c in "\t\r\n"):
+                raise NoteError(
+                    f"note {shown_id(note.note_id)}: the id has tabs, line breaks or outer spaces; "
+                    "CoNLL needs ids that fit in one line"
+                )
+            _count_losses(note, losses)
+            sentences = list(_tagged_sentences(note, losses))
+            if not sentences:
+                losses.add("notes without a token")
+                continue
+            file.write(f"# newdoc id = {note.note_id}\n")
+            for sentence in sentences:
+                file.writelines("\t".join(row) + "\n" for row in sentence)
+                file.write("\n")
+
+
+def _count_losses(note: Note, losses: Losses) -> None:
+    losses.add_note_fields(note)
+    losses.add("relations (notes)", note.relations is not None)
+    losses.add("concepts", sum(len(span.concepts) for span in note.spans or ()))
+    losses.add("attributes", sum(len(span.attributes) for span in note.spans or ()))
+
+
+def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ...]]]:
+    tokens = [(match.start(), match.end()) for match in TOKEN.finditer(note.text)]
+    starts = {start: i for i, (start, _) in enumerate(tokens)}
+    ends = {end: i for i, (_, end) in enumerate(tokens)}
+    tags = ["O"] * len(tokens)
+    for span in sorted(note.spans or (), key=lambda span: (span.start - span.end, span.start)):
+        first, last = starts.get(span.start), ends.get(span.end)
+        if span.is_discontinuous:
+            losses.add("discontinuous mentions")
+        elif first is None or last is None:
+            losses.add("mentions that do not begin and end with a token")
+        elif span.label != span.label.strip() or any(c in span.label for c in "\t\r\n"):
+            losses.add("mentions whose label does not fit in a tag")
+        elif any(tag != "O" for tag in tags[first : last + 1]):
+            losses.add("mentions that overlap a longer one")
+        else:
+            tags[first : last + 1] = [f"B-{span.label}"] + [f"I-{span.label}"] * (last - first)
+    sentence: list[tuple[str, ...]] = []
+    for i, (start, end) in enumerate(tokens):
+        breaks = i > 0 and "\n" in note.text[tokens[i - 1][1] : start]
+        if sentence and breaks and not tags[i].startswith("I-"):
+            yield sentence
+            sentence = []
+        token = note.text[start:end]
+        sentence.append((token,) if note.spans is None else (token, tags[i]))
+    if sentence:
+        yield sentence

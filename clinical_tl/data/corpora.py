@@ -1,0 +1,139 @@
+"""Ready-made splits: the public corpora by name, synthetic notes, or a user's own files.
+
+The corpora are looked for in the folder that the environment variable `CLINICAL_TL_CORPORA`
+names (`../shared/data` by default); nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clinical_tl.data.reading import read_notes
+from clinical_tl.data.splits import split_notes
+from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.schema import notes_to_dataset, row_to_note
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Splits = dict[str, "Dataset"]
+
+VARIABLE = "CLINICAL_TL_CORPORA"
+DEFAULT_FOLDER = "../shared/data"
+SYNTHETIC = "synthetic"
+SYNTHETIC_NOTES = 400
+
+
+def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> Splits:
+    """The official splits of a public corpus: `train`, `dev` and `test` (MTS-Dialog: `test2`).
+
+    `"synthetic"` generates short synthetic notes (`seed`) and splits them by patient.
+
+    Raises:
+        ConfigError: an unknown name.
+        NoteError: the corpora's folder has no such corpus.
+    """
+    if name == SYNTHETIC:
+        from clinical_tl.data.synthetic import generate_notes
+
+        notes = generate_notes(SYNTHETIC_NOTES, seed=seed, length="short")
+        return split_notes(notes, fractions={"train": 0.6, "dev": 0.15, "test": 0.25}, seed=seed)
+    if name not in _LOADERS:
+        raise ConfigError(f"corpus {name!r}: choose one of {sorted([SYNTHETIC, *_LOADERS])}")
+    root = Path(folder or os.environ.get(VARIABLE, DEFAULT_FOLDER))
+    if not (root / name).is_dir():
+        raise NoteError(
+            f"the corpus {name!r} is not in the folder {str(root)!r}; put it there, or name the "
+            f"corpora's folder in the environment variable {VARIABLE}"
+        )
+    return _LOADERS[name](root / name)
+
+
+def read_splits(
+    train: str | Path,
+    dev: str | Path | None = None,
+    test: str | Path | None = None,
+    *,
+    format: str | None = None,  # noqa: A002  (as in read_notes)
+    columns: Mapping[str, str | None] | None = None,
+    seed: int = 0,
+) -> Splits:
+    """A user's own notes as `train`, `dev` and `test`.
+
+    What is not given as a file is split off the training notes by patient (15 % for dev, 20 %
+    for test). Raises as `read_notes` and `split_notes` do.
+    """
+    files = {"train": train, "dev": dev, "test": test}
+    read = {
+        name: read_notes(file, format=format, columns=columns)
+        for name, file in files.items()
+        if file is not None
+    }
+    shares = {"dev": 0.15, "test": 0.20}
+    missing = {name: share for name, share in shares.items() if name not in read}
+    if missing:
+        fractions = {"train": 1 - sum(missing.values()), **missing}
+        by = "patient_id" if any(p is not None for p in read["train"]["patient_id"]) else "note_id"
+        read |= split_notes(read["train"], by=by, fractions=fractions, seed=seed)
+    return read
+
+
+def _pubtator(folder: Path, *, label: str | None = None) -> Splits:
+    splits = {
+        # One document of NCBI-disease is in the training file twice.
+        name: read_notes(folder / f"{name}.pubtator.txt", format="pubtator", duplicates="first")
+        for name in ("train", "dev", "test")
+    }
+    if label is None:
+        return splits
+    return {name: _relabel(notes, label) for name, notes in splits.items()}
+
+
+def _relabel(notes: Dataset, label: str) -> Dataset:
+    """All spans with one label: the corpus' subtypes are not what systems are scored on."""
+
+    records = (row_to_note(row) for row in notes)
+    return notes_to_dataset(
+        replace(note, spans=tuple(replace(span, label=label) for span in note.spans or ()))
+        for note in records
+    )
+
+
+def _ncbi_disease(folder: Path) -> Splits:
+    return _pubtator(folder, label="Disease")
+
+
+def _bc5cdr(folder: Path) -> Splits:
+    return _pubtator(folder)
+
+
+def _codiesp(folder: Path) -> Splits:
+    return {
+        name: read_notes(
+            folder / name, format="codiesp", texts="text_files_en", codes_file=f"{name}D.tsv"
+        )
+        for name in ("train", "dev", "test")
+    }
+
+
+def _mts_dialog(folder: Path) -> Splits:
+    columns = {"note_id": "ID", "text": "section_text", "label": "section_header"}
+    files = {
+        "train": "MTS-Dialog-TrainingSet.csv",
+        "dev": "MTS-Dialog-ValidationSet.csv",
+        "test": "MTS-Dialog-TestSet-1-MEDIQA-Chat-2023.csv",
+        "test2": "MTS-Dialog-TestSet-2-MEDIQA-Sum-2023.csv",
+    }
+    return {name: read_notes(folder / file, columns=columns) for name, file in files.items()}
+
+
+_LOADERS: dict[str, Callable[[Path], Splits]] = {
+    "ncbi_disease": _ncbi_disease,
+    "bc5cdr": _bc5cdr,
+    "codiesp": _codiesp,
+    "mts_dialog": _mts_dialog,
+}

@@ -1,0 +1,252 @@
+"""ICD-10-CM codes: one spelling, descriptions, hierarchy and a check against the tabular list.
+
+The list is the one that the package `simple-icd-10-cm` carries (98,505 chapters, blocks,
+categories and codes in the release of April 2026). Loading it takes about a second, so it
+happens on first need.
+
+A code is *well-formed* (letter, digit, letter or digit, then up to four more letters or
+digits), *listed* or not. Codes that are well-formed but absent are kept: real corpora use
+older releases and leave off seventh characters. Malformed strings raise `NoteError`, or are
+reported by their position; what they say is never shown, since a wrong column mapping would
+put a whole note there.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from clinical_tl.errors import ConfigError, NoteError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+Level = Literal["code", "category", "chapter"]
+LEVELS: tuple[Level, ...] = ("code", "category", "chapter")
+
+_WELL_FORMED = re.compile(r"([A-Z][0-9][0-9A-Z])(?:\.?([0-9A-Z]{1,4}))?", re.ASCII)
+_CHAPTER_RANGE = re.compile(r"(.+) \(([A-Z]\w{2})-([A-Z]\w{2})\)")
+_SHOWN_CODES = 10
+_ROMAN = (
+    *("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI"),
+    *("XII", "XIII", "XIV", "XV", "XVI", "XVII", "XVIII", "XIX", "XX", "XXI", "XXII"),
+)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter of the tabular list, e.g. IX, I00–I99, diseases of the circulatory system.
+
+    `first` and `last` are the three-character categories at its ends.
+    """
+
+    number: int
+    first: str
+    last: str
+    title: str
+
+    @property
+    def roman(self) -> str:
+        """The chapter's number as the list prints it."""
+        return _ROMAN[self.number - 1]
+
+    @property
+    def name(self) -> str:
+        """A short, unique label: `IX I00-I99`."""
+        return f"{self.roman} {self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class CodeReport:
+    """What `check_codes` found.
+
+    Attributes:
+        listed: distinct normalised codes of the tabular list, sorted.
+        absent: distinct normalised codes that are well-formed but not in the list, sorted.
+        malformed: positions, in the sequence given, of what is no code at all.
+        normalised: distinct (as given, normalised) pairs of the well-formed codes whose
+            spelling changed, sorted.
+        rows: how many codes were given.
+    """
+
+    listed: tuple[str, ...]
+    absent: tuple[str, ...]
+    malformed: tuple[int, ...]
+    normalised: tuple[tuple[str, str], ...]
+    rows: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every code is in the tabular list."""
+        return not self.absent and not self.malformed
+
+    def __str__(self) -> str:
+        """One line for a person: counts and the first few of what is amiss."""
+        parts = [f"{self.rows} codes: {len(self.listed)} distinct ones listed"]
+        if self.absent:
+            parts.append(
+                f"{len(self.absent)} distinct ones absent from the tabular list and kept "
+                f"({_some(self.absent)})"
+            )
+        if self.malformed:
+            parts.append(f"{len(self.malformed)} malformed at positions {_some(self.malformed)}")
+        return "; ".join(parts)
+
+
+def normalise_code(code: str) -> str:
+    """The one spelling of a code: no outer whitespace, upper case, dot after three characters.
+
+    Raises:
+        NoteError: what is given can't be an ICD-10-CM code. The message carries its length
+            only.
+    """
+    if not isinstance(code, str):
+        raise NoteError(
+            f"a diagnosis code must be a string such as 'I25.10', got {type(code).__name__}; "
+            "read the code column as text"
+        )
+    match = _WELL_FORMED.fullmatch(code.strip().upper())
+    if match is None:
+        raise NoteError(
+            f"a string of {len(code)} characters is no ICD-10-CM code; allowed: a letter, a "
+            "digit, a letter or digit, then up to four letters or digits with or without a dot "
+            "('I10', 'I25.10', 'I2510', 's22.49xa'); check which column holds the codes"
+        )
+    category, rest = match.groups()
+    return f"{category}.{rest}" if rest else str(category)
+
+
+def is_listed(code: str) -> bool:
+    """Whether the code, in any spelling, is in the tabular list.
+
+    Categories and subcategories count as much as codes that can be billed; blocks and
+    chapters don't. A malformed code isn't listed.
+    """
+    try:
+        normalised = normalise_code(code)
+    except NoteError:
+        return False
+    return bool(_tabular_list().is_valid_item(normalised))
+
+
+def description(code: str) -> str | None:
+    """The code's title in the tabular list, `None` where it is absent from it.
+
+    Raises:
+        NoteError: the code is malformed.
+    """
+    normalised = normalise_code(code)
+    if not _tabular_list().is_valid_item(normalised):
+        return None
+    return str(_tabular_list().get_description(normalised))
+
+
+def category(code: str) -> str:
+    """The three-character category, also of codes that aren't listed.
+
+    Raises:
+        NoteError: the code is malformed.
+    """
+    return normalise_code(code)[:3]
+
+
+def chapter(code: str) -> Chapter:
+    """The chapter the code belongs to, also for codes that aren't listed.
+
+    The chapters' ranges are widened until they meet, at a change of letter where there is one,
+    so that codes of other releases (E90, F00, T98) find the chapter they had there.
+
+    Raises:
+        NoteError: the code is malformed.
+    """
+    wanted = category(code)
+    chapters = chapters_by_letter()
+    after = bisect_right([c.first for c in chapters], wanted)
+    # F00 lies between E00–E89 and F01–F99: its letter decides.
+    is_before_next = chapters[after - 1].last[0] < wanted[0]
+    return chapters[after if is_before_next else after - 1]
+
+
+def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
+    """The codes at a coarser level, each once, in order of first appearance.
+
+    Args:
+        codes: codes in any spelling.
+        level: `"code"` (normalised only), `"category"` (three characters) or `"chapter"`
+            (its `Chapter.name`).
+
+    Raises:
+        NoteError: a code is malformed.
+        ConfigError: the level is unknown.
+    """
+    if level == "code":
+        rolled = [normalise_code(code) for code in codes]
+    elif level == "category":
+        rolled = [category(code) for code in codes]
+    elif level == "chapter":
+        rolled = [chapter(code).name for code in codes]
+    else:
+        raise ConfigError(f"level {level!r} is unknown; allowed: {', '.join(LEVELS)}")
+    return tuple(dict.fromkeys(rolled))
+
+
+def check_codes(codes: Iterable[str]) -> CodeReport:
+    """Sort codes into listed, absent and malformed; nothing is dropped and nothing raised."""
+    listed: set[str] = set()
+    absent: set[str] = set()
+    changed: set[tuple[str, str]] = set()
+    malformed: list[int] = []
+    rows = 0
+    for position, code in enumerate(codes):
+        rows += 1
+        try:
+            normalised = normalise_code(code)
+        except NoteError:
+            malformed.append(position)
+            continue
+        (listed if is_listed(normalised) else absent).add(normalised)
+        if normalised != code:
+            changed.add((code, normalised))
+    return CodeReport(
+        listed=tuple(sorted(listed)),
+        absent=tuple(sorted(absent)),
+        malformed=tuple(malformed),
+        normalised=tuple(sorted(changed)),
+        rows=rows,
+    )
+
+
+@lru_cache(maxsize=1)
+def chapters_by_letter() -> tuple[Chapter, ...]:
+    """All 22 chapters, ordered by their first category (so XXII, U00–U85, precedes XX)."""
+    chapters: list[Chapter] = []
+    for number in range(1, len(_ROMAN) + 1):
+        match = _CHAPTER_RANGE.fullmatch(_tabular_list().get_description(str(number)))
+        if match is None:
+            raise ConfigError(
+                f"chapter {number} of the installed ICD-10-CM list has no category range in its "
+                "title; install simple-icd-10-cm 1.5 or later"
+            )
+        title, first, last = match.groups()
+        chapters.append(Chapter(number, first, last, title))
+    return tuple(sorted(chapters, key=lambda c: c.first))
+
+
+@lru_cache(maxsize=1)
+def _tabular_list() -> ModuleType:
+    with warnings.catch_warnings():
+        # Its loader calls importlib.resources.read_text, deprecated in Python 3.11 and 3.12.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import simple_icd_10_cm
+    module: ModuleType = simple_icd_10_cm
+    return module
+
+
+def _some(items: Sequence[object]) -> str:
+    shown = ", ".join(str(item) for item in items[:_SHOWN_CODES])
+    return shown + (", …" if len(items) > _SHOWN_CODES else "")

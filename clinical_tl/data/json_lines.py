@@ -1,0 +1,92 @@
+"""JSON lines: one note a line, optionally gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from clinical_tl.data.checks import note_problems
+from clinical_tl.data.faults import Faults, Place, shown_id
+from clinical_tl.data.layout import Layout
+from clinical_tl.data.losses import Losses
+from clinical_tl.data.records import record_to_note
+from clinical_tl.data.streams import numbered_lines
+from clinical_tl.errors import NoteError
+from clinical_tl.schema import Note, span_to_row
+
+
+def read_json_lines(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+    """Yields a note for every line; blank lines are passed over.
+
+    Keys that the layout doesn't map are left out; `null` and an absent key both mean *not
+    annotated*, an empty list *annotated with nothing*.
+    """
+    number = 0
+    for line_number, line in numbered_lines(path):
+        if not line.strip():
+            continue
+        number += 1
+        mark = len(faults)
+        place = Place(path.name, line_number)
+        note = None
+        try:
+            record = json.loads(line, parse_constant=_refuse)
+        except json.JSONDecodeError as error:
+            faults.add(place, f"broken JSON at column {error.colno}", "one JSON object a line")
+        except (ValueError, RecursionError):
+            faults.add(place, "a value that JSON does not know", "no NaN, Infinity or deep nesting")
+        else:
+            if isinstance(record, dict):
+                note = record_to_note(record, number, place, faults, layout)
+            else:
+                faults.add(place, f"a JSON {type(record).__name__}", "one JSON object a line")
+        yield from faults.admitted(note, place, since=mark)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
+    """Writes one note a line, in order; gzipped if the name ends in `.gz`.
+
+    The same notes give the same bytes: keys have a fixed order, and the gzip header carries
+    neither time nor name.
+
+    Raises:
+        NoteError: a note that JSON lines can't hold (broken characters, metadata that is not
+            JSON).
+    """
+    with path.open("wb") as raw:
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
+                stream.writelines(map(_line, losses.counted(notes)))
+        else:
+            raw.writelines(map(_line, losses.counted(notes)))
+
+
+def _line(note: Note) -> bytes:
+    for found, allowed in note_problems(note):
+        raise NoteError(f"note {shown_id(note.note_id)}: {found}; allowed: {allowed}")
+    record = {
+        "note_id": note.note_id,
+        "patient_id": note.patient_id,
+        "text": note.text,
+        "label": note.label,
+        "codes": note.codes,
+        "spans": None if note.spans is None else [span_to_row(span) for span in note.spans],
+        "relations": None if note.relations is None else [vars(r) for r in note.relations],
+        "metadata": dict(note.metadata),
+    }
+    try:
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        message = (
+            f"note {shown_id(note.note_id)}: metadata or a score that JSON does not know; "
+            "allowed: strings, finite numbers, booleans, null, lists and objects of them"
+        )
+        raise NoteError(message) from None
+    return line.encode() + b"\n"

@@ -1,0 +1,133 @@
+"""PubTator: title and abstract lines, then one mention or relation a line.
+
+The format of Wei, Kao & Lu, PubTator: a web-based text mining tool for assisting biocuration,
+Nucleic Acids Research 41 (2013).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.mention import read_mention
+from clinical_tl.data.streams import numbered_lines
+from clinical_tl.schema import Note, Relation, Span
+
+HEAD = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
+NO_CONCEPT = "-1"
+MENTION_COLUMNS = (5, 6, 7)
+RELATION_COLUMNS = 4
+
+
+@dataclass
+class _Document:
+    place: Place
+    mark: int
+    title: str | None = None
+    abstract: str | None = None
+    lines: list[tuple[int, list[str]]] = field(default_factory=list)
+
+
+def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
+    """Yields a note for every document.
+
+    The text is title, line break, abstract: offsets count one character between the two.
+    Concept ids joined by `|` or `+` become several concepts, and the id as it stands is kept
+    as the attribute `composite`; `-1` becomes none. A seventh column, the members of a composite
+    mention, becomes the attribute `members`. Four-column lines relate concepts. A file without
+    any mention (relation) line leaves spans (relations) `None`.
+    """
+    annotated = _annotated(path)
+    document: _Document | None = None
+    for number, line in numbered_lines(path):
+        head = HEAD.fullmatch(line)
+        starts = head is not None and head[2] == "t"
+        if document is not None and (starts or not line.strip()):
+            yield from _notes(document, faults, *annotated)
+            document = None
+        if head is not None:
+            if document is None:
+                document = _Document(Place(path.name, number, head[1]), len(faults))
+            _add_text(document, number, head, faults)
+        elif line.strip():
+            if document is None:
+                faults.add(
+                    Place(path.name, number), "a line outside a document", "id|t|title first"
+                )
+            else:
+                document.lines.append((number, line.split("\t")))
+    if document is not None:
+        yield from _notes(document, faults, *annotated)
+
+
+def _annotated(path: Path) -> tuple[bool, bool]:
+    # A document without mentions is gold only if the corpus annotates mentions at all.
+    widths = {line.count("\t") + 1 for _, line in numbered_lines(path) if not HEAD.fullmatch(line)}
+    return bool(widths.intersection(MENTION_COLUMNS)), RELATION_COLUMNS in widths
+
+
+def _add_text(document: _Document, number: int, head: re.Match[str], faults: Faults) -> None:
+    place = document.place.at(number)
+    name = "title" if head[2] == "t" else "abstract"
+    if head[1] != document.place.note_id:
+        faults.add(place, f"the {name} of another document", "one document's lines together")
+    if getattr(document, name) is not None:
+        faults.add(place, f"a second {name}", f"one {name} a document")
+    setattr(document, name, head[3])
+
+
+def _notes(
+    document: _Document, faults: Faults, has_spans: bool, has_relations: bool
+) -> Iterator[Note]:
+    note_id = document.place.note_id or ""
+    parts = [part for part in (document.title, document.abstract) if part is not None]
+    text = "\n".join(parts)
+    spans: list[Span] = []
+    relations: list[Relation] = []
+    for number, cells in document.lines:
+        place = document.place.at(number)
+        if cells[0] != note_id:
+            faults.add(place, "an annotation of another document", "the id of the document above")
+        elif len(cells) == RELATION_COLUMNS:
+            relations.append(Relation(head=cells[2], tail=cells[3], label=cells[1]))
+        elif len(cells) in MENTION_COLUMNS and cells[1].isdecimal() and cells[2].isdecimal():
+            span = _mention(cells, text, place, faults)
+            if span is not None:
+                spans.append(span)
+        else:
+            faults.add(
+                place,
+                f"{len(cells)} columns that are neither a mention nor a relation",
+                "id, start, end, mention, type, concepts[, members] or id, type, head, tail",
+            )
+    note = Note(
+        note_id=note_id,
+        text=text,
+        spans=tuple(spans) if has_spans else None,
+        relations=tuple(relations) if has_relations else None,
+    )
+    yield from faults.admitted(note, document.place, since=document.mark)
+
+
+def _mention(cells: list[str], text: str, place: Place, faults: Faults) -> Span | None:
+    raw = cells[5].strip() if len(cells) > 5 else ""
+    concepts = tuple(part for piece in re.split(r"[|+]", raw) if (part := piece.strip()))
+    attributes = []
+    if len(concepts) > 1:
+        # "|" and "+" mean different things (one or the other, both together).
+        attributes.append(("composite", raw))
+    if len(cells) > 6 and cells[6].strip():
+        attributes.append(("members", cells[6].strip()))
+    return read_mention(
+        text,
+        [(int(cells[1]), int(cells[2]))],
+        cells[4],
+        place,
+        faults,
+        quoted=cells[3],
+        concepts=tuple(concept for concept in concepts if concept != NO_CONCEPT),
+        attributes=tuple(attributes),
+    )

@@ -1,0 +1,273 @@
+"""`read_notes`: any supported input as one dataset of notes."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from clinical_tl.data.brat import read_brat
+from clinical_tl.data.codiesp import read_codiesp
+from clinical_tl.data.conll import read_conll
+from clinical_tl.data.faults import Duplicates, Faults, Place
+from clinical_tl.data.hub import HUB_PREFIX, load_from_hub, read_dataset
+from clinical_tl.data.json_lines import read_json_lines
+from clinical_tl.data.layout import Layout, MetadataColumns
+from clinical_tl.data.pubtator import read_pubtator
+from clinical_tl.data.streams import stem
+from clinical_tl.data.tables import read_csv, read_parquet, read_tsv
+from clinical_tl.data.tabulation import tabulate
+from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.schema import Note
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+OnError = Literal["raise", "skip"]
+
+log = logging.getLogger(__name__)
+
+READERS: dict[str, Callable[..., Iterator[Note]]] = {
+    "json_lines": read_json_lines,
+    "csv": read_csv,
+    "tsv": read_tsv,
+    "parquet": read_parquet,
+    "pubtator": read_pubtator,
+    "conll": read_conll,
+    "brat": read_brat,
+    "codiesp": read_codiesp,
+}
+DATASET_READER: Callable[..., Iterator[Note]] = read_dataset
+FOLDER_FORMATS = ("brat", "codiesp")
+ENDINGS = {
+    ".jsonl": "json_lines",
+    ".ndjson": "json_lines",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pubtator": "pubtator",
+    ".pubtator.txt": "pubtator",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob2": "conll",
+}
+MEND = (
+    "correct the input, or read the sound notes alone with on_error='skip' (the rest is then "
+    "listed in a side file)"
+)
+
+
+def guess_format(path: Path) -> str:
+    """The format that a file's ending names; content is never looked at.
+
+    Raises:
+        ConfigError: an ending that names none (`.txt`, `.json`, a folder).
+    """
+    name = path.name.lower().removesuffix(".gz")
+    for ending, format_name in ENDINGS.items():
+        if name.endswith(ending) and not path.is_dir():
+            return format_name
+    what = "a folder" if path.is_dir() else "this ending"
+    allowed = FOLDER_FORMATS if path.is_dir() else tuple(READERS)
+    raise ConfigError(
+        f"{path.name}: {what} does not tell the format; say it: format='…', one of "
+        f"{list(allowed)}. Endings that do: {list(ENDINGS)}"
+    )
+
+
+def read_notes(
+    source: str | os.PathLike[str] | Dataset,
+    *,
+    format: str | None = None,  # noqa: A002  (the word everyone looks for)
+    columns: Mapping[str, str | None] | None = None,
+    metadata_columns: MetadataColumns = (),
+    separator: str = ";",
+    make_ids: bool = False,
+    split: str | None = None,
+    on_error: OnError = "raise",
+    rejects: str | os.PathLike[str] | None = None,
+    duplicates: Duplicates = "fault",
+    cache_dir: str | os.PathLike[str] | None = None,
+    **options: object,
+) -> Dataset:
+    """Reads notes into a dataset with the package's one schema.
+
+    Args:
+        source: a file, a folder, a `datasets.Dataset`, or `"hub:<dataset id>"` (the only form
+            that uses the network).
+        format: `json_lines`, `csv`, `tsv`, `parquet`, `pubtator`, `conll`, `brat` or
+            `codiesp`; without it the file's ending decides.
+        columns: field → column for tables, JSON lines and datasets, e.g.
+            `{"note_id": "ID", "text": "section_text", "label": "section_header"}`. Fields not
+            named come from columns of their own name; `None` leaves a field out.
+        metadata_columns: columns to keep in `metadata`, or `"rest"`.
+        separator: what stands between the codes in a cell.
+        make_ids: number the notes `<file name>-1`, … where the input has no ids.
+        split: which split of a Hub dataset.
+        on_error: `raise` one error with every fault, or `skip` faulty notes: they are counted
+            in the log and listed in `rejects`.
+        rejects: the side file, JSON lines with line and reason; `<source>.rejected.jsonl`
+            beside the source by default. Needed where the source is a dataset.
+        duplicates: a note id that occurs again is a `fault`, or only the `first` is kept, or
+            the later ones are told apart by a `number` (`<id>#2`).
+        cache_dir: write the dataset there and map it, for corpora larger than memory. It is
+            written anew at every reading, so it never holds old content. Without it nothing
+            is written to disk.
+        **options: what the format's reader takes beside: `scheme`, `grouping`, `token_column`,
+            `tag_column`, `id_column` (conll), `texts`, `codes_file` (codiesp), `delimiter`
+            (csv).
+
+    Raises:
+        FaultyNotesError: faults, with `on_error="raise"`; or nothing sound to keep.
+        ConfigError: an unknown format or option, or one that the format doesn't take.
+        NoteError: a source that isn't there.
+    """
+    _check_choice("on_error", on_error, get_args(OnError))
+    _check_choice("duplicates", duplicates, get_args(Duplicates))
+    is_hub = isinstance(source, str) and source.startswith(HUB_PREFIX)
+    if split is not None and not is_hub:
+        raise ConfigError("split is for Hub datasets ('hub:<id>'); a file is one split")
+    path = Path(source) if isinstance(source, str | os.PathLike) and not is_hub else None
+    reader: Callable[..., Iterator[Note]]
+    if path is not None:
+        name = path.name
+        reader = _reader(path, format)
+    else:
+        name = source if isinstance(source, str) else "dataset"
+        reader = DATASET_READER
+        if format is not None:
+            raise ConfigError(f"format={format!r} is for files and folders")
+    prefix = "note" if path is None else stem(path)
+    layout = Layout(columns or {}, metadata_columns, separator, prefix if make_ids else None)
+    is_mapped = "layout" in inspect.signature(reader).parameters
+    if not is_mapped and layout != Layout():
+        raise ConfigError(
+            f"{name}: columns, metadata_columns, separator and make_ids are for tables, JSON lines "
+            "and datasets; this format has none"
+        )
+    _check_options(name, reader, options)
+    side = _side_file(path, rejects, name) if on_error == "skip" else None
+    subject = path or (load_from_hub(name, split) if is_hub else source)
+    faults = Faults(name, duplicates=duplicates)
+    given = {**options, "layout": layout} if is_mapped else options
+    notes = _guarded(reader(subject, faults, **given), faults)
+    dataset = tabulate(
+        notes, None if cache_dir is None else _arrow_file(Path(cache_dir), path, name)
+    )
+    _conclude(dataset, faults, side)
+    return dataset
+
+
+def notes_from_dataset(
+    dataset: Dataset,
+    *,
+    columns: Mapping[str, str | None] | None = None,
+    metadata_columns: MetadataColumns = (),
+    separator: str = ";",
+    make_ids: bool = False,
+) -> Dataset:
+    """Any `datasets.Dataset` in the package's one schema; see `read_notes`."""
+    return read_notes(
+        dataset,
+        columns=columns,
+        metadata_columns=metadata_columns,
+        separator=separator,
+        make_ids=make_ids,
+    )
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name}={value!r}; allowed: {list(allowed)}")
+
+
+def _reader(path: Path, format_name: str | None) -> Callable[..., Iterator[Note]]:
+    if not path.exists():
+        raise NoteError(
+            f"{path}: no such file or folder (Hub datasets are named '{HUB_PREFIX}<id>')"
+        )
+    chosen = format_name or guess_format(path)
+    _check_choice("format", chosen, tuple(READERS))
+    if path.is_dir() != (chosen in FOLDER_FORMATS):
+        kind = "a folder" if path.is_dir() else "a file"
+        raise ConfigError(
+            f"{path.name} is {kind}, which format={chosen!r} is not for; folders: "
+            f"{list(FOLDER_FORMATS)}"
+        )
+    return READERS[chosen]
+
+
+def _check_options(
+    name: str, reader: Callable[..., Iterator[Note]], options: Mapping[str, object]
+) -> None:
+    parameters = inspect.signature(reader).parameters.values()
+    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"layout"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ConfigError(
+            f"{name}: unknown options {unknown}; this format takes {sorted(known) or 'none'}"
+        )
+
+
+def _side_file(path: Path | None, rejects: str | os.PathLike[str] | None, name: str) -> Path:
+    if rejects is not None:
+        return Path(rejects)
+    if path is None:
+        raise ConfigError(f"{name}: on_error='skip' needs a side file: rejects='rejected.jsonl'")
+    return path.resolve().with_name(f"{path.resolve().name}.rejected.jsonl")
+
+
+def _arrow_file(folder: Path, path: Path | None, name: str) -> Path:
+    # Two files of one name in different folders must not replace one another.
+    whole = name if path is None else str(path.resolve())
+    mark = hashlib.blake2b(os.fsencode(whole), digest_size=4).hexdigest()
+    return folder / f"{stem(Path(name))}-{mark}.arrow"
+
+
+def _guarded(notes: Iterator[Note], faults: Faults) -> Iterator[Note]:
+    # A stream that breaks (gzip, disk) ends the reading; what was found so far is still told.
+    try:
+        yield from notes
+    except (OSError, EOFError, zlib.error) as error:
+        reason = f"the file breaks off ({type(error).__name__})"
+        faults.add(Place(faults.source), reason, "a complete, readable file")
+
+
+def _conclude(dataset: Dataset, faults: Faults, side: Path | None) -> None:
+    if faults.dropped:
+        log.warning(
+            "%s: %d repeated notes left out, the first of each kept", faults.source, faults.dropped
+        )
+    if not len(dataset) and not faults:
+        faults.add(Place(faults.source), "no note at all", "at least one note")
+    if side is not None:
+        _write_side_file(faults, side)
+    if faults and (side is None or not len(dataset)):
+        raise faults.error(MEND)
+    if faults:
+        log.warning(
+            "%s: %d notes kept, %d rejected for %d faults, which are listed in %s",
+            faults.source,
+            len(dataset),
+            faults.rejected,
+            len(faults),
+            side,
+        )
+
+
+def _write_side_file(faults: Faults, side: Path) -> None:
+    try:
+        # One left from an earlier reading would speak of faults that are gone.
+        side.unlink(missing_ok=True)
+        if faults:
+            faults.write(side)
+    except OSError as error:
+        raise NoteError(
+            f"{side}: the side file can't be written ({type(error).__name__}); say where: "
+            "rejects='…/rejected.jsonl'"
+        ) from error

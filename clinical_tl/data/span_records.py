@@ -1,0 +1,102 @@
+"""One span as a record: JSON object, Parquet struct or dataset row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.mention import read_mention
+from clinical_tl.schema import Span
+
+
+class _WrongTypeError(Exception):
+    def __init__(self, found: str, allowed: str) -> None:
+        super().__init__(found)
+        self.found = found
+        self.allowed = allowed
+
+
+def record_to_span(
+    record: Mapping[str, object], name: str, text: str, place: Place, faults: Faults
+) -> Span | None:
+    """Reads `{start, end, label, …}`; what is wrong goes to `faults`, and `None` comes back.
+
+    Attributes may be a list of `{name, value}` or one object, fragments a list of
+    `{start, end}` or of pairs. A `text` key quotes the mention and is checked.
+    """
+    try:
+        whole = (_offset(record.get("start"), "start"), _offset(record.get("end"), "end"))
+        label = _text(record.get("label"), "label")
+        quoted = None if record.get("text") is None else _text(record["text"], "text")
+        mention_id = "" if record.get("id") is None else _text(record["id"], "id")
+        concepts = tuple(_text(c, "a concept") for c in _list(record.get("concepts"), "concepts"))
+        pieces = [_piece(p) for p in _list(record.get("fragments"), "fragments")] or [whole]
+        if (min(pieces)[0], max(pieces)[1]) != whole:
+            raise _WrongTypeError("start and end do not enclose its fragments", "the outermost")
+        attributes = _attributes(record.get("attributes"))
+        score = _score(record.get("score"))
+    except _WrongTypeError as error:
+        faults.add(place, f"{name}: {error.found}", error.allowed)
+        return None
+    return read_mention(
+        text,
+        pieces,
+        label,
+        place,
+        faults,
+        quoted=quoted,
+        mention_id=mention_id,
+        concepts=concepts,
+        attributes=attributes,
+        score=score,
+    )
+
+
+def _offset(value: object, name: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _WrongTypeError(f"{name} is missing or no whole number", "a whole number")
+
+
+def _text(value: object, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise _WrongTypeError(f"{name} is missing or no string", "a string")
+
+
+def _list(value: object, name: str) -> Sequence[object]:
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple):
+        return value
+    raise _WrongTypeError(f"{name} is no list", "a list or nothing")
+
+
+def _piece(value: object) -> tuple[int, int]:
+    if isinstance(value, Mapping):
+        value = [value.get("start"), value.get("end")]
+    ends = _list(value, "a fragment")
+    if len(ends) != 2:
+        raise _WrongTypeError(f"a fragment has {len(ends)} offsets", "start and end")
+    return _offset(ends[0], "a fragment's start"), _offset(ends[1], "a fragment's end")
+
+
+def _attributes(value: object) -> tuple[tuple[str, str], ...]:
+    if isinstance(value, Mapping):
+        value = [{"name": name, "value": content} for name, content in value.items()]
+    pairs = []
+    for item in _list(value, "attributes"):
+        if not isinstance(item, Mapping):
+            raise _WrongTypeError("an attribute is no object", "{name, value}, both strings")
+        name, content = item.get("name"), item.get("value")
+        pairs.append((_text(name, "an attribute's name"), _text(content, "an attribute's value")))
+    return tuple(pairs)
+
+
+def _score(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise _WrongTypeError("score is no finite number", "a number in [0, 1] or nothing")

@@ -1,0 +1,189 @@
+"""`split_notes`: train, dev and test without a patient or a text on two sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from clinical_tl.data.leakage import check_by, check_leakage, text_key
+from clinical_tl.data.stratification import assign_units
+from clinical_tl.errors import ConfigError, NoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from datasets import Dataset
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+Stratify = Literal["auto", "label", "codes"]
+
+FRACTIONS = {"train": 0.8, "dev": 0.1, "test": 0.1}
+
+
+def split_notes(
+    notes: Dataset,
+    *,
+    by: str = "patient_id",
+    fractions: Mapping[str, float] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    stratify: Stratify | None = "auto",
+    seed: int = 0,
+    tolerance: float = 0.05,
+    allow_leakage: bool = False,
+) -> dict[str, Dataset]:
+    """Divides notes into sides whose sizes and labels are as asked, and that share no patient.
+
+    Notes of one group, and notes whose texts differ in case and whitespace at most, stay
+    together, and so do groups that share such a text. The same notes and seed give the same
+    sides; within a side the notes keep their order.
+
+    Args:
+        notes: a dataset from `read_notes`.
+        by: what makes a group: `patient_id`, or `note_id` where every note stands for itself.
+        fractions: side → share of the notes, adding up to 1. By default
+            `{"train": 0.8, "dev": 0.1, "test": 0.1}`.
+        sizes: side → number of notes instead, adding up to all of them.
+        stratify: keep the shares of `label` or of `codes` alike on all sides; `auto` takes
+            labels if there are any, else codes, else neither; `None` divides at random.
+        seed: decides what is left to chance.
+        tolerance: how far a side may be from its size, as a share of all notes; one note more
+            or less is always allowed.
+        allow_leakage: split by `by` alone, whoever and whatever falls on both sides. Check the
+            result with `check_leakage`.
+
+    Raises:
+        ConfigError: settings that contradict one another or the notes.
+        NoteError: notes without a group, or sides that can't be had without leakage.
+    """
+    check_by(by)
+    wanted = _wanted(len(notes), fractions, sizes)
+    groups = list(notes[by])
+    missing = sum(group is None for group in groups)
+    if missing:
+        raise NoteError(
+            f"{missing} of {len(groups)} notes have no {by}; fill it in (when reading: columns="
+            f"{{{by!r}: …}}), or split with by='note_id' if every note is another patient's"
+        )
+    units = _units([groups])
+    if not allow_leakage:
+        if by != "patient_id":
+            _require_single_notes(list(notes["patient_id"]))
+        units = _units([groups, [text_key(text) for text in notes["text"]]])
+    sizes_of_units = np.bincount(units)
+    targets = np.array(list(wanted.values()), dtype=np.int64)
+    labels = _labels(notes, units, _stratify_column(notes, stratify))
+    side_of_unit = assign_units(sizes_of_units, labels, targets, seed=seed)
+    side_of_note = side_of_unit[units]
+    _require_sizes(wanted, side_of_note, sizes_of_units, tolerance)
+    splits = {
+        name: notes.select(np.flatnonzero(side_of_note == position).tolist())
+        for position, name in enumerate(wanted)
+    }
+    if not allow_leakage:
+        report = check_leakage(splits, by=by, near_duplicates=None)
+        if not report.is_clean:
+            raise NoteError(f"{report}; pass allow_leakage=True to split all the same")
+    return splits
+
+
+def _wanted(
+    count: int, fractions: Mapping[str, float] | None, sizes: Mapping[str, int] | None
+) -> dict[str, int]:
+    if fractions is not None and sizes is not None:
+        raise ConfigError("give fractions or sizes, not both")
+    if sizes is not None:
+        if min(sizes.values(), default=0) < 1 or sum(sizes.values()) != count:
+            raise ConfigError(
+                f"sizes {dict(sizes)} add up to {sum(sizes.values())}; allowed: positive numbers "
+                f"that add up to the {count} notes"
+            )
+        return dict(sizes)
+    shares = dict(FRACTIONS if fractions is None else fractions)
+    if min(shares.values(), default=0) <= 0 or not math.isclose(sum(shares.values()), 1):
+        raise ConfigError(f"fractions {shares}; allowed: positive numbers that add up to 1")
+    if count < len(shares):
+        raise NoteError(f"{count} notes can't be divided into {len(shares)} sides")
+    # Largest remainder: whole numbers that add up to all notes.
+    exact = {name: share * count for name, share in shares.items()}
+    wanted = {name: max(1, int(size)) for name, size in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: wanted[name] - exact[name])
+    for i in range(count - sum(wanted.values())):
+        wanted[by_remainder[i % len(by_remainder)]] += 1
+    while sum(wanted.values()) > count:
+        wanted[max(wanted, key=wanted.__getitem__)] -= 1
+    return wanted
+
+
+def _units(keys: Sequence[Sequence[Hashable]]) -> NDArray[np.int64]:
+    """Shape (notes,): notes have the same number if any column of keys ties them together."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(keys[0])
+    first = np.arange(count)
+    ties: list[NDArray[np.int64]] = []
+    for column in keys:
+        leaders: dict[Hashable, int] = {}
+        tied = [leaders.setdefault(key, i) for i, key in enumerate(column)]
+        ties.append(np.array(tied, dtype=np.int64))
+    edges = (np.ones(count * len(ties)), (np.tile(first, len(ties)), np.concatenate(ties)))
+    _, units = connected_components(csr_matrix(edges, shape=(count, count)), directed=False)
+    return np.asarray(units, dtype=np.int64)
+
+
+def _require_single_notes(patients: Sequence[str | None]) -> None:
+    known = [patient for patient in patients if patient is not None]
+    if len(set(known)) < len(known):
+        raise NoteError(
+            f"{len(known)} notes belong to {len(set(known))} patients, who would fall on both "
+            "sides; split with by='patient_id', or pass allow_leakage=True"
+        )
+
+
+def _stratify_column(notes: Dataset, stratify: str | None) -> str | None:
+    if stratify is None:
+        return None
+    if stratify not in get_args(Stratify):
+        raise ConfigError(f"stratify={stratify!r}; allowed: {[*get_args(Stratify), None]}")
+    for column in ("label", "codes") if stratify == "auto" else (stratify,):
+        if any(value is not None for value in notes[column]):
+            return column
+    if stratify == "auto":
+        return None
+    raise ConfigError(f"stratify={stratify!r}, but no note has it; allowed: stratify=None")
+
+
+def _labels(notes: Dataset, units: NDArray[np.int64], column: str | None) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
+    columns: dict[str, int] = {}
+    rows, cells = [], []
+    for unit, value in zip(units.tolist(), notes[column] if column else (), strict=False):
+        for label in {value} if isinstance(value, str) else sorted(set(value or ())):
+            rows.append(unit)
+            cells.append(columns.setdefault(label, len(columns)))
+    shape = (int(units.max()) + 1, len(columns))
+    matrix = csr_matrix((np.ones(len(rows), dtype=np.int64), (rows, cells)), shape=shape)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _require_sizes(
+    wanted: Mapping[str, int],
+    side_of_note: NDArray[np.int64],
+    sizes_of_units: NDArray[np.int64],
+    tolerance: float,
+) -> None:
+    got = np.bincount(side_of_note, minlength=len(wanted)).tolist()
+    allowed = max(1.0, tolerance * len(side_of_note))
+    if 0 in got or any(abs(g - w) > allowed for g, w in zip(got, wanted.values(), strict=True)):
+        raise NoteError(
+            f"sides of {list(wanted.values())} notes can't be had within {allowed:g}: what must "
+            f"stay together (patients, identical texts) forms {len(sizes_of_units)} units, the "
+            f"largest of {sizes_of_units.max()} notes, and the nearest is {got}. Ask for other "
+            "sizes, allow more (tolerance=…), or pass allow_leakage=True with by='note_id'"
+        )

@@ -1,0 +1,294 @@
+"""A generator of synthetic clinical notes with gold for every task; no person is behind them.
+
+Discharge summaries and progress notes with a main problem, comorbidities and plenty that only
+looks like them: past, excluded, suspected and relatives' diagnoses with the same words. The
+gold:
+
+- `label`: the specialty of the *main* problem, which one sentence names ("admitted for …",
+  "found to have …"). The words of a note say little: distractors come from all specialties.
+- `codes`: ICD-10-CM codes of the problems that are asserted and current, the main one first.
+  Past, negated, relatives' and merely possible ones are not coded; nor are symptoms.
+- `spans`: `Problem`, `Symptom`, `Drug`, `Dose`, `Procedure`; contiguous and disjoint. Problems
+  and symptoms have the attribute `assertion` (`present`, `negated`, `historical`, `family`,
+  `possible`), problems their code as concept, whatever is asserted.
+- `relations`: `has_dose` (drug → dose) and `treats` (drug → problem) within a sentence.
+
+Scores on these notes show that code works. They prove nothing about real notes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Literal
+
+from clinical_tl.data.synthetic_patient import Stay, sample_patient, sample_stay
+from clinical_tl.data.synthetic_phrasing import PROBLEM, Phrasing
+from clinical_tl.data.synthetic_records import Condition
+from clinical_tl.data.synthetic_sections import FILLER, MAX_SENTENCE_WORDS, SECTIONS
+from clinical_tl.data.synthetic_writer import NoteWriter, Sentence
+from clinical_tl.errors import ConfigError
+from clinical_tl.schema import Note, notes_to_dataset
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Length = Literal["short", "mixed", "long"]
+LENGTHS: dict[str, tuple[int, int]] = {"short": (60, 200), "mixed": (6, 4000), "long": (800, 4000)}
+
+# A sentence and a new section's heading must fit between the bounds.
+MIN_RANGE = MAX_SENTENCE_WORDS + 10
+_MIN_WORDS_FOR_HEADINGS = 45
+
+# Kind of fact → the sections it may stand in (repeated ones more often).
+_PLACES: dict[str, tuple[str, ...]] = {
+    "principal": ("reason", "reason", "story", "course"),
+    "main": ("course", "course", "plan"),
+    "comorbidity": ("past", "past", "course", "plan"),
+    "historical": ("past", "past", "past", "story"),
+    "negated": ("story", "results", "course"),
+    "family": ("family",),
+    "possible": ("results", "course", "plan"),
+    "symptom": ("story",),
+    "negated symptom": ("story", "exam"),
+    "procedure": ("course", "results"),
+    "drug": ("drugs", "drugs", "plan"),
+}
+_STATEMENTS = {"symptom": 1.6, "negated symptom": 1.0, "procedure": 0.8, "drug": 1.6}
+_FILLER_WEIGHT = 3.0
+
+
+def generate_notes(
+    n: int,
+    *,
+    seed: int = 0,
+    length: Length = "mixed",
+    words: tuple[int, int] | None = None,
+    notes_per_patient: tuple[int, int] = (1, 4),
+    typo_rate: float = 0.01,
+) -> Dataset:
+    """Synthetic notes as a dataset in the one Arrow schema.
+
+    Args:
+        n: how many notes.
+        seed: the same seed gives the same notes in every process; the first k of n notes are
+            the notes of n = k. Sets of different seeds share no note or patient id.
+        length: `"short"` (60–200 words), `"mixed"` (one line to 4,000 words, median about
+            150) or `"long"` (800–4,000 words).
+        words: bounds (least, most) on the words of a note, white-space separated; they take
+            the place of `length`. Lengths are spread evenly on a logarithmic scale, thinning
+            out toward both ends.
+        notes_per_patient: bounds on the notes of one patient; most have few.
+        typo_rate: share of words of five letters or more that are misspelt, in [0, 1].
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+    return notes_to_dataset(
+        iter_notes(
+            n,
+            seed=seed,
+            length=length,
+            words=words,
+            notes_per_patient=notes_per_patient,
+            typo_rate=typo_rate,
+        )
+    )
+
+
+def iter_notes(
+    n: int,
+    *,
+    seed: int = 0,
+    length: Length = "mixed",
+    words: tuple[int, int] | None = None,
+    notes_per_patient: tuple[int, int] = (1, 4),
+    typo_rate: float = 0.01,
+) -> Iterator[Note]:
+    """The notes of `generate_notes`, one by one, in constant memory.
+
+    Raises:
+        ConfigError: an argument is out of range (on the call, not on the first note).
+    """
+    bounds = _word_bounds(length, words)
+    fewest, most = notes_per_patient
+    wrong = []
+    if n < 0:
+        wrong.append(f"n is {n}; allowed: 0 or more")
+    if not 1 <= fewest <= most:
+        wrong.append(f"notes_per_patient is {notes_per_patient}; allowed: 1 <= fewest <= most")
+    if not 0 <= typo_rate <= 1:
+        wrong.append(f"typo_rate is {typo_rate}; allowed: 0 to 1")
+    if bounds[0] < 1 or bounds[1] - bounds[0] < MIN_RANGE:
+        wrong.append(
+            f"words is {bounds}; allowed: at least 1 and a range of {MIN_RANGE} or more, "
+            "e.g. (60, 200)"
+        )
+    if wrong:
+        raise ConfigError("synthetic notes can't be made: " + "; ".join(wrong))
+    return _notes(n, seed, bounds, (fewest, most), typo_rate)
+
+
+def _word_bounds(length: str, words: tuple[int, int] | None) -> tuple[int, int]:
+    if words is not None:
+        return words
+    if length not in LENGTHS:
+        raise ConfigError(f"length {length!r} is unknown; allowed: {', '.join(LENGTHS)}")
+    return LENGTHS[length]
+
+
+def _notes(
+    n: int,
+    seed: int,
+    bounds: tuple[int, int],
+    notes_per_patient: tuple[int, int],
+    typo_rate: float,
+) -> Iterator[Note]:
+    fewest, most = notes_per_patient
+    made = 0
+    for number in count(1):
+        # Seeding with a string hashes it (SHA-512), so patients are independent of each other
+        # and of Python's own hash seed.
+        rng = random.Random(f"synthetic notes {seed} {number}")  # noqa: S311  (not for secrets)
+        patient = sample_patient(number, rng)
+        sizes = range(fewest, most + 1)
+        of_patient = rng.choices(sizes, weights=[1 / size for size in sizes])[0]
+        stay, left, day = sample_stay(patient, rng), 0, 0
+        for k in range(1, of_patient + 1):
+            if made == n:
+                return
+            if left == 0:
+                stay, left, day = sample_stay(patient, rng), rng.randint(1, 3), 0
+            left -= 1
+            day += rng.randint(1, 3)
+            # The discharge summary closes a stay; a note that stands alone may be either.
+            closes = left == 0 and (day > 3 or rng.random() < 0.5)
+            yield _note(
+                stay,
+                note_id=f"synthetic-{seed}-{number:05d}-{k}",
+                patient_id=f"synthetic-{seed}-{number:05d}",
+                kind="discharge summary" if closes else "progress note",
+                day=day,
+                bounds=bounds,
+                typo_rate=typo_rate,
+                rng=rng,
+            )
+            made += 1
+
+
+def _note(
+    stay: Stay,
+    *,
+    note_id: str,
+    patient_id: str,
+    kind: str,
+    day: int,
+    bounds: tuple[int, int],
+    typo_rate: float,
+    rng: random.Random,
+) -> Note:
+    least, most = bounds
+    target = round(least * (most / least) ** rng.betavariate(2, 2))
+    # Typos have a generator of their own: the same notes come with and without them.
+    writer = NoteWriter(rng=random.Random(rng.getrandbits(64)), typo_rate=typo_rate)  # noqa: S311
+    with_headings = target >= _MIN_WORDS_FOR_HEADINGS and rng.random() < 0.8
+    headings = {
+        section: f"{rng.choice(names)}:" if with_headings else ""
+        for section, names in SECTIONS[kind]
+    }
+    sentences: dict[str, list[Sentence]] = {section: [] for section in headings}
+    total = 0
+    for section, sentence in _sentences(stay, tuple(headings), target, day, rng):
+        heading = "" if sentences[section] else headings[section]
+        more = sentence.words + len(heading.split())
+        if total + more > most:
+            break
+        sentences[section].append(sentence)
+        total += more
+        if total >= target:
+            break
+    _write(writer, headings, sentences, one_line=target < _MIN_WORDS_FOR_HEADINGS, rng=rng)
+    codes = [
+        code
+        for span in writer.spans
+        if span.label == PROBLEM and ("assertion", "present") in span.attributes
+        for code in span.concepts
+    ]
+    return Note(
+        note_id=note_id,
+        patient_id=patient_id,
+        text=writer.text,
+        label=stay.principal.specialty,
+        codes=tuple(dict.fromkeys([stay.principal.code, *codes])),
+        spans=writer.spans,
+        relations=writer.relations,
+        metadata={"kind": kind, "hospital_day": day, "synthetic": True},
+    )
+
+
+def _sentences(
+    stay: Stay, sections: tuple[str, ...], target: int, day: int, rng: random.Random
+) -> Iterator[tuple[str, Sentence]]:
+    """Sentences with their sections, most important first, without end.
+
+    The main problem comes first, then every fact about a diagnosis up to `mentions` times
+    mixed with statements and filler, and when the facts are used up only these.
+    """
+    phrasing = Phrasing(stay, day=day, rng=rng)
+    places = {kind: [s for s in where if s in sections] for kind, where in _PLACES.items()}
+    fillers = [section for section in sections if section in FILLER]
+    yield rng.choice(places["principal"]), phrasing.problem("principal", stay.principal)
+
+    mentions = 1 if target < 300 else 2 if target < 1000 else 3
+    groups: dict[str, tuple[Condition, ...]] = {
+        "comorbidity": stay.patient.comorbidities,
+        "historical": stay.historical,
+        "negated": stay.negated,
+        "family": stay.patient.family,
+        "possible": stay.possible,
+        "main": (stay.principal,),
+    }
+    facts = [(kind, c) for kind, group in groups.items() for c in group] * mentions
+    rng.shuffle(facts)
+    kinds = [*_STATEMENTS, "filler", "fact"]
+    while True:
+        weights = [*_STATEMENTS.values(), _FILLER_WEIGHT, 2.0 * min(len(facts), 6)]
+        kind = rng.choices(kinds, weights=weights)[0]
+        if kind == "filler":
+            section = rng.choice(fillers)
+            yield section, phrasing.filler(section)
+        elif kind == "fact":
+            kind, condition = facts.pop()
+            others = [c for c in groups[kind] if c is not condition]
+            yield rng.choice(places[kind]), phrasing.problem(kind, condition, others)
+        else:
+            yield rng.choice(places[kind]), phrasing.statement(kind)
+
+
+def _write(
+    writer: NoteWriter,
+    headings: dict[str, str],
+    sentences: dict[str, list[Sentence]],
+    *,
+    one_line: bool,
+    rng: random.Random,
+) -> None:
+    """Write the sections that have sentences, in one author's layout."""
+    upper = rng.random() < 0.4
+    after_heading = rng.choice((" ", "\n"))
+    between_sections = " " if one_line else rng.choice(("\n", "\n\n"))
+    between_sentences = " " if one_line else rng.choice((" ", " ", "\n"))
+    is_first = True
+    for section, heading in headings.items():
+        if not sentences[section]:
+            continue
+        if not is_first:
+            writer.write(between_sections)
+        is_first = False
+        if heading:
+            writer.write((heading.upper() if upper else heading) + after_heading)
+        for k, sentence in enumerate(sentences[section]):
+            if k:
+                writer.write(between_sentences)
+            writer.write_sentence(sentence)

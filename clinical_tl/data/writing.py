@@ -1,0 +1,114 @@
+"""`write_notes`: notes as JSON lines, CoNLL or BRAT."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinical_tl.data.conll import write_conll
+from clinical_tl.data.json_lines import write_json_lines
+from clinical_tl.data.losses import Losses
+from clinical_tl.data.standoff_writer import write_brat
+from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.schema import Note, Notes, as_notes
+
+log = logging.getLogger(__name__)
+
+WRITERS: dict[str, Callable[[Iterable[Note], Path, Losses], None]] = {
+    "json_lines": write_json_lines,
+    "conll": write_conll,
+    "brat": write_brat,
+}
+ENDINGS = {
+    ".jsonl": "json_lines",
+    ".jsonl.gz": "json_lines",
+    ".ndjson": "json_lines",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob2": "conll",
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writer did: how many notes, and what of them the format could not hold."""
+
+    notes: int
+    losses: Mapping[str, int]
+
+
+def write_notes(
+    notes: Notes | Sequence[Note],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002  (the word everyone looks for)
+    lossy: bool = False,
+) -> Written:
+    """Writes notes to a file (JSON lines, CoNLL) or a folder (BRAT).
+
+    JSON lines hold everything; the others may not, and then nothing is written unless `lossy`.
+    A file is replaced as a whole, a folder must be new or empty.
+
+    Args:
+        notes: a dataset from `read_notes`, or records.
+        path: where to.
+        format: `json_lines`, `conll` or `brat`; without it the path's ending decides.
+        lossy: leave out what the format can't hold; it is counted in the result and the log.
+
+    Raises:
+        NoteError: losses without `lossy`, notes the format can't hold at all, a folder in use.
+        ConfigError: no format, or an unknown one.
+    """
+    target = Path(path)
+    chosen = format or _guess_format(target)
+    if chosen not in WRITERS:
+        raise ConfigError(f"format={chosen!r}; allowed: {list(WRITERS)}")
+    _require_room(target, is_folder=chosen == "brat")
+    losses = Losses()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # All or nothing: an error or a kill leaves what stood there before.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
+        part = Path(folder) / target.name
+        if chosen == "brat":
+            part.mkdir()
+        WRITERS[chosen](_each(notes), part, losses)
+        if losses.counts and not lossy:
+            raise NoteError(
+                f"{target.name}: {chosen} can't hold {losses}; write JSON lines, or leave them out "
+                "with lossy=True"
+            )
+        if chosen == "brat" and target.exists():
+            target.rmdir()
+        part.replace(target)
+    if losses.counts:
+        log.warning("%s: %d notes written without %s", target.name, losses.notes, losses)
+    return Written(losses.notes, dict(sorted(losses.counts.items())))
+
+
+def _require_room(target: Path, *, is_folder: bool) -> None:
+    if not target.exists():
+        return
+    if target.is_dir() and (not is_folder or any(target.iterdir())):
+        raise NoteError(f"{target.name}: a folder that is in use; name a new file or folder")
+    if target.is_file() and is_folder:
+        raise NoteError(f"{target.name}: a file, but this format is a folder; name a new one")
+
+
+def _each(notes: Notes | Sequence[Note]) -> Iterator[Note]:
+    # One at a time: a mapped dataset may be larger than memory.
+    for i in range(len(notes)):
+        yield from as_notes([notes[i]])
+
+
+def _guess_format(path: Path) -> str:
+    for ending, name in ENDINGS.items():
+        if path.name.lower().endswith(ending):
+            return name
+    raise ConfigError(
+        f"{path.name}: this ending does not tell the format; say it: format='…', one of "
+        f"{list(WRITERS)}. Endings that do: {list(ENDINGS)}"
+    )

@@ -1,0 +1,199 @@
+"""Whether probabilities mean what they say, and the temperature that mends them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.matrix import Bools, Floats, Ints, probability_matrix, score_matrix
+
+# Temperatures beyond these mean that the logits carry no information, or no error, at all.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The predictions whose confidence lies in one bin.
+
+    `low` and `high` are the bin's ends with equal widths, the extreme confidences in it with
+    equal masses; `confidence` and `accuracy` are means over its `count` predictions.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+    def row(self) -> dict[str, int | float]:
+        """One row for `format_table` or JSON."""
+        return {
+            "low": self.low,
+            "high": self.high,
+            "count": self.count,
+            "confidence": self.confidence,
+            "accuracy": self.accuracy,
+        }
+
+
+@dataclass(frozen=True)
+class CalibrationScores:
+    """Expected and maximum calibration error, Brier score, and the table behind the first two."""
+
+    ece: float
+    mce: float
+    brier: float
+    bins: tuple[ReliabilityBin, ...]
+
+    def summary(self) -> dict[str, float]:
+        """Metric name → value."""
+        return {"ece": self.ece, "mce": self.mce, "brier": self.brier}
+
+
+def calibration_scores(
+    gold: npt.ArrayLike, probabilities: npt.ArrayLike, *, bins: int = 15, equal_mass: bool = False
+) -> CalibrationScores:
+    """Calibration of a classifier's winning label, or of every label's probability.
+
+    Args:
+        gold: (n,) integers, the gold column of each note (one label a note: the winning
+            label's probability is compared with how often it is right, as in Guo et al. 2017,
+            arXiv 1706.04599); or booleans of the shape of `probabilities` (many labels a note:
+            every cell is one prediction).
+        probabilities: (n, k) in [0, 1].
+        bins: how many bins.
+        equal_mass: bins of equal counts rather than equal widths; steadier where nearly all
+            probabilities are close to 0, as in coding (Nixon et al. 2019, arXiv 1904.01685).
+
+    Raises:
+        TaskError: nothing to score, shapes that disagree, gold columns outside 0 to k - 1,
+            probabilities outside [0, 1].
+        ConfigError: fewer than one bin.
+    """
+    matrix = probability_matrix(probabilities, name="probabilities")
+    truth, one_label = _truth(gold, matrix.shape)
+    if one_label:
+        correct = truth[np.arange(len(matrix)), matrix.argmax(axis=1)]
+        table = reliability(correct, matrix.max(axis=1), bins=bins, equal_mass=equal_mass)
+    else:
+        table = reliability(truth.ravel(), matrix.ravel(), bins=bins, equal_mass=equal_mass)
+    gaps = np.array([abs(row.accuracy - row.confidence) for row in table])
+    counts = np.array([row.count for row in table])
+    per_note = ((matrix - truth) ** 2).sum(axis=1)
+    return CalibrationScores(
+        ece=float(gaps @ counts / counts.sum()),
+        mce=float(gaps.max()),
+        brier=float(per_note.mean()) if one_label else float(per_note.mean() / matrix.shape[1]),
+        bins=table,
+    )
+
+
+def brier_score(gold: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Mean squared distance between probabilities and gold (Brier 1950); 0 is best.
+
+    Arguments as in `calibration_scores`. One label a note: squares summed over the labels, so
+    0 to 2. Many labels a note: mean over all cells, so 0 to 1.
+    """
+    return calibration_scores(gold, probabilities, bins=1).brier
+
+
+def reliability(
+    correct: Bools, confidence: Floats, *, bins: int = 15, equal_mass: bool = False
+) -> tuple[ReliabilityBin, ...]:
+    """The rows of a reliability diagram, empty bins left out, lowest confidence first.
+
+    `correct` (m,) says which predictions were right, `confidence` (m,) in [0, 1] how sure the
+    model was. Bins of equal width are half-open on the left, `(low, high]`, the first one
+    closed.
+    """
+    if bins < 1:
+        raise ConfigError(f"bins is {bins}; allowed: at least 1")
+    order = np.argsort(confidence, kind="stable")
+    sure, right = confidence[order], correct[order]
+    if equal_mass:
+        cuts = np.linspace(0, len(sure), bins + 1).round().astype(np.int64)
+        edges = None
+    else:
+        edges = np.linspace(0, 1, bins + 1)
+        cuts = np.concatenate([[0], np.searchsorted(sure, edges[1:], side="right")])
+    rows = []
+    for i, (first, last) in enumerate(pairwise(cuts)):
+        if first == last:
+            continue
+        low, high = (sure[first], sure[last - 1]) if edges is None else (edges[i], edges[i + 1])
+        rows.append(
+            ReliabilityBin(
+                low=float(low),
+                high=float(high),
+                count=int(last - first),
+                confidence=float(sure[first:last].mean()),
+                accuracy=float(right[first:last].mean()),
+            )
+        )
+    return tuple(rows)
+
+
+def fit_temperature(logits: npt.ArrayLike, gold: npt.ArrayLike) -> float:
+    """The temperature T for which `logits / T` have the least negative log-likelihood.
+
+    Temperature scaling (Guo et al. 2017, arXiv 1706.04599): one number, fitted on dev notes
+    and never on test, that changes how sure a model is but not which label wins. Softmax for
+    one label a note, sigmoid for many. The loss is convex in 1/T, so the golden-section search
+    over log T finds its only minimum; T stays within 0.01 to 100, which it meets where the
+    logits are always right or tell nothing.
+
+    Args:
+        logits: (n, k).
+        gold: (n,) columns or (n, k) booleans, as in `calibration_scores`.
+
+    Raises:
+        TaskError: nothing to fit, shapes that disagree, logits that are not finite.
+    """
+    matrix = score_matrix(logits, name="logits")
+    truth, one_label = _truth(gold, matrix.shape)
+
+    def loss(log_temperature: float) -> float:
+        scaled = matrix / np.exp(log_temperature)
+        if one_label:
+            top = scaled.max(axis=1, keepdims=True)
+            normaliser = top[:, 0] + np.log(np.exp(scaled - top).sum(axis=1))
+            return float((normaliser - scaled[truth]).mean())
+        return float(np.logaddexp(0.0, np.where(truth, -scaled, scaled)).mean())
+
+    low, high = float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE))
+    golden = (5**0.5 - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    loss_left, loss_right = loss(left), loss(right)
+    while high - low > 1e-7:
+        if loss_left <= loss_right:
+            high, right, loss_right = right, left, loss_left
+            left = high - golden * (high - low)
+            loss_left = loss(left)
+        else:
+            low, left, loss_left = left, right, loss_right
+            right = low + golden * (high - low)
+            loss_right = loss(right)
+    return float(np.exp((low + high) / 2))
+
+
+def _truth(gold: npt.ArrayLike, shape: tuple[int, ...]) -> tuple[Bools, bool]:
+    """Gold as (n, k) booleans, and whether it was one label a note."""
+    given = np.asarray(gold)
+    if given.dtype == np.bool_ and given.shape == shape:
+        return given, False
+    if np.issubdtype(given.dtype, np.integer) and given.shape == shape[:1]:
+        columns: Ints = given.astype(np.int64)
+        if columns.min() < 0 or columns.max() >= shape[1]:
+            raise TaskError(
+                f"gold columns go from {columns.min()} to {columns.max()}; allowed: 0 to "
+                f"{shape[1] - 1}"
+            )
+        return columns[:, None] == np.arange(shape[1]), True
+    raise TaskError(
+        f"gold is of type {given.dtype} and shape {given.shape}; allowed: integers of shape "
+        f"{shape[:1]} (one label a note) or bool of shape {shape} (many labels a note)"
+    )

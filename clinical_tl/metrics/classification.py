@@ -1,0 +1,127 @@
+"""Scores of note classification: one label a note."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from clinical_tl.errors import TaskError
+from clinical_tl.metrics.auroc import macro_auroc
+from clinical_tl.metrics.label_score import LabelScore, average
+from clinical_tl.metrics.matrix import column_names, probability_matrix
+
+
+@dataclass(frozen=True)
+class ClassificationScores:
+    """What `classification_scores` finds.
+
+    Macro and weighted F1 are over the labels that occur in gold or among the predictions
+    (scikit-learn's default); gold labels unknown to the model are among them with F1 = 0.
+    `auroc_ovr` is the mean one-vs-rest AUROC over the `auroc_labels` labels of the model that
+    some but not all notes have; `None` where there is no such label. `confusion[i][j]` counts
+    notes with gold `confusion_labels[i]` predicted as `confusion_labels[j]`: the model's
+    labels in its order, then the unknown ones by name. `per_label` has only labels that
+    occur, in the same order.
+    """
+
+    notes: int
+    accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    mcc: float
+    auroc_ovr: float | None
+    auroc_labels: int
+    unknown_gold: int
+    per_label: tuple[LabelScore, ...]
+    confusion_labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    def summary(self) -> dict[str, float]:
+        """Metric name → value; an undefined AUROC is left out."""
+        figures: dict[str, float] = {
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "weighted_f1": self.weighted_f1,
+            "mcc": self.mcc,
+        }
+        if self.auroc_ovr is not None:
+            figures["auroc_ovr"] = self.auroc_ovr
+        return figures | {"notes": self.notes, "unknown_gold": self.unknown_gold}
+
+
+def classification_scores(
+    gold: Sequence[str], probabilities: npt.ArrayLike, labels: Sequence[str]
+) -> ClassificationScores:
+    """Accuracy, macro and weighted F1, MCC and one-vs-rest AUROC.
+
+    Args:
+        gold: n labels. One that is not in `labels` can't be predicted: the note counts as an
+            error everywhere and in `unknown_gold`.
+        probabilities: (n, k) in [0, 1]; the highest wins, the first of equals.
+        labels: the model's k labels, in the order of the columns.
+
+    Returns:
+        The scores; MCC is the k-category coefficient (Gorodkin 2004), 0 where it is
+        undefined.
+
+    Raises:
+        TaskError: no notes, lengths or shapes that disagree, labels given twice, a note
+            without a label, probabilities outside [0, 1].
+    """
+    names = column_names(labels)
+    bare = [i for i, label in enumerate(gold) if not isinstance(label, str)]
+    if bare:
+        raise TaskError(
+            f"{len(bare)} notes have no label, the first at position {bare[0]}; leave notes that "
+            "are not annotated out of scoring"
+        )
+    matrix = probability_matrix(probabilities, name="probabilities", shape=(len(gold), len(names)))
+
+    everything = names + tuple(sorted(set(gold) - set(names)))
+    position = {name: i for i, name in enumerate(everything)}
+    gold_ids = np.array([position[label] for label in gold])
+    predicted_ids = matrix.argmax(axis=1)
+    size = len(everything)
+    confusion = np.bincount(gold_ids * size + predicted_ids, minlength=size * size)
+    confusion = confusion.reshape(size, size)
+
+    right = confusion.diagonal()
+    in_gold, in_predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    counts = [
+        LabelScore(name, tp=int(tp), fp=int(p - tp), fn=int(g - tp))
+        for name, tp, p, g in zip(everything, right, in_predicted, in_gold, strict=True)
+    ]
+    averages = average(counts)
+    is_gold = gold_ids[:, None] == np.arange(len(names))
+    auroc_ovr, auroc_labels = macro_auroc(is_gold, matrix)
+    return ClassificationScores(
+        notes=len(gold),
+        accuracy=int(right.sum()) / len(gold),
+        macro_f1=averages.macro_f1,
+        weighted_f1=averages.weighted_f1,
+        mcc=_matthews(confusion),
+        auroc_ovr=auroc_ovr,
+        auroc_labels=auroc_labels,
+        unknown_gold=int((gold_ids >= len(names)).sum()),
+        per_label=tuple(score for score in counts if score.is_present),
+        confusion_labels=everything,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+    )
+
+
+def _matthews(confusion: npt.NDArray[np.int64]) -> float:
+    """MCC of a (k, k) confusion matrix; 0 where gold or the predictions are constant."""
+    notes = int(confusion.sum())
+    in_gold = [int(n) for n in confusion.sum(axis=1)]
+    in_predicted = [int(n) for n in confusion.sum(axis=0)]
+    covariance = notes * int(confusion.trace()) - sum(
+        g * p for g, p in zip(in_gold, in_predicted, strict=True)
+    )
+    gold_spread = notes**2 - sum(n * n for n in in_gold)
+    predicted_spread = notes**2 - sum(n * n for n in in_predicted)
+    if not gold_spread or not predicted_spread:
+        return 0.0
+    return float(covariance / (gold_spread * predicted_spread) ** 0.5)

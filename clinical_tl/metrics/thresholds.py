@@ -1,0 +1,187 @@
+"""The score from which on a label is assigned, tuned on dev notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.metrics.matrix import Bools, Floats, bool_matrix, score_matrix
+
+METRICS = ("micro_f1", "macro_f1")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A label is assigned where its score is at least its threshold.
+
+    `per_label` has one threshold a label, in the order of the model's labels, and replaces
+    `global_threshold`; `None` means that all labels share the global one.
+    """
+
+    global_threshold: float
+    per_label: tuple[float, ...] | None = None
+
+    def apply(self, scores: npt.ArrayLike) -> Bools:
+        """Which labels are assigned: (n, k) scores → (n, k) booleans.
+
+        Raises `TaskError` where k is not the number of thresholds per label.
+        """
+        # In float64 whatever came in: a threshold rounded to float32 could cross a score.
+        matrix = score_matrix(scores, name="scores", allow_empty=True)
+        if self.per_label is None:
+            return matrix >= self.global_threshold
+        if matrix.shape[1] != len(self.per_label):
+            raise TaskError(
+                f"scores have {matrix.shape[1]} labels, the thresholds {len(self.per_label)}; "
+                "use the thresholds tuned for this model"
+            )
+        return matrix >= np.array(self.per_label)
+
+    def to_dict(self) -> dict[str, float | list[float] | None]:
+        """For JSON; `from_dict` gives the same thresholds back, bit by bit."""
+        return {
+            "global": self.global_threshold,
+            "per_label": None if self.per_label is None else list(self.per_label),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Thresholds:
+        """The inverse of `to_dict`.
+
+        Raises `ArtifactError` for missing or unknown keys and for values that are not finite
+        numbers.
+        """
+        if set(values) != {"global", "per_label"}:
+            raise ArtifactError(
+                f"thresholds have the keys {sorted(values)}; allowed: global, per_label"
+            )
+        per_label = values["per_label"]
+        if per_label is not None and not isinstance(per_label, list | tuple):
+            raise ArtifactError(
+                f"per_label thresholds are of type {type(per_label).__name__}; allowed: a list of "
+                "numbers, or null"
+            )
+        for value in (values["global"], *(per_label or ())):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+                raise ArtifactError(
+                    f"a threshold of type {type(value).__name__} is not a finite number; save the "
+                    "model again"
+                )
+        return cls(
+            float(values["global"]),
+            None if per_label is None else tuple(float(value) for value in per_label),
+        )
+
+
+def tune_thresholds(
+    gold: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    per_label: bool = False,
+    shrinkage: float = 10.0,
+    metric: str = "micro_f1",
+    unseen_gold: int = 0,
+) -> Thresholds:
+    """The thresholds that score best on dev notes. Never give test notes to this function.
+
+    Every cut between two distinct scores is tried (sort once, cumulative sums); the threshold
+    is midway between its two neighbours, or the lowest score itself where assigning every
+    label is best. Among equally good cuts the highest wins: the one that assigns least.
+
+    Per label, the cut with the label's best F1 is drawn toward the global threshold, because
+    the optimum over a handful of positives is mostly noise (Lipton et al. 2014, arXiv
+    1402.1892): `w * own + (1 - w) * global` with `w = positives / (positives + shrinkage)`.
+    Labels without a positive on dev get the global one.
+
+    Args:
+        gold: (n, k) booleans.
+        scores: (n, k), probabilities or logits; `apply` must get the same kind.
+        per_label: one threshold a label rather than one for all.
+        shrinkage: how many positives a label needs for its own optimum to weigh one half; 0
+            for no shrinking.
+        metric: what the global threshold is best at: `micro_f1`, or `macro_f1` over labels in
+            gold or predicted.
+        unseen_gold: gold codes on the same notes that have no column. `coding_scores` counts
+            them as missed, which moves the optimum of micro F1; macro F1 ignores them here.
+
+    Raises:
+        TaskError: shapes that disagree, or no positive at all, so that nothing can be tuned.
+        ConfigError: unknown `metric`, negative `shrinkage` or `unseen_gold`.
+    """
+    if metric not in METRICS:
+        raise ConfigError(f"metric is {metric!r}; allowed: {', '.join(METRICS)}")
+    if not shrinkage >= 0 or unseen_gold < 0:
+        raise ConfigError(
+            f"shrinkage is {shrinkage} and unseen_gold {unseen_gold}; allowed: 0 or more for both"
+        )
+    matrix = score_matrix(scores, name="scores")
+    is_gold = bool_matrix(gold, name="gold", shape=matrix.shape)
+    positives = is_gold.sum(axis=0)
+    if not positives.any():
+        raise TaskError(
+            f"none of the {matrix.shape[0]} dev notes has any of the {matrix.shape[1]} labels, so "
+            "no threshold can be tuned; give dev notes with gold labels or set a threshold by hand"
+        )
+    if metric == "micro_f1":
+        shared = _best_cut(is_gold.ravel(), matrix.ravel(), missed=unseen_gold)
+    else:
+        shared = _best_macro_cut(is_gold, matrix)
+    if not per_label:
+        return Thresholds(shared)
+    own = np.full(matrix.shape[1], shared)
+    for label in np.flatnonzero(positives):
+        weight = positives[label] / (positives[label] + shrinkage)
+        best = _best_cut(is_gold[:, label], matrix[:, label])
+        own[label] = weight * best + (1 - weight) * shared
+    return Thresholds(shared, tuple(own.tolist()))
+
+
+def _best_cut(gold: Bools, scores: Floats, *, missed: int = 0) -> float:
+    """The threshold of best F1 of flat arrays; `missed` positives are beyond every cut."""
+    order = np.argsort(-scores)
+    ranked = scores[order]
+    found = np.cumsum(gold[order])
+    assigned = np.arange(1, len(ranked) + 1)
+    return _threshold_of_best(ranked, 2 * found / (assigned + found[-1] + missed))
+
+
+def _best_macro_cut(gold: Bools, scores: Floats) -> float:
+    """The one threshold of best macro F1 over labels in gold or predicted, of (n, k) arrays."""
+    notes = gold.shape[0]
+    order = np.argsort(-scores, axis=0)
+    found = np.cumsum(np.take_along_axis(gold, order, axis=0), axis=0)
+    assigned = np.arange(1, notes + 1)[:, None]
+    f1 = 2 * found / (assigned + found[-1])
+    # Going down the scores of all labels together, each step changes one label's F1, and the
+    # first step of a label that is not in gold adds that label to the mean.
+    gain = np.diff(f1, axis=0, prepend=0.0).ravel()
+    joins = np.zeros(gold.shape, dtype=np.int64)
+    joins[0] = found[-1] == 0
+    by_label = np.take_along_axis(scores, order, axis=0).ravel()
+    together = np.argsort(-by_label, kind="stable")
+    labels = int((found[-1] > 0).sum()) + np.cumsum(joins.ravel()[together])
+    # Sums in another order differ in the last digits; rounding keeps ties ties.
+    macro = np.round(np.cumsum(gain[together]) / labels, 12)
+    return _threshold_of_best(by_label[together], macro)
+
+
+def _threshold_of_best(ranked: Floats, quality: Floats) -> float:
+    """Threshold that assigns the scores of the best prefix of `ranked` (descending).
+
+    Only prefixes that don't part equal scores can be had with a threshold.
+    """
+    is_cut = np.append(ranked[1:] < ranked[:-1], True)
+    best = int(np.argmax(np.where(is_cut, quality, -1.0)))
+    lowest_assigned = float(ranked[best])
+    if best + 1 == len(ranked):
+        return lowest_assigned
+    highest_left = float(ranked[best + 1])
+    midway = highest_left + (lowest_assigned - highest_left) / 2
+    # Between neighbouring floats there is no midway: rounding may give the lower one.
+    return midway if highest_left < midway <= lowest_assigned else lowest_assigned

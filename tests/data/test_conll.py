@@ -1,0 +1,172 @@
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from clinical_tl.data.reading import read_notes
+from clinical_tl.data.writing import write_notes
+from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
+from clinical_tl.schema import Note, Relation, Span, dataset_to_notes
+from tests.data.strategies import note_sets
+
+
+def read(tmp_path, content, **options):
+    path = tmp_path / "a.conll"
+    path.write_bytes(content.encode())
+    return dataset_to_notes(read_notes(path, **options))
+
+
+def test_sentences_without_marks_are_notes(tmp_path):
+    content = "No\tO\nfever\tB-Sign\n\n\n#\tO\nhigh\tB-Sign\nfever\tI-Sign\n"
+    assert read(tmp_path, content) == [
+        Note("a-1", "No fever", spans=(Span(3, 8, "Sign"),)),
+        Note("a-2", "# high fever", spans=(Span(2, 12, "Sign"),)),
+    ]
+    assert read(tmp_path, content, grouping="file") == [
+        Note("a", "No fever\n# high fever", spans=(Span(3, 8, "Sign"), Span(11, 21, "Sign")))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ids"),
+    [
+        ("# newdoc id = d1", "# newdoc id = d2", ["d1", "d2"]),
+        ("#doc id d1", "# doc_id = d2", ["d1", "d2"]),
+        ("-DOCSTART- (d1)", "-DOCSTART- (d2) O", ["d1", "d2"]),
+        ("-DOCSTART- -X- -X- O", "-DOCSTART-\tO", ["a-1", "a-2"]),
+    ],
+)
+def test_marks_make_documents(tmp_path, first, second, ids):
+    content = f"{first}\n\n# sent_id = 1\na X B-x\n\nb X O\n\n{second}\n\nc X B-x\r\n"
+    notes = read(tmp_path, content)
+    assert notes == [
+        Note(ids[0], "a\nb", spans=(Span(0, 1, "x"),)),
+        Note(ids[1], "c", spans=(Span(0, 1, "x"),)),
+    ]
+    sentences = read(tmp_path, content, grouping="sentence")
+    assert [note.text for note in sentences] == ["a", "b", "c"]
+
+
+def test_an_id_column_and_chosen_columns(tmp_path):
+    content = "d1\tB-x\ta\nd1\tI-x\tb\n\nd1\tO\tc\n\nd2\tO\td\n"
+    notes = read(tmp_path, content, id_column=0, token_column=2, tag_column=1)
+    assert notes == [
+        Note("d1", "a b\nc", spans=(Span(0, 3, "x"),)),
+        Note("d2", "d", spans=()),
+    ]
+
+
+def test_tokens_alone_are_not_annotated(tmp_path):
+    assert read(tmp_path, "a\nb\n\nc\n") == [Note("a-1", "a b"), Note("a-2", "c")]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "found"),
+    [
+        ("Zebra\tO\nfish\tI-x\n", 2, "has not begun"),
+        ("Zebra\tO\nfish\n", 2, "1 columns"),
+        ("\tO\n", 1, "without a token"),
+        ("Zebra\tfish\n", 1, "not of the scheme"),
+        ("# newdoc id = 1\n# newdoc id = 2\na\tO\n", 2, "no token since"),
+        ("# newdoc id = 1\na\tO\n# newdoc id = 1\nb\tO\n", 4, "already given at a.conll:2"),
+    ],
+)
+def test_faults_have_lines_and_no_text(tmp_path, content, line, found):
+    with pytest.raises(FaultyNotesError) as caught:
+        read(tmp_path, content)
+    assert found in str(caught.value)
+    assert len(caught.value.faults) == 1
+    assert re.match(rf"a\.conll:{line}\b", caught.value.faults[0].where)
+    assert "Zebra" not in str(caught.value)
+    assert "fish" not in str(caught.value)
+
+
+def test_columns_that_are_not_there(tmp_path):
+    with pytest.raises(FaultyNotesError, match="2 columns; allowed: columns"):
+        read(tmp_path, "a\tO\n", tag_column=3)
+    with pytest.raises(FaultyNotesError, match="another document's id within a sentence"):
+        read(tmp_path, "d1\ta\tO\nd2\tb\tO\n", id_column=0, token_column=1)
+
+
+def test_unknown_choices(tmp_path):
+    with pytest.raises(ConfigError, match="scheme='BIOX'"):
+        read(tmp_path, "a\tO\n", scheme="BIOX")
+    with pytest.raises(ConfigError, match="grouping='page'"):
+        read(tmp_path, "a\tO\n", grouping="page")
+
+
+def test_the_file_that_is_written(tmp_path):
+    notes = [
+        Note("d 1", "No high\nfever.\r\nCough", spans=(Span(3, 13, "Sign"), Span(16, 21, "Sign"))),
+        Note("d2", "plain", spans=None),
+    ]
+    written = write_notes(notes, tmp_path / "a.conll")
+    assert (written.notes, written.losses) == (2, {})
+    assert (tmp_path / "a.conll").read_text(encoding="utf-8") == (
+        "# newdoc id = d 1\nNo\tO\nhigh\tB-Sign\nfever\tI-Sign\n.\tO\n\nCough\tB-Sign\n\n"
+        "# newdoc id = d2\nplain\n\n"
+    )
+
+
+def test_losses_are_refused_or_counted(tmp_path, caplog):
+    note = Note(
+        "1",
+        "no high fever",
+        patient_id="p",
+        label="l",
+        codes=(),
+        spans=(
+            Span(3, 13, "a", id="T1"),
+            Span(8, 13, "b", concepts=("c",), attributes=(("n", "v"),)),
+            Span(3, 12, "c", score=0.5),
+            Span(0, 7, "d", fragments=((0, 2), (3, 7))),
+        ),
+        relations=(Relation("T1", "T1", "r"),),
+        metadata={"a": 1},
+    )
+    with pytest.raises(NoteError, match="1 mentions that overlap a longer one") as caught:
+        write_notes([note], tmp_path / "a.conll")
+    assert "fever" not in str(caught.value)
+    assert not (tmp_path / "a.conll").exists()
+    written = write_notes([note], tmp_path / "a.conll", lossy=True)
+    assert written.losses == {
+        "attributes": 1,
+        "codes (notes)": 1,
+        "concepts": 1,
+        "discontinuous mentions": 1,
+        "labels": 1,
+        "mentions that do not begin and end with a token": 1,
+        "mentions that overlap a longer one": 1,
+        "metadata (notes)": 1,
+        "patient ids": 1,
+        "relations (notes)": 1,
+        "scores": 1,
+    }
+    assert "1 mentions that overlap a longer one" in caplog.text
+    assert dataset_to_notes(read_notes(tmp_path / "a.conll"))[0].spans == (Span(3, 13, "a"),)
+
+
+def test_ids_that_do_not_fit_in_a_line(tmp_path):
+    with pytest.raises(NoteError, match="fit in one line"):
+        write_notes([Note("a\nb", "c")], tmp_path / "a.conll")
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(notes=note_sets())
+def test_mentions_keep_their_tokens_and_a_second_trip_changes_nothing(tmp_path, notes):
+    def squeezed(text):
+        return "".join(re.findall(r"\S", text))
+
+    written = write_notes(notes, tmp_path / "a.conll", lossy=True)
+    once = dataset_to_notes(read_notes(tmp_path / "a.conll"))
+    assert [squeezed(n.text) for n in once] == [squeezed(n.text) for n in notes]
+    assert [n.spans is None for n in once] == [n.spans is None for n in notes]
+    lost = sum(n for what, n in written.losses.items() if "mentions" in what)
+    assert sum(len(n.spans or ()) for n in once) == sum(len(n.spans or ()) for n in notes) - lost
+    for before, after in zip(notes, once, strict=True):
+        gold = {(squeezed(before.text[s.start : s.end]), s.label) for s in before.spans or ()}
+        assert {(squeezed(after.text[s.start : s.end]), s.label) for s in after.spans or ()} <= gold
+    write_notes(once, tmp_path / "b.conll")
+    assert dataset_to_notes(read_notes(tmp_path / "b.conll")) == once

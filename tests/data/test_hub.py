@@ -1,0 +1,81 @@
+import datasets
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from clinical_tl.data.reading import notes_from_dataset, read_notes
+from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
+from clinical_tl.schema import Note, dataset_to_notes, notes_to_dataset
+
+
+def test_columns_of_any_dataset_and_names_of_classes():
+    features = Features(
+        {
+            "idx": Value("int32"),
+            "body": Value("string"),
+            "kind": ClassLabel(names=["ROS", "PMH"]),
+            "tags": List(ClassLabel(names=["I10", "J44"])),
+            "ward": Value("string"),
+        }
+    )
+    rows = {
+        "idx": [4, 5],
+        "body": ["a", "b"],
+        "kind": [1, -1],
+        "tags": [[1, 0], []],
+        "ward": ["x", "y"],
+    }
+    columns = {"note_id": "idx", "text": "body", "label": "kind", "codes": "tags"}
+    notes = notes_from_dataset(
+        Dataset.from_dict(rows, features=features), columns=columns, metadata_columns=["ward"]
+    )
+    assert dataset_to_notes(notes) == [
+        Note("4", "a", label="PMH", codes=("J44", "I10"), metadata={"ward": "x"}),
+        Note("5", "b", label=None, codes=(), metadata={"ward": "y"}),
+    ]
+
+
+def test_a_dataset_of_notes_stays_as_it_is():
+    notes = [Note("1", "a", codes=()), Note("2", "b", spans=())]
+    assert dataset_to_notes(notes_from_dataset(notes_to_dataset(notes))) == notes
+
+
+def test_faults_of_a_dataset(tmp_path):
+    dataset = Dataset.from_dict({"note_id": ["1", "1"], "text": ["a", ""]})
+    with pytest.raises(FaultyNotesError, match=r"dataset:2 \(note 1\): an empty note"):
+        read_notes(dataset)
+    with pytest.raises(FaultyNotesError, match="the dataset's 2 columns do not include 'kind'"):
+        read_notes(dataset, columns={"label": "kind"})
+    with pytest.raises(ConfigError, match="rejects="):
+        read_notes(dataset, on_error="skip")
+    kept = read_notes(dataset, on_error="skip", rejects=tmp_path / "side.jsonl")
+    assert kept["note_id"][:] == ["1"]
+    assert (tmp_path / "side.jsonl").read_text(encoding="utf-8").count("\n") == 1
+
+
+def test_a_hub_id_is_loaded_only_when_it_is_named_as_one(monkeypatch, tmp_path):
+    asked = []
+
+    def load_dataset(name, *, split):
+        asked.append((name, split))
+        return Dataset.from_dict({"note_id": ["1"], "text": ["a"]})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert len(read_notes("hub:org/name", split="train")) == 1
+    assert asked == [("org/name", "train")]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoteError, match="no such file"):
+        read_notes("org/name")
+    with pytest.raises(ConfigError, match="split='train'"):
+        read_notes("hub:org/name")
+    with pytest.raises(ConfigError, match="split is for Hub datasets"):
+        read_notes("a.csv", split="train")
+    assert len(asked) == 1
+
+
+def test_what_cannot_be_loaded_is_explained(monkeypatch):
+    def load_dataset(*_, **__):
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(NoteError, match="HF_HUB_OFFLINE=1"):
+        read_notes("hub:org/name", split="train")

@@ -1,0 +1,152 @@
+import json
+
+import pytest
+
+from clinical_tl.data.reading import guess_format, read_notes
+from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
+from clinical_tl.schema import Note, dataset_to_notes, note_features
+
+
+def lines(path, *texts):
+    rows = [{"note_id": str(i), "text": text} for i, text in enumerate(texts)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [
+        ("a.jsonl", "json_lines"),
+        ("a.b.JSONL.gz", "json_lines"),
+        ("a.csv", "csv"),
+        ("a.tsv.gz", "tsv"),
+        ("a.parquet", "parquet"),
+        ("a.pubtator", "pubtator"),
+        ("a.pubtator.txt", "pubtator"),
+        ("a.conll", "conll"),
+        ("a.bio", "conll"),
+        ("a.iob2", "conll"),
+    ],
+)
+def test_the_ending_decides(tmp_path, name, format_name):
+    assert guess_format(tmp_path / name) == format_name
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.json", "a", "a.ann"])
+def test_other_endings_need_a_format(tmp_path, name):
+    (tmp_path / name).write_text('{"note_id": "1", "text": "fever"}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"say it: format='…', one of .*'json_lines'"):
+        read_notes(tmp_path / name)
+    assert len(read_notes(tmp_path / name, format="json_lines")) == 1
+
+
+def test_folders_need_a_format_and_formats_their_kind(tmp_path):
+    (tmp_path / "notes.jsonl").mkdir()
+    with pytest.raises(ConfigError, match=r"\['brat', 'codiesp'\]"):
+        read_notes(tmp_path / "notes.jsonl")
+    with pytest.raises(ConfigError, match="is a folder, which format='csv' is not for"):
+        read_notes(tmp_path, format="csv")
+    with pytest.raises(ConfigError, match="is a file, which format='brat' is not for"):
+        read_notes(lines(tmp_path / "a.jsonl", "a"), format="brat")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "xml"}, "format='xml'"),
+        ({"on_error": "ignore"}, "on_error='ignore'"),
+        ({"duplicates": "keep"}, "duplicates='keep'"),
+        ({"scheme": "BIO"}, r"unknown options \['scheme'\]; this format takes none"),
+        ({"format": "conll", "delimiter": ","}, "unknown options.*'grouping'"),
+        ({"format": "conll", "columns": {"text": "a"}}, "this format has none"),
+    ],
+)
+def test_settings_are_refused_before_reading(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        read_notes(lines(tmp_path / "a.jsonl", "a"), **options)
+
+
+def test_a_source_that_is_not_there(tmp_path):
+    with pytest.raises(NoteError, match="no such file"):
+        read_notes(tmp_path / "a.jsonl")
+
+
+def test_the_schema_and_the_order(tmp_path):
+    path = lines(tmp_path / "a.jsonl", *(f"note {i}" for i in range(2_500)))
+    dataset = read_notes(path)
+    assert dataset.features == note_features()
+    assert dataset["text"][:] == [f"note {i}" for i in range(2_500)]
+
+
+def test_nothing_is_written_unless_asked(tmp_path):
+    path = lines(tmp_path / "a.jsonl", "a")
+    dataset = read_notes(path)
+    assert dataset.cache_files == []
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_changed_content_is_never_answered_from_a_cache(tmp_path, is_cached):
+    options = {"cache_dir": tmp_path / "cache"} if is_cached else {}
+    path = lines(tmp_path / "a.jsonl", "old")
+    first = read_notes(path, **options)
+    second = read_notes(lines(path, "new"), **options)
+    assert (first["text"][:], second["text"][:]) == (["old"], ["new"])
+    assert first._fingerprint != second._fingerprint
+    assert second.features == note_features()
+    assert bool(second.cache_files) == is_cached
+    assert read_notes(lines(path, "new"))._fingerprint == read_notes(path)._fingerprint
+
+
+def test_files_of_one_name_have_caches_of_their_own(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        lines(tmp_path / folder / "n.jsonl", folder)
+        read_notes(tmp_path / folder / "n.jsonl", cache_dir=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_the_side_file_is_made_where_asked_and_an_old_one_goes(tmp_path, caplog):
+    path = lines(tmp_path / "a.jsonl", "a", "", "c")
+    side = tmp_path / "side.jsonl"
+    assert read_notes(path, on_error="skip", rejects=side)["text"][:] == ["a", "c"]
+    assert [json.loads(row) for row in side.read_text(encoding="utf-8").splitlines()] == [
+        {
+            "file": "a.jsonl",
+            "line": 2,
+            "note_id": "1",
+            "found": "an empty note (0 characters, all blank)",
+            "allowed": "text",
+        }
+    ]
+    assert "2 notes kept, 1 rejected for 1 faults" in caplog.text
+    read_notes(lines(path, "a"), on_error="skip", rejects=side)
+    assert not side.exists()
+
+
+def test_a_side_file_that_cannot_be_written(tmp_path):
+    path = lines(tmp_path / "a.jsonl", "a", "")
+    with pytest.raises(NoteError, match="say where: rejects="):
+        read_notes(path, on_error="skip", rejects=tmp_path / "none" / "side.jsonl")
+
+
+def test_nothing_sound_is_an_error_even_when_skipping(tmp_path):
+    with pytest.raises(FaultyNotesError, match="2 faults"):
+        read_notes(lines(tmp_path / "a.jsonl", "", " "), on_error="skip")
+
+
+@pytest.mark.parametrize("note_id", ["Zebrafish has a fever", "Zebrafish" * 8])
+def test_a_text_that_got_into_the_id_is_not_shown(tmp_path, note_id):
+    path = tmp_path / "a.jsonl"
+    row = json.dumps({"note_id": note_id, "text": ""})
+    path.write_text(f"{row}\n{row}\n", encoding="utf-8")
+    with pytest.raises(FaultyNotesError, match=f"<id of {len(note_id)} characters>") as caught:
+        read_notes(path)
+    assert "Zebrafish" not in str(caught.value)
+
+
+def test_the_first_sound_of_two_equal_ids_is_kept(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"note_id": "1", "text": text} for text in ("", "first", "second")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert dataset_to_notes(read_notes(path, on_error="skip")) == [Note("1", "first")]

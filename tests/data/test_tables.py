@@ -1,0 +1,136 @@
+import datetime as dt
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from clinical_tl.data.reading import read_notes
+from clinical_tl.errors import ConfigError, FaultyNotesError
+from clinical_tl.schema import Note, Span, dataset_to_notes, notes_to_dataset
+from tests.data.strategies import note_sets
+
+MTS = {"note_id": "ID", "text": "section_text", "label": "section_header"}
+
+
+def test_columns_are_mapped_and_line_breaks_in_cells_kept(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        b'ID,section_header,section_text,dialogue\r\n0,ROS,"line one\r\nline ""two""",hello\r\n'
+        b"1,,plain,\r\n"
+    )
+    dataset = read_notes(path, columns=MTS, metadata_columns="rest")
+    assert dataset_to_notes(dataset) == [
+        Note("0", 'line one\r\nline "two"', label="ROS", metadata={"dialogue": "hello"}),
+        Note("1", "plain", metadata={"dialogue": ""}),
+    ]
+    assert dataset_to_notes(read_notes(path, columns=MTS))[0].metadata == {}
+
+
+def test_codes_are_split_and_an_empty_cell_is_no_code(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("note_id\ttext\tcodes\n1\ta\tI10; E11.9\n2\tb\t\n", encoding="utf-8")
+    assert [n.codes for n in dataset_to_notes(read_notes(path))] == [("I10", "E11.9"), ()]
+    path.write_text("note_id\ttext\tcodes\n1\ta\tI10|J44\n", encoding="utf-8")
+    assert dataset_to_notes(read_notes(path, separator="|"))[0].codes == ("I10", "J44")
+
+
+def test_spans_may_stand_in_a_cell_as_json(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        'note_id,text,spans\n1,fever,"[{""start"": 0, ""end"": 5, ""label"": ""Sign""}]"\n2,b,\n',
+        encoding="utf-8",
+    )
+    assert [n.spans for n in dataset_to_notes(read_notes(path))] == [(Span(0, 5, "Sign"),), None]
+
+
+def test_places_are_lines_of_the_file_even_after_cells_with_line_breaks(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('note_id,text\n1,"a\nb\nc"\n2\n3,d\n,e\n', encoding="utf-8")
+    with pytest.raises(FaultyNotesError) as caught:
+        read_notes(path)
+    assert [fault.where for fault in caught.value.faults] == ["a.csv:5", "a.csv:7"]
+    assert "1 cells; allowed: 2 cells" in str(caught.value)
+
+
+def test_a_missing_column_is_one_fault_that_shows_no_cell(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Zebrafish Quartermaine,has fever\n" * 50, encoding="utf-8")
+    with pytest.raises(FaultyNotesError) as caught:
+        read_notes(path, columns={"label": "kind"}, make_ids=True)
+    assert len(caught.value.faults) == 2
+    assert "columns={'text': '<column>'}" in str(caught.value)
+    assert "Zebrafish" not in str(caught.value)
+    assert "fever" not in str(caught.value)
+
+
+def test_a_quote_that_never_closes_is_a_fault(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('note_id,text\n1,a\n2,"b\n3,c\n', encoding="utf-8")
+    with pytest.raises(FaultyNotesError, match=r"a\.csv:4: a broken row"):
+        read_notes(path)
+    assert read_notes(path, on_error="skip")["note_id"][:] == ["1"]
+
+
+def test_a_cell_may_be_longer_than_the_csv_module_expects(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"note_id,text\n1,{'fever ' * 30_000}end\n", encoding="utf-8")
+    assert len(read_notes(path)["text"][0]) == 180_003
+
+
+def test_latin1_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("note_id,text\n1,fièvre\n2,toux\n".encode("latin-1"))
+    with pytest.raises(FaultyNotesError, match=r"a\.csv:2 \(note 1\): bytes that are not UTF-8"):
+        read_notes(path)
+
+
+@pytest.mark.parametrize("content", ["", "note_id,text\n"])
+def test_an_empty_file_is_a_fault_even_when_skipping(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_text(content, encoding="utf-8")
+    for on_error in ("raise", "skip"):
+        with pytest.raises(FaultyNotesError, match="no note at all"):
+            read_notes(path, on_error=on_error)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(notes=note_sets())
+def test_parquet_written_by_datasets_comes_back(tmp_path, notes):
+    path = tmp_path / "a.parquet"
+    notes_to_dataset(notes).to_parquet(str(path))
+    assert dataset_to_notes(read_notes(path)) == notes
+
+
+def test_parquet_of_another_layout(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"id": [7, 8], "body": ["a", None], "day": [dt.date(2020, 1, 2), None]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    options = {"columns": {"note_id": "id", "text": "body"}, "metadata_columns": ["day"]}
+    with pytest.raises(FaultyNotesError, match=r"a\.parquet:2 \(note 8\): text is of type null"):
+        read_notes(tmp_path / "a.parquet", **options)
+    kept = read_notes(tmp_path / "a.parquet", on_error="skip", **options)
+    assert dataset_to_notes(kept) == [Note("7", "a", metadata={"day": "2020-01-02"})]
+
+
+def test_a_file_that_is_no_parquet(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(FaultyNotesError, match="no Parquet file"):
+        read_notes(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": {"txt": "body"}}, "unknown fields"),
+        ({"metadata_columns": "body"}, "metadata_columns=\\['body'\\]"),
+        ({"separator": ""}, "separator must not be empty"),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_refused_before_reading(tmp_path, options, message):
+    (tmp_path / "a.csv").write_text(json.dumps({}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_notes(tmp_path / "a.csv", **options)

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.intervals import bootstrap_interval, paired_bootstrap
+
+
+def mean_of(values):
+    values = np.asarray(values, dtype=float)
+    return lambda notes: float(values[notes].mean())
+
+
+def test_equal_to_resampling_by_hand():
+    values = np.random.default_rng(0).normal(size=30)
+    found = bootstrap_interval(mean_of(values), 30, resamples=200, seed=7)
+    random = np.random.default_rng(7)
+    means = [values[random.integers(30, size=30)].mean() for _ in range(200)]
+    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]))
+    assert found.estimate == pytest.approx(values.mean())
+    assert found.undefined == 0
+
+
+def test_close_to_the_normal_interval_of_a_mean():
+    values = np.random.default_rng(1).normal(size=400)
+    found = bootstrap_interval(mean_of(values), 400)
+    half = 1.96 * values.std(ddof=1) / 20
+    assert found.high - found.estimate == pytest.approx(half, rel=0.1)
+    assert found.estimate - found.low == pytest.approx(half, rel=0.1)
+
+
+def test_same_seed_same_interval():
+    statistic = mean_of(np.arange(20))
+    settings = {"n_units": 20, "resamples": 50}
+    assert bootstrap_interval(statistic, **settings, seed=1) == bootstrap_interval(
+        statistic, **settings, seed=1
+    )
+    assert bootstrap_interval(statistic, **settings, seed=1) != bootstrap_interval(
+        statistic, **settings, seed=2
+    )
+
+
+def test_patients_are_drawn_with_all_their_notes():
+    groups = ["p", "q", "p", "r", "q", "p"]
+    seen = []
+
+    def statistic(notes):
+        seen.append(notes.tolist())
+        return 0.0
+
+    bootstrap_interval(statistic, 6, groups=groups, resamples=50)
+    assert seen[0] == [0, 1, 2, 3, 4, 5]
+    own = {"p": [0, 2, 5], "q": [1, 4], "r": [3]}
+    for notes in seen[1:]:
+        counts = {note: notes.count(note) for note in range(6)}
+        for members in own.values():
+            assert len({counts[note] for note in members}) == 1
+        assert sum(counts[members[0]] for members in own.values()) == 3
+    assert len(set(map(tuple, seen))) > 5
+
+
+def test_notes_of_one_patient_widen_the_interval():
+    random = np.random.default_rng(2)
+    patients = np.repeat(np.arange(20), 10)
+    values = random.normal(size=20)[patients]
+    by_note = bootstrap_interval(mean_of(values), 200, resamples=300)
+    by_patient = bootstrap_interval(mean_of(values), 200, resamples=300, groups=patients.tolist())
+    assert by_patient.high - by_patient.low > 2 * (by_note.high - by_note.low)
+
+
+def test_a_single_patient_has_no_spread():
+    found = bootstrap_interval(mean_of([1, 2, 6]), 3, groups=["p"] * 3, resamples=10)
+    assert found.low == found.high == found.estimate == 3
+
+
+def test_notes_without_a_patient_are_patients_of_their_own():
+    statistic = mean_of(np.arange(12))
+    alone = bootstrap_interval(statistic, 12, resamples=40)
+    assert bootstrap_interval(statistic, 12, groups=[None] * 12, resamples=40) == alone
+
+
+def test_wider_confidence_is_wider():
+    statistic = mean_of(np.arange(30))
+    narrow = bootstrap_interval(statistic, 30, confidence=0.5)
+    wide = bootstrap_interval(statistic, 30, confidence=0.99)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_undefined_resamples_are_left_out_and_counted():
+    def statistic(notes):
+        return None if set(notes.tolist()) == {0} else float(notes.mean())
+
+    found = bootstrap_interval(statistic, 2, resamples=400)
+    assert 60 < found.undefined < 140
+    assert (found.low, found.high) == (0.5, 1)
+    assert found.summary() == {"estimate": 0.5, "low": 0.5, "high": 1.0}
+
+
+def test_a_paired_difference_is_narrower_than_the_figures():
+    random = np.random.default_rng(3)
+    hard = random.normal(size=100)
+    a, b = hard + 0.1 + 0.05 * random.normal(size=100), hard
+    difference = paired_bootstrap(mean_of(a), mean_of(b), 100, resamples=300)
+    single = bootstrap_interval(mean_of(a), 100, resamples=300)
+    assert difference.estimate == pytest.approx(a.mean() - b.mean())
+    assert 0 < difference.low < difference.high
+    assert difference.high - difference.low < 0.2 * (single.high - single.low)
+    mirrored = paired_bootstrap(mean_of(b), mean_of(a), 100, resamples=300)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-difference.high, -difference.low))
+
+
+def test_bad_settings_are_refused():
+    statistic = mean_of([1, 2])
+    with pytest.raises(TaskError, match="2 notes and 3 groups"):
+        bootstrap_interval(statistic, 2, groups=["a", "b", "c"])
+    with pytest.raises(TaskError, match="0 notes"):
+        bootstrap_interval(statistic, 0)
+    with pytest.raises(TaskError, match="undefined on all 2 notes"):
+        bootstrap_interval(lambda _: None, 2)
+    with pytest.raises(TaskError, match="undefined on each of the 5 resamples; 1 patients"):
+        drawn = iter([1.0])
+        bootstrap_interval(lambda _: next(drawn, None), 1, resamples=5)
+    for settings in ({"resamples": 0}, {"confidence": 1.0}, {"confidence": 0.0}):
+        with pytest.raises(ConfigError, match="resamples is"):
+            bootstrap_interval(statistic, 2, **settings)
