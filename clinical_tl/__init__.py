@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from clinical_tl.data.corpora import load_corpus as load_corpus
+    from clinical_tl.data.corpora import note_splits as note_splits
+    from clinical_tl.data.prediction_records import write_predictions as write_predictions
     from clinical_tl.data.reading import read_notes as read_notes
     from clinical_tl.data.splits import split_notes as split_notes
     from clinical_tl.data.synthetic import generate_notes as generate_notes
     from clinical_tl.data.writing import write_notes as write_notes
     from clinical_tl.errors import ClinicalTLError as ClinicalTLError
-    from clinical_tl.models.adapter import LoRA as LoRA
+    from clinical_tl.metrics.table import format_table as format_table
+    from clinical_tl.models.lora import LoRA as LoRA
+    from clinical_tl.report.highlight import highlight as highlight
     from clinical_tl.schema import LabelSet as LabelSet
     from clinical_tl.schema import Note as Note
     from clinical_tl.schema import Prediction as Prediction
@@ -36,6 +41,11 @@ _HOMES = {
     "split_notes": "data.splits",
     "generate_notes": "data.synthetic",
     "notes_to_dataset": "schema",
+    "load_corpus": "data.corpora",
+    "note_splits": "data.corpora",
+    "write_predictions": "data.prediction_records",
+    "format_table": "metrics.table",
+    "highlight": "report.highlight",
     "Note": "schema",
     "Span": "schema",
     "Relation": "schema",
@@ -44,7 +54,7 @@ _HOMES = {
     "NoteClassification": "tasks.note_classification",
     "DiagnosisCoding": "tasks.diagnosis_coding",
     "EntityRecognition": "tasks.entity_recognition",
-    "LoRA": "models.adapter",
+    "LoRA": "models.lora",
     "TransferModel": "transfer_model",
     "TrainingConfig": "training.config",
     "fit": "training.fit",

@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinical_tl.errors import TaskError
 from clinical_tl.schema import LabelScores, Note, Notes, Prediction, Span, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def majority(
 ) -> list[Prediction]:
     """Every note gets the training notes' frequencies: of labels, or of codes."""
     n = len(train)
-    shares = np.array(task.labels.support, dtype=np.float32) / n
+    shares = (np.array(task.labels.support) / n).astype(np.float32)
     scores = LabelScores(task.labels.names, shares)
     if isinstance(task, DiagnosisCoding):
         return [Prediction(note.note_id, codes=(), scores=scores) for note in as_notes(notes)]
@@ -86,7 +85,7 @@ def tfidf(
 
 
 def memorised_mentions(
-    task: EntityRecognition, train: Notes | Sequence[Note], notes: Notes | Sequence[Note]
+    train: Notes | Sequence[Note], notes: Notes | Sequence[Note]
 ) -> list[Prediction]:
     """Marks every string that was mostly a mention in training, longest first.
 
@@ -133,7 +132,7 @@ class _LinearModel:
     """Logistic regression on sparse features: one for all classes, or one a label."""
 
     def __init__(
-        self, features: object, targets: Sequence[object], n_labels: int, *, many: bool
+        self, features: object, targets: Sequence[Any], n_labels: int, *, many: bool
     ) -> None:
         from sklearn.linear_model import LogisticRegression
 

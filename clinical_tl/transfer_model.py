@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -13,8 +14,10 @@ import torch
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.data import icd10
 from clinical_tl.errors import ArtifactError, ConfigError, EncoderError, NoteError
-from clinical_tl.models.adapter import Adapter, LoRA
+from clinical_tl.hub import push_folder
+from clinical_tl.models.adapter import Adapter
 from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
+from clinical_tl.models.lora import LoRA
 from clinical_tl.models.network import (
     Network,
     adapter_kind,
@@ -176,6 +179,15 @@ class TransferModel:
             write_files=write_files,
         )
         return folder
+
+    def push_to_hub(self, repo_id: str, *, private: bool = True, token: str | None = None) -> str:
+        """Save the model and upload it in one commit, private by default; returns its address.
+
+        Needs the network. Raises `ArtifactError` for an adapter of a local encoder.
+        """
+        with tempfile.TemporaryDirectory() as draft:
+            folder = self.save_pretrained(Path(draft) / "model")
+            return push_folder(folder, repo_id, private=private, token=token)
 
     def merge(self, folder: str | Path) -> Path:
         """Write a plain transformers folder, the adapter folded into the weights.

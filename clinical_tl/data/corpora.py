@@ -28,6 +28,32 @@ SYNTHETIC = "synthetic"
 SYNTHETIC_NOTES = 400
 
 
+def note_splits(
+    corpus: str | None = None,
+    train: str | Path | None = None,
+    dev: str | Path | None = None,
+    test: str | Path | None = None,
+    *,
+    format: str | None = None,  # noqa: A002  (as in read_notes)
+    columns: Mapping[str, str | None] | None = None,
+    seed: int = 0,
+) -> Splits:
+    """`train`, `dev` and `test` of a named corpus, or of a user's own files; synthetic if neither.
+
+    Raises `ConfigError` where both are given, or dev or test notes without training notes.
+    """
+    if train is None:
+        if dev or test:
+            raise ConfigError("dev or test notes were given without train; give train as well")
+        return load_corpus(corpus or SYNTHETIC, seed=seed)
+    if corpus is not None:
+        raise ConfigError(
+            f"both corpus={corpus!r} and train were given; give one of them (in a config, "
+            "corpus: null)"
+        )
+    return read_splits(train, dev, test, format=format, columns=columns, seed=seed)
+
+
 def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> Splits:
     """The official splits of a public corpus: `train`, `dev` and `test` (MTS-Dialog: `test2`).
 
@@ -95,7 +121,6 @@ def _pubtator(folder: Path, *, label: str | None = None) -> Splits:
 
 def _relabel(notes: Dataset, label: str) -> Dataset:
     """All spans with one label: the corpus' subtypes are not what systems are scored on."""
-
     records = (row_to_note(row) for row in notes)
     return notes_to_dataset(
         replace(note, spans=tuple(replace(span, label=label) for span in note.spans or ()))

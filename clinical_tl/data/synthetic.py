@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 from clinical_tl.data.synthetic_patient import Stay, sample_patient, sample_stay
 from clinical_tl.data.synthetic_phrasing import PROBLEM, Phrasing
 from clinical_tl.data.synthetic_records import Condition
-from clinical_tl.data.synthetic_sections import FILLER, MAX_SENTENCE_WORDS, SECTIONS
+from clinical_tl.data.synthetic_sections import DAILY, FILLER, MAX_SENTENCE_WORDS, SECTIONS
 from clinical_tl.data.synthetic_writer import NoteWriter, Sentence
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import Note, notes_to_dataset
@@ -55,8 +55,10 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "procedure": ("course", "results"),
     "drug": ("drugs", "drugs", "plan"),
 }
-_STATEMENTS = {"symptom": 1.6, "negated symptom": 1.0, "procedure": 0.8, "drug": 1.6}
-_FILLER_WEIGHT = 3.0
+# Kind of statement → how many a short note has; long ones have more.
+_STATEMENTS = {"symptom": 3, "negated symptom": 2, "procedure": 1, "drug": 2}
+_FILLER_SHARE = 0.35
+_WORDS_A_DAY = 80
 
 
 def generate_notes(
@@ -161,7 +163,9 @@ def _notes(
             if left == 0:
                 stay, left, day = sample_stay(patient, rng), rng.randint(1, 3), 0
             left -= 1
-            day += rng.randint(1, 3)
+            target = round(bounds[0] * (bounds[1] / bounds[0]) ** rng.betavariate(2, 2))
+            # Much to tell takes a long stay.
+            day += rng.randint(1, 3) + target // _WORDS_A_DAY
             # The discharge summary closes a stay; a note that stands alone may be either.
             closes = left == 0 and (day > 3 or rng.random() < 0.5)
             yield _note(
@@ -170,7 +174,8 @@ def _notes(
                 patient_id=f"synthetic-{seed}-{number:05d}",
                 kind="discharge summary" if closes else "progress note",
                 day=day,
-                bounds=bounds,
+                target=target,
+                most=bounds[1],
                 typo_rate=typo_rate,
                 rng=rng,
             )
@@ -184,12 +189,11 @@ def _note(
     patient_id: str,
     kind: str,
     day: int,
-    bounds: tuple[int, int],
+    target: int,
+    most: int,
     typo_rate: float,
     rng: random.Random,
 ) -> Note:
-    least, most = bounds
-    target = round(least * (most / least) ** rng.betavariate(2, 2))
     # Typos have a generator of their own: the same notes come with and without them.
     writer = NoteWriter(rng=random.Random(rng.getrandbits(64)), typo_rate=typo_rate)  # noqa: S311
     with_headings = target >= _MIN_WORDS_FOR_HEADINGS and rng.random() < 0.8
@@ -232,8 +236,8 @@ def _sentences(
 ) -> Iterator[tuple[str, Sentence]]:
     """Sentences with their sections, most important first, without end.
 
-    The main problem comes first, then every fact about a diagnosis up to `mentions` times
-    mixed with statements and filler, and when the facts are used up only these.
+    The main problem comes first, then every other fact one to three times, mixed with filler;
+    when the facts are used up, only filler.
     """
     phrasing = Phrasing(stay, day=day, rng=rng)
     places = {kind: [s for s in where if s in sections] for kind, where in _PLACES.items()}
@@ -242,28 +246,34 @@ def _sentences(
 
     mentions = 1 if target < 300 else 2 if target < 1000 else 3
     groups: dict[str, tuple[Condition, ...]] = {
+        "main": (stay.principal,),
         "comorbidity": stay.patient.comorbidities,
         "historical": stay.historical,
         "negated": stay.negated,
         "family": stay.patient.family,
         "possible": stay.possible,
-        "main": (stay.principal,),
     }
-    facts = [(kind, c) for kind, group in groups.items() for c in group] * mentions
+    facts: list[tuple[str, Condition | None]] = [
+        (kind, condition) for kind, group in groups.items() for condition in group
+    ]
+    facts += [(kind, None) for kind, n in _STATEMENTS.items() for _ in range(n)]
+    facts *= mentions
     rng.shuffle(facts)
-    kinds = [*_STATEMENTS, "filler", "fact"]
+    fillers = [(section, text) for section in sections for text in FILLER.get(section, ())]
+    rng.shuffle(fillers)
+    daily = [(section, text) for section in sections for text in DAILY.get(section, ())]
     while True:
-        weights = [*_STATEMENTS.values(), _FILLER_WEIGHT, 2.0 * min(len(facts), 6)]
-        kind = rng.choices(kinds, weights=weights)[0]
-        if kind == "filler":
-            section = rng.choice(fillers)
-            yield section, phrasing.filler(section)
-        elif kind == "fact":
+        if facts and rng.random() >= _FILLER_SHARE:
             kind, condition = facts.pop()
-            others = [c for c in groups[kind] if c is not condition]
-            yield rng.choice(places[kind]), phrasing.problem(kind, condition, others)
+            section = rng.choice(places[kind])
+            if condition is None:
+                yield section, phrasing.statement(kind)
+            else:
+                others = [c for c in groups[kind] if c is not condition]
+                yield section, phrasing.problem(kind, condition, others)
         else:
-            yield rng.choice(places[kind]), phrasing.statement(kind)
+            section, template = fillers.pop() if fillers else rng.choice(daily)
+            yield section, phrasing.filler(template)
 
 
 def _write(

@@ -63,7 +63,6 @@ class Phrasing:
             ),
         }
         self._said_of_symptoms: dict[str, str] = {}
-        self._unused_filler: dict[str, list[str]] = {}
 
     def problem(
         self, kind: str, condition: Condition, others: Sequence[Condition] = ()
@@ -83,13 +82,9 @@ class Phrasing:
         templates, assertion = _ABOUT_OTHERS[kind]
         return self._filled(self._rng.choice(templates), assertion)
 
-    def filler(self, section: str) -> Sentence:
-        """A sentence of a section that names nothing of interest."""
-        unused = self._unused_filler.setdefault(section, [])
-        if not unused:
-            unused.extend(bank.FILLER[section])
-            self._rng.shuffle(unused)
-        return self._filled(unused.pop(), "present")
+    def filler(self, template: str) -> Sentence:
+        """A sentence that names nothing of interest."""
+        return self._filled(template, "present")
 
     def _filled(
         self,

@@ -177,14 +177,12 @@ DRUG_SENTENCES = (
     "{drug} held.",
 )
 
-# Section → sentences that say nothing about diagnoses.
+# Section → sentences that say nothing about diagnoses; each at most once a note.
 FILLER: dict[str, tuple[str, ...]] = {
     "story": (
         "{patient} slept {well}.",
         "No acute events overnight.",
         "Tolerating a {diet} diet.",
-        "{he} walked {small} laps in the corridor with {helper}.",
-        "Pain score {small} out of 10 at rest.",
         "{he} was able to give a clear account.",
         "History partly obtained from {his} {relative}.",
         "{he} had been managing at home until {duration} before arrival.",
@@ -203,7 +201,6 @@ FILLER: dict[str, tuple[str, ...]] = {
     "social": (
         "Lives with {his} {relative}.",
         "Never smoked.",
-        "Smoked {small} cigarettes a day until {ago}.",
         "Drinks alcohol rarely.",
         "Works as a {job}.",
         "Independent in daily activities.",
@@ -221,35 +218,23 @@ FILLER: dict[str, tuple[str, ...]] = {
         "Abdomen soft, bowel sounds present.",
         "Skin warm and dry.",
         "Moves all four limbs.",
-        "Weight {weight} kg, {small} hundred grams below yesterday.",
-        "Vitals: T {temp}, HR {hr}, BP {bp}, RR {rr}.",
         "Pupils equal and reactive.",
         "Gait steady.",
-        "Intake {volume} mL, output {volume} mL.",
+        "Weight {weight} kg.",
     ),
     "results": (
         "WBC {wbc}, Hgb {hgb}, platelets {plt}.",
         "Na {na}, K {k}, creatinine {cr}, glucose {glu}.",
         "Lactate {cr}, CRP {crp}.",
-        "Repeat panel on hospital day {day} unchanged.",
-        "Hgb {hgb} and stable.",
-        "Magnesium {mg}, phosphate {cr}.",
         "Cultures sent, nothing so far.",
         "Imaging reviewed with radiology.",
     ),
     "course": (
-        "On hospital day {day} {he} was doing {well} and ate about half of the {diet} meals.",
-        "Physiotherapy saw {patient} on day {day}.",
-        "By hospital day {day} HR was {hr} and BP {bp}.",
         "Nursing noted no concerns.",
         "Social work met with {his} {relative}.",
-        "Lines removed on day {day}.",
-        "Diet advanced to {diet} on hospital day {day}.",
-        "Labs on day {day}: Na {na}, K {k}, Hgb {hgb}.",
         "{he} was moved to a quieter room.",
-        "Discussed with {his} {relative} at the bedside.",
-        "Temperature peaked at {temp} on day {day}.",
         "Electrolytes replaced per protocol.",
+        "Lines removed on day {day}.",
     ),
     "plan": (
         "Follow-up in clinic in {small} weeks.",
@@ -261,5 +246,32 @@ FILLER: dict[str, tuple[str, ...]] = {
         "Full code.",
         "Discussed with {patient}, who agrees.",
         "Home nursing {small} times a week.",
+    ),
+}
+
+# Section → sentences of a long stay, which may come again with other days and numbers.
+DAILY: dict[str, tuple[str, ...]] = {
+    "exam": (
+        "Day {day} vitals: T {temp}, HR {hr}, BP {bp}, RR {rr}.",
+        "Day {day}: weight {weight} kg, intake {volume} mL, output {volume} mL.",
+        "On day {day} alert, O2 sat {sat}%, mucous membranes {moisture}.",
+    ),
+    "results": (
+        "Day {day}: WBC {wbc}, Hgb {hgb}, platelets {plt}.",
+        "Day {day}: Na {na}, K {k}, creatinine {cr}, glucose {glu}, magnesium {mg}.",
+        "CRP {crp} on day {day}, from {crp}.",
+        "Hgb {hgb} on day {day}, no transfusion.",
+    ),
+    "course": (
+        "On hospital day {day} {he} was doing {well} and ate about half of the {diet} meals.",
+        "Physiotherapy saw {patient} on day {day}; walked {small} laps with {helper}.",
+        "By hospital day {day} HR was {hr} and BP {bp}.",
+        "Diet advanced to {diet} on hospital day {day}.",
+        "Temperature peaked at {temp} on day {day}.",
+        "On day {day} discussed with {his} {relative} at the bedside.",
+        "Day {day}: slept {well}, pain {small} out of 10 at rest, {diet} diet.",
+        "Overnight into day {day} HR up to {hr}, settled without treatment.",
+        "Seen by the on-call team on day {day}; BP {bp}, T {temp}, no change made.",
+        "{his} {relative} visited on day {day} and had questions about the {diet} diet.",
     ),
 }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.models.lora import LoRA
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig
     from torch import nn
 
 Adapter: TypeAlias = "LoRA | PeftConfig | Literal['full', 'frozen']"
-Placement = Literal["all", "attention"]
 
 # Linear layers inside a block, by architecture: (of attention, of the feed-forward part).
 _BERT = (
@@ -42,70 +41,45 @@ _LINEAR_LAYERS: dict[str, tuple[str, str]] = {
 _BLOCK = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
-@dataclass(frozen=True)
-class LoRA:
-    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685).
+def lora_config(lora: LoRA, model: nn.Module, model_type: str) -> LoraConfig:
+    """The peft config of a LoRA adapter for a transformers model, head not yet named.
 
-    `r` is the rank, `alpha` the scale's numerator (default: 2 r), `dropout` applies to the
-    adapter's input. `targets`: the linear layers that get one, `"all"` of every block,
-    those of `"attention"`, or names (suffixes) of your own; `layers` limits them to these
-    blocks, counted from 0. `dora` decomposes the weights (Liu et al. 2024), `rslora` scales
-    by the root of r (Kalajdzievski 2023).
+    Raises `EncoderError` for an architecture without default targets, naming its linear
+    layers, and `ConfigError` for layers or targets that the model lacks.
     """
+    from peft import LoraConfig
 
-    r: int = 16
-    alpha: int | None = None
-    dropout: float = 0.0
-    targets: Placement | tuple[str, ...] = "all"
-    layers: tuple[int, ...] | None = None
-    dora: bool = False
-    rslora: bool = False
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=2 * lora.r if lora.alpha is None else lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=_pattern(lora, model, model_type),
+        use_dora=lora.dora,
+        use_rslora=lora.rslora,
+    )
 
-    def __post_init__(self) -> None:
-        if self.r < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"LoRA(r={self.r}, dropout={self.dropout}): r must be at least 1 and dropout "
-                "in [0, 1)"
-            )
 
-    def peft_config(self, model: nn.Module, model_type: str) -> LoraConfig:
-        """The peft config for a transformers model, head not yet named.
-
-        Raises `EncoderError` for an architecture without default targets, naming its linear
-        layers, and `ConfigError` for layers or targets that the model lacks.
-        """
-        from peft import LoraConfig
-
-        return LoraConfig(
-            r=self.r,
-            lora_alpha=2 * self.r if self.alpha is None else self.alpha,
-            lora_dropout=self.dropout,
-            target_modules=self._pattern(model, model_type),
-            use_dora=self.dora,
-            use_rslora=self.rslora,
+def _pattern(lora: LoRA, model: nn.Module, model_type: str) -> str:
+    linear = linear_layers(model)
+    if isinstance(lora.targets, tuple):
+        inner = "|".join(rf"(?:.*\.)?{re.escape(target)}" for target in lora.targets)
+    elif model_type in _LINEAR_LAYERS:
+        attention, feed_forward = _LINEAR_LAYERS[model_type]
+        inner = attention if lora.targets == "attention" else f"{attention}|{feed_forward}"
+    else:
+        raise EncoderError(
+            f"no default LoRA targets for the architecture {model_type!r}; choose from its "
+            f"linear layers: LoRA(targets=(...)) with names among {block_suffixes(linear)}"
         )
-
-    def _pattern(self, model: nn.Module, model_type: str) -> str:
-        linear = linear_layers(model)
-        if isinstance(self.targets, tuple):
-            inner = "|".join(rf"(?:.*\.)?{re.escape(target)}" for target in self.targets)
-        elif model_type in _LINEAR_LAYERS:
-            attention, feed_forward = _LINEAR_LAYERS[model_type]
-            inner = attention if self.targets == "attention" else f"{attention}|{feed_forward}"
-        else:
-            raise EncoderError(
-                f"no default LoRA targets for the architecture {model_type!r}; choose from its "
-                f"linear layers: LoRA(targets=(...)) with names among {block_suffixes(linear)}"
-            )
-        blocks = r"\d+" if self.layers is None else "|".join(str(i) for i in self.layers)
-        pattern = rf"(?:.*\.)?layers?\.(?:{blocks})\.(?:{inner})"
-        if not any(re.fullmatch(pattern, name) for name in linear):
-            raise ConfigError(
-                f"LoRA(targets={self.targets!r}, layers={self.layers!r}) matches no linear layer "
-                f"of this {model_type} encoder; its blocks are numbered 0 to "
-                f"{_n_blocks(linear) - 1}, their linear layers {block_suffixes(linear)}"
-            )
-        return pattern
+    blocks = r"\d+" if lora.layers is None else "|".join(str(i) for i in lora.layers)
+    pattern = rf"(?:.*\.)?layers?\.(?:{blocks})\.(?:{inner})"
+    if not any(re.fullmatch(pattern, name) for name in linear):
+        raise ConfigError(
+            f"LoRA(targets={lora.targets!r}, layers={lora.layers!r}) matches no linear layer "
+            f"of this {model_type} encoder; its blocks are numbered 0 to "
+            f"{_n_blocks(linear) - 1}, their linear layers {block_suffixes(linear)}"
+        )
+    return pattern
 
 
 def linear_layers(model: nn.Module) -> list[str]:

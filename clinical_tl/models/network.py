@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from clinical_tl.errors import ArtifactError, ConfigError, EncoderError
-from clinical_tl.models.adapter import Adapter, LoRA
+from clinical_tl.models.adapter import Adapter, lora_config
 from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID, EncoderSource, load_config
 from clinical_tl.models.label_attention import LabelAttention, NoteStates
+from clinical_tl.models.lora import LoRA
 from clinical_tl.text.batches import WindowBatch
 
 if TYPE_CHECKING:
@@ -326,7 +327,7 @@ def _adapt(
     from peft import TaskType, get_peft_model
 
     config: Any = (
-        adapter.peft_config(model, model.config.model_type)
+        lora_config(adapter, model, model.config.model_type)
         if isinstance(adapter, LoRA)
         else copy.deepcopy(adapter)
     )

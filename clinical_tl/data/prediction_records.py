@@ -1,0 +1,56 @@
+"""Predictions as JSON lines: ids, labels, offsets and scores, never text."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from clinical_tl.schema import LabelScores, Prediction, Span
+
+SHOWN_SCORES = 20
+
+
+def write_predictions(predictions: Iterable[Prediction], path: str | os.PathLike[str]) -> int:
+    """Write one JSON object a prediction; returns how many.
+
+    Of a coding model's scores the 20 highest are kept. The file appears only when it is
+    complete.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.tmp")
+    n = 0
+    with draft.open("w", encoding="utf-8") as stream:
+        for prediction in predictions:
+            stream.write(json.dumps(prediction_record(prediction), ensure_ascii=False) + "\n")
+            n += 1
+    draft.replace(target)
+    return n
+
+
+def prediction_record(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as JSON values; what the task doesn't give is left out."""
+    record: dict[str, Any] = {"note_id": prediction.note_id}
+    if prediction.label is not None:
+        record["label"] = prediction.label
+    if prediction.codes is not None:
+        record["codes"] = list(prediction.codes)
+    if prediction.spans is not None:
+        record["spans"] = [_span(span) for span in prediction.spans]
+    if prediction.scores:
+        scores = prediction.scores
+        record["scores"] = (
+            scores.top(SHOWN_SCORES) if isinstance(scores, LabelScores) else dict(scores)
+        )
+    if prediction.evidence:
+        record["evidence"] = {
+            code: [_span(span) for span in spans] for code, spans in prediction.evidence.items()
+        }
+    return record
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {"start": span.start, "end": span.end, "label": span.label, "score": span.score}

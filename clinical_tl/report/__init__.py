@@ -1,0 +1,1 @@
+"""Results for people: highlighted text, plots, tables."""

@@ -1,0 +1,82 @@
+"""Fine-tune an encoder to assign ICD-10-CM codes: train, evaluate, save, optionally push."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from jsonargparse import auto_cli
+
+import clinical_tl as ctl
+from clinical_tl.models.lora import LoRA
+from clinical_tl.training.config import TrainingConfig
+
+
+def main(
+    corpus: str | None = None,
+    train: str | None = None,
+    dev: str | None = None,
+    test: str | None = None,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
+    encoder: str = "offline",
+    adapter: Literal["lora", "full", "frozen"] = "lora",
+    lora: LoRA = LoRA(),
+    head: Literal["label_attention", "linear"] = "label_attention",
+    loss: Literal["bce", "bce_pos_weight", "asymmetric"] = "bce",
+    level: Literal["code", "category", "chapter"] = "code",
+    describe_labels: bool = True,
+    per_label_thresholds: bool = False,
+    training: TrainingConfig = TrainingConfig(),
+    output: str = "runs/diagnosis_coding",
+    push_to: str | None = None,
+) -> dict[str, float]:
+    """Train a diagnosis coder and score it on test notes.
+
+    Args:
+        corpus: a public corpus by name (codiesp), or "synthetic", the default without train.
+        train: your own training notes (JSON lines, CSV, a CodiEsp-style folder, …) with codes.
+        dev: notes to choose epochs and thresholds on; split off train if not given.
+        test: notes to score on; split off train by patient if not given.
+        format: of the files, where their ending does not tell.
+        columns: field to column, e.g. {"text": "note", "codes": "icd10"}.
+        encoder: a Hub id, a folder, or "offline".
+        adapter: what is trained: a LoRA adapter, all weights, or the head alone.
+        lora: the adapter's settings.
+        head: label-wise attention over all tokens (PLM-ICD), or the stock linear head.
+        loss: binary cross-entropy, the same with weighted positives, or asymmetric loss.
+        level: whole codes, three-character categories, or chapters.
+        describe_labels: start label attention from the ICD descriptions.
+        per_label_thresholds: tune a threshold a code, drawn toward the global one.
+        training: the training settings.
+        output: folder for the model, the training log and checkpoints.
+        push_to: a Hub repository (org/name) to push the model to, private.
+
+    Returns:
+        The test scores, metric name to value.
+    """
+    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns)
+    task = ctl.DiagnosisCoding.from_notes(
+        splits["train"],
+        head=head,
+        loss=loss,
+        level=level,
+        describe_labels=describe_labels,
+        per_label_thresholds=per_label_thresholds,
+    )
+    model = ctl.TransferModel.from_pretrained(
+        encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
+    )
+    print(model.summary())
+    ctl.fit(model, splits["train"], splits["dev"], replace(training, output_dir=f"{output}/run"))
+    scores = model.evaluate(splits["test"])
+    print(ctl.format_table([band.row() for band in scores.bands]))
+    print(ctl.format_table([{"metric": name, "value": v} for name, v in scores.summary().items()]))
+    print(f"model: {model.save_pretrained(f'{output}/model')}")
+    if push_to:
+        print(f"pushed: {model.push_to_hub(push_to)}")
+    return scores.summary()
+
+
+if __name__ == "__main__":
+    auto_cli(main, as_positional=False)

@@ -1,0 +1,71 @@
+"""Fine-tune an encoder to classify notes: train, evaluate on test notes, save, optionally push."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from jsonargparse import auto_cli
+
+import clinical_tl as ctl
+from clinical_tl.models.lora import LoRA
+from clinical_tl.training.config import TrainingConfig
+
+
+def main(
+    corpus: str | None = None,
+    train: str | None = None,
+    dev: str | None = None,
+    test: str | None = None,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
+    encoder: str = "offline",
+    adapter: Literal["lora", "full", "frozen"] = "lora",
+    lora: LoRA = LoRA(),
+    pooling: Literal["mean", "max"] = "mean",
+    balanced: bool = False,
+    training: TrainingConfig = TrainingConfig(),
+    output: str = "runs/note_classification",
+    push_to: str | None = None,
+) -> dict[str, float]:
+    """Train a note classifier and score it on test notes.
+
+    Args:
+        corpus: a public corpus by name (mts_dialog), or "synthetic", the default without train.
+        train: your own training notes (JSON lines, CSV, Parquet, …) with a label each.
+        dev: notes to choose epochs on; split off train by patient if not given.
+        test: notes to score on; split off train by patient if not given.
+        format: of the files, where their ending does not tell.
+        columns: field to column, e.g. {"text": "section_text", "label": "section_header"}.
+        encoder: a Hub id, a folder, or "offline".
+        adapter: what is trained: a LoRA adapter, all weights, or the head alone.
+        lora: the adapter's settings.
+        pooling: how the windows of a long note are joined.
+        balanced: weigh labels by the inverse of their frequency.
+        training: the training settings.
+        output: folder for the model, the training log and checkpoints.
+        push_to: a Hub repository (org/name) to push the model to, private.
+
+    Returns:
+        The test scores, metric name to value.
+    """
+    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns)
+    task = ctl.NoteClassification.from_notes(
+        splits["train"], pooling=pooling, class_weights="balanced" if balanced else None
+    )
+    model = ctl.TransferModel.from_pretrained(
+        encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
+    )
+    print(model.summary())
+    ctl.fit(model, splits["train"], splits["dev"], replace(training, output_dir=f"{output}/run"))
+    scores = model.evaluate(splits["test"])
+    print(ctl.format_table([score.row() for score in scores.per_label]))
+    print(ctl.format_table([scores.summary()]))
+    print(f"model: {model.save_pretrained(f'{output}/model')}")
+    if push_to:
+        print(f"pushed: {model.push_to_hub(push_to)}")
+    return scores.summary()
+
+
+if __name__ == "__main__":
+    auto_cli(main, as_positional=False)

@@ -1,0 +1,48 @@
+"""Annotate notes with a saved model: reads notes, writes predictions as JSON lines (no text)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jsonargparse import auto_cli
+
+import clinical_tl as ctl
+
+
+def main(
+    model: str,
+    notes: str,
+    output: str,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
+    encoder: str | None = None,
+    batch_tokens: int = 8192,
+    precision: Literal["no", "bf16"] = "no",
+    on_error: Literal["raise", "skip"] = "raise",
+) -> int:
+    """Predict every note of a file or folder.
+
+    Args:
+        model: a folder written by one of the training recipes (…/model).
+        notes: a file or folder of notes (JSON lines, CSV, Parquet, BRAT, PubTator, …).
+        output: the predictions' file, JSON lines; written when complete.
+        format: of the notes, where the ending does not tell.
+        columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
+        encoder: where the model's encoder lies, if not where it was in training.
+        batch_tokens: bound on the tokens of a batch; lower it where memory is short.
+        precision: "bf16" is faster on most hardware, and not bit-exact.
+        on_error: stop at faulty notes, or skip them (listed in <notes>.rejected.jsonl).
+
+    Returns:
+        How many notes were predicted.
+    """
+    read = ctl.read_notes(notes, format=format, columns=columns, on_error=on_error)
+    transfer_model = ctl.TransferModel.load(model, encoder=encoder)
+    predictions = transfer_model.predict(read, batch_tokens=batch_tokens, precision=precision)
+    n = ctl.write_predictions(predictions, output)
+    print(f"{n} predictions: {output}")
+    return n
+
+
+if __name__ == "__main__":
+    auto_cli(main, as_positional=False)
