@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clinical_tl.schema import Prediction as Prediction
     from clinical_tl.schema import Relation as Relation
     from clinical_tl.schema import Span as Span
+    from clinical_tl.schema import dataset_to_notes as dataset_to_notes
     from clinical_tl.schema import notes_to_dataset as notes_to_dataset
     from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding as DiagnosisCoding
     from clinical_tl.tasks.entity_recognition import EntityRecognition as EntityRecognition
@@ -41,6 +42,7 @@ _HOMES = {
     "split_notes": "data.splits",
     "generate_notes": "data.synthetic",
     "notes_to_dataset": "schema",
+    "dataset_to_notes": "schema",
     "load_corpus": "data.corpora",
     "note_splits": "data.corpora",
     "write_predictions": "data.prediction_records",

@@ -241,7 +241,6 @@ def _sentences(
     """
     phrasing = Phrasing(stay, day=day, rng=rng)
     places = {kind: [s for s in where if s in sections] for kind, where in _PLACES.items()}
-    fillers = [section for section in sections if section in FILLER]
     yield rng.choice(places["principal"]), phrasing.problem("principal", stay.principal)
 
     mentions = 1 if target < 300 else 2 if target < 1000 else 3
@@ -257,7 +256,7 @@ def _sentences(
         (kind, condition) for kind, group in groups.items() for condition in group
     ]
     facts += [(kind, None) for kind, n in _STATEMENTS.items() for _ in range(n)]
-    facts *= mentions
+    facts = [*facts, ("main", stay.principal)] * mentions
     rng.shuffle(facts)
     fillers = [(section, text) for section in sections for text in FILLER.get(section, ())]
     rng.shuffle(fillers)

@@ -124,7 +124,7 @@ FAMILY_SENTENCES = (
     "{relative} had {problem}.",
     "{relative} was admitted for {problem} {ago}.",
     "{relative} with {problem}.",
-    "Family history of {problem} in a {relative}.",
+    "Family history of {problem} in {his} {relative}.",
     "{relative} is being treated for {problem}.",
     "{problem} in {his} {relative}.",
     "{relative} died of complications of {problem}.",

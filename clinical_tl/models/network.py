@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -360,7 +361,10 @@ def _freeze(model: nn.Module, head: HeadSpec) -> None:
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Without the notice that the head is new: it always is, and the summary says so."""
+    """Without the notice that the head is new: it always is, and the summary says so.
+
+    Nor with peft's use of a transformers name that is on its way out, which no user can mend.
+    """
     from transformers.utils import logging as transformers_logging
 
     hf_logging: Any = transformers_logging
@@ -370,7 +374,9 @@ def _quiet_transformers() -> Iterator[None]:
     bars = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            yield
     finally:
         hf_logging.set_verbosity(level)
         if bars:

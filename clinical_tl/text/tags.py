@@ -208,8 +208,10 @@ def find_units(text: str, tokens: TokenisedNote) -> Units:
     run_starts = np.array([m.start() for m in _UNIT.finditer(text)] or [0], dtype=np.int64)
     visible = np.flatnonzero(tokens.ends > tokens.starts)
     run = np.searchsorted(run_starts, tokens.starts[visible], side="right") - 1
-    opens = np.ones(len(visible), dtype=bool)
-    opens[1:] = run[1:] != run[:-1]
+    # A token that begins inside a run goes on with what the one before it began.
+    opens = tokens.starts[visible] == run_starts[np.maximum(run, 0)]
+    opens[1:] &= run[1:] != run[:-1]
+    opens[:1] = True
     first = np.flatnonzero(opens)
     ends = np.maximum.reduceat(tokens.ends[visible], first) if len(first) else first
     return Units(visible[first], tokens.starts[visible][first], ends)

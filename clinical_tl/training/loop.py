@@ -15,7 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from clinical_tl.errors import ConfigError, TaskError, TrainingError
 from clinical_tl.models.dropout import set_dropout
+from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
@@ -115,6 +116,7 @@ class TrainingRun:
             set_dropout(
                 network, hidden=self.config.dropout, attention=self.config.attention_dropout
             )
+            self.features = FeatureCache(network) if network.frozen_encoder else None
             self.start = starting_point(network) if self.config.l2_sp else {}
             optimiser = build_optimiser(network, self.config)
             self._resume(optimiser)
@@ -221,7 +223,8 @@ class TrainingRun:
         torch.manual_seed(_mix(config.seed, self.progress.step, number))
         inputs = collate([self.items[p] for p in share], self.tokens, self.tokenizer)
         inputs = inputs.to(self.accelerator.device)
-        with self.accelerator.autocast():
+        serving = nullcontext() if self.features is None else self.features.serving(inputs)
+        with self.accelerator.autocast(), serving:
             logits, gold = task.decisions(self.network(inputs), inputs, self.targets)
             losses = task.losses(logits, gold, label_smoothing=config.label_smoothing)
             if config.r_drop:

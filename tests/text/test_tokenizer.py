@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_tl.errors import EncoderError
+from clinical_tl.text.tokenizer import NoteTokenizer
+from tests.tiny_encoders import build_tokenizer
+
+TOKENIZERS = {
+    kind: NoteTokenizer(build_tokenizer(kind)) for kind in ("wordpiece", "byte_bpe", "unigram")
+}
+TEXTS = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cs",)) | st.sampled_from(" \n\té🫀ﬁ—"),
+    max_size=60,
+)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@given(text=TEXTS)
+@settings(max_examples=60, deadline=None)
+def test_offsets_lie_in_the_text_and_bear_no_white_space(kind, text):
+    (tokens,) = TOKENIZERS[kind].encode([text])
+    for start, end in zip(tokens.starts, tokens.ends, strict=True):
+        assert 0 <= start <= end <= len(text)
+        mention = text[start:end]
+        assert mention == mention.strip()
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_nothing_is_truncated_or_padded_although_the_saved_tokenizer_asks_for_it(kind):
+    tokenizer = TOKENIZERS[kind]
+    short, long = tokenizer.encode(["fever", "fever and cough " * 200])
+    assert len(short) < 16
+    assert len(long) > 400
+    assert long.ends[-1] == len("fever and cough " * 200) - 1
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_windows_get_the_special_tokens_that_the_tokenizer_itself_adds(kind):
+    tokenizer = TOKENIZERS[kind]
+    text = "Admitted with chest pain."
+    whole = tokenizer.tokenizer.backend_tokenizer.encode(text).ids
+    (tokens,) = tokenizer.encode([text])
+    assert [*tokenizer.prefix_ids, *tokens.ids, *tokenizer.suffix_ids] == whole
+
+
+def test_saved_tokenizer_stays_free_of_truncation(tmp_path):
+    TOKENIZERS["wordpiece"].save_pretrained(tmp_path)
+    again = NoteTokenizer.from_pretrained(tmp_path)
+    assert len(again.encode(["cough " * 100])[0]) >= 100
+    assert '"truncation": null' in (tmp_path / "tokenizer.json").read_text()
+
+
+def test_a_missing_tokenizer_is_named(tmp_path):
+    with pytest.raises(EncoderError, match=r"tokenizer\.json"):
+        NoteTokenizer.from_pretrained(tmp_path / "nothing")
+
+
+def test_a_slow_tokenizer_is_refused():
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(EncoderError, match="not a fast one"):
+        NoteTokenizer(Slow())
