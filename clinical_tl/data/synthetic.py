@@ -77,7 +77,7 @@ def generate_notes(
         seed: the same seed gives the same notes in every process; the first k of n notes are
             the notes of n = k. Sets of different seeds share no note or patient id.
         length: `"short"` (60–200 words), `"mixed"` (one line to 4,000 words, median about
-            150) or `"long"` (800–4,000 words).
+            160) or `"long"` (800–4,000 words).
         words: bounds (least, most) on the words of a note, white-space separated; they take
             the place of `length`. Lengths are spread evenly on a logarithmic scale, thinning
             out toward both ends.

@@ -32,17 +32,19 @@ _LINEAR_LAYERS: dict[str, tuple[str, str]] = {
     ),
     "distilbert": (r"attention\.(?:q|k|v|out)_lin", r"ffn\.lin[12]"),
     "modernbert": (r"attn\.(?:Wqkv|Wo)", r"mlp\.(?:Wi|Wo)"),
-    # The *_global projections serve global attention only, which is one token a window.
-    "longformer": (
-        r"attention\.self\.(?:query|key|value)|attention\.output\.dense",
-        r"intermediate\.dense|output\.dense",
-    ),
+    "longformer": _BERT,
 }
+# Global attention is what a sequence head reads: it alone updates the first token.
+_GLOBAL_LAYERS = {"longformer": r"attention\.self\.(?:query|key|value)_global"}
 _BLOCK = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
-def lora_config(lora: LoRA, model: nn.Module, model_type: str) -> LoraConfig:
+def lora_config(
+    lora: LoRA, model: nn.Module, model_type: str, *, reads_first_token: bool = False
+) -> LoraConfig:
     """The peft config of a LoRA adapter for a transformers model, head not yet named.
+
+    `reads_first_token` says that the head reads the first token alone, as sequence heads do.
 
     Raises `EncoderError` for an architecture without default targets, naming its linear
     layers, and `ConfigError` for layers or targets that the model lacks.
@@ -53,18 +55,20 @@ def lora_config(lora: LoRA, model: nn.Module, model_type: str) -> LoraConfig:
         r=lora.r,
         lora_alpha=2 * lora.r if lora.alpha is None else lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=_pattern(lora, model, model_type),
+        target_modules=_pattern(lora, model, model_type, reads_first_token),
         use_dora=lora.dora,
         use_rslora=lora.rslora,
     )
 
 
-def _pattern(lora: LoRA, model: nn.Module, model_type: str) -> str:
+def _pattern(lora: LoRA, model: nn.Module, model_type: str, reads_first_token: bool) -> str:
     linear = linear_layers(model)
     if isinstance(lora.targets, tuple):
         inner = "|".join(rf"(?:.*\.)?{re.escape(target)}" for target in lora.targets)
     elif model_type in _LINEAR_LAYERS:
         attention, feed_forward = _LINEAR_LAYERS[model_type]
+        if reads_first_token and model_type in _GLOBAL_LAYERS:
+            attention = f"{attention}|{_GLOBAL_LAYERS[model_type]}"
         inner = attention if lora.targets == "attention" else f"{attention}|{feed_forward}"
     else:
         raise EncoderError(

@@ -219,7 +219,8 @@ def gather_notes(hidden: torch.Tensor, batch: WindowBatch) -> NoteStates:
 
 def is_peft(model: nn.Module) -> bool:
     """Whether peft wraps the model."""
-    return hasattr(model, "peft_config")
+    # peft also marks the model it wraps with a peft_config, which proves nothing.
+    return hasattr(model, "get_base_model")
 
 
 def base_model(model: nn.Module) -> nn.Module:
@@ -328,7 +329,12 @@ def _adapt(
     from peft import TaskType, get_peft_model
 
     config: Any = (
-        lora_config(adapter, model, model.config.model_type)
+        lora_config(
+            adapter,
+            model,
+            model.config.model_type,
+            reads_first_token=head.kind == "sequence",
+        )
         if isinstance(adapter, LoRA)
         else copy.deepcopy(adapter)
     )

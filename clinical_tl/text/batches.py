@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Lengths are jittered by up to this share before sorting, so that the company an item keeps
 # changes from epoch to epoch while padding stays small.
 LENGTH_JITTER = 0.15
+# Widths are rounded up to this: every new shape costs a CPU library another compiled kernel
+# (measured: 3.7 GB after 300 odd shapes in bf16), and GPUs like multiples of 8.
+SHAPE_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def collate(
     notes: Sequence[TokenisedNote],
     tokenizer: NoteTokenizer,
     *,
-    multiple_of: int = 1,
+    multiple_of: int = SHAPE_MULTIPLE,
 ) -> WindowBatch:
     """Pad the windows of `items` to the longest, rounded up to a multiple of `multiple_of`."""
     import torch
