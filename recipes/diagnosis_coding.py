@@ -19,6 +19,7 @@ def main(
     test: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    limit: int | None = None,
     encoder: str = "offline",
     adapter: Literal["lora", "full", "frozen"] = "lora",
     lora: LoRA = LoRA(),
@@ -40,6 +41,7 @@ def main(
         test: notes to score on; split off train by patient if not given.
         format: of the files, where their ending does not tell.
         columns: field to column, e.g. {"text": "note", "codes": "icd10"}.
+        limit: use at most so many notes of each set, for a quick look.
         encoder: a Hub id, a folder, or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
         lora: the adapter's settings.
@@ -55,7 +57,7 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
-    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns)
+    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
     task = ctl.DiagnosisCoding.from_notes(
         splits["train"],
         head=head,

@@ -37,21 +37,28 @@ def note_splits(
     format: str | None = None,  # noqa: A002  (as in read_notes)
     columns: Mapping[str, str | None] | None = None,
     seed: int = 0,
+    limit: int | None = None,
 ) -> Splits:
     """`train`, `dev` and `test` of a named corpus, or of a user's own files; synthetic if neither.
 
+    `limit` keeps at most so many notes of each, the first ones: for a quick look.
+
     Raises `ConfigError` where both are given, or dev or test notes without training notes.
     """
-    if train is None:
-        if dev or test:
-            raise ConfigError("dev or test notes were given without train; give train as well")
-        return load_corpus(corpus or SYNTHETIC, seed=seed)
-    if corpus is not None:
+    if train is None and (dev or test):
+        raise ConfigError("dev or test notes were given without train; give train as well")
+    if train is not None and corpus is not None:
         raise ConfigError(
             f"both corpus={corpus!r} and train were given; give one of them (in a config, "
             "corpus: null)"
         )
-    return read_splits(train, dev, test, format=format, columns=columns, seed=seed)
+    if train is None:
+        splits = load_corpus(corpus or SYNTHETIC, seed=seed)
+    else:
+        splits = read_splits(train, dev, test, format=format, columns=columns, seed=seed)
+    if limit is None:
+        return splits
+    return {name: notes.select(range(min(limit, len(notes)))) for name, notes in splits.items()}
 
 
 def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> Splits:

@@ -19,6 +19,10 @@ from torch import nn
 
 # Labels are attended in chunks of this many, so that memory does not grow with a code system.
 LABEL_CHUNK = 1024
+# Chosen on the dev notes of CodiEsp with a frozen encoder: MAP 0.477 → 0.480 against no dropout,
+# 0.474 → 0.477 against a scale of 2.
+DROPOUT = 0.2
+DESCRIBED_SCALE = 6.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class LabelAttention(nn.Module):
     A padded position gets no attention. A note without tokens gets the labels' biases.
     """
 
-    def __init__(self, hidden_size: int, n_labels: int, *, dropout: float = 0.0) -> None:
+    def __init__(self, hidden_size: int, n_labels: int, *, dropout: float = DROPOUT) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self.dropout = nn.Dropout(dropout)
@@ -85,7 +89,7 @@ class LabelAttention(nn.Module):
         root = math.sqrt(self.hidden_size)
         self.projection.weight.copy_(torch.eye(self.hidden_size) * 0.5)
         self.queries.weight.copy_(direction * 2 * sharpness / root)
-        self.classifiers.weight.copy_(direction * 2 / root)
+        self.classifiers.weight.copy_(direction * DESCRIBED_SCALE / root)
 
     def _logits(
         self, states: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor, labels: slice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,11 +32,15 @@ class HeadSpec:
     """The head a task needs: its kind, the names of its outputs, and whether they exclude.
 
     `sequence` and `token` are the stock heads of transformers, `label_attention` is ours.
+    `prior`, one probability an output, is where independent outputs start: with thousands of
+    rare codes, a head that starts at one half spends its first epochs learning that codes
+    are rare, and forgets what its initialisation knew.
     """
 
     kind: HeadKind
     outputs: tuple[str, ...]
     multi_label: bool = False
+    prior: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ def build_network(
         label_attention = None
         if head.kind == "label_attention":
             label_attention = LabelAttention(hidden_size(model), len(head.outputs))
+        if head.prior is not None:
+            _start_at_prior(label_attention or model, head.prior)
         frozen = isinstance(adapter, str) and adapter == "frozen"
         wrapped = _adapt(model, head, adapter, source)
     return Network(wrapped, label_attention, frozen_encoder=frozen)
@@ -311,6 +317,14 @@ def _load(
 
 # Architectures whose bare model has a pooler that label attention would never use.
 _POOLED = {"bert", "roberta", "xlm-roberta", "camembert", "longformer"}
+
+
+def _start_at_prior(head: nn.Module, prior: Sequence[float]) -> None:
+    """Set the biases of the last linear layer with one output a label to the log-odds."""
+    last = [m for m in head.modules() if isinstance(m, nn.Linear) and len(prior) == m.out_features]
+    if last and last[-1].bias is not None:
+        with torch.no_grad():
+            last[-1].bias.copy_(torch.logit(torch.tensor(prior), eps=1e-4))
 
 
 def _adapt(

@@ -150,7 +150,10 @@ class DiagnosisCoding:
         kind: Literal["sequence", "label_attention"] = (
             "sequence" if self.head == "linear" else "label_attention"
         )
-        return HeadSpec(kind, self.labels.names, multi_label=True)
+        prior = None
+        if self.n_train:
+            prior = tuple(n / self.n_train for n in self.labels.support)
+        return HeadSpec(kind, self.labels.names, multi_label=True, prior=prior)
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
         """The columns of each note's codes; codes not seen in training have none."""

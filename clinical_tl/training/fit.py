@@ -45,6 +45,7 @@ def fit(
     model.metrics["training"] = {
         **asdict(result),
         "train_notes": len(train_notes),
+        "trainable_parameters": model.trainable_parameters,
         "seed": config.seed,
     }
     return result

@@ -19,7 +19,7 @@ def reference(head, states):
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    head = LabelAttention(8, 5)
+    head = LabelAttention(8, 5).eval()
     nn.init.normal_(head.classifiers.bias)
     return head
 
@@ -55,14 +55,14 @@ def test_a_note_without_tokens_gets_the_biases(head):
 
 def test_many_labels_are_attended_in_chunks_with_the_same_result():
     torch.manual_seed(0)
-    head = LabelAttention(4, LABEL_CHUNK + 3)
+    head = LabelAttention(4, LABEL_CHUNK + 3).eval()
     notes = NoteStates(torch.randn(1, 5, 4), torch.ones(1, 5, dtype=torch.bool))
     expected = reference(head, notes.states[0])
     torch.testing.assert_close(head(notes)[0], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_described_labels_attend_to_text_like_their_description():
-    head = LabelAttention(16, 3)
+    head = LabelAttention(16, 3).eval()
     descriptions = nn.functional.normalize(torch.randn(3, 16), dim=1) * 4
     head.initialise(descriptions)
     states = torch.randn(1, 6, 16) * 0.1

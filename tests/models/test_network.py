@@ -21,7 +21,9 @@ from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import CONFIGS, write_encoder
 
 NOTES = [
-    Note("a", "Fever and cough for days. " * 8, label="x", codes=("I10",), spans=(Span(0, 5, "P"),)),
+    Note(
+        "a", "Fever and cough for days. " * 8, label="x", codes=("I10",), spans=(Span(0, 5, "P"),)
+    ),
     Note("b", "Chest pain, no fever.", label="y", codes=("J18.9",), spans=(Span(0, 10, "P"),)),
 ]
 TASKS = {
@@ -58,7 +60,11 @@ def test_a_step_trains_adapter_and_head_and_reload_predicts_the_same(encoder, ta
     assert TransferModel.load(tmp_path / "model").predict(NOTES) == expected
 
 
-@pytest.mark.parametrize("adapter", ["full", "frozen", peft.IA3Config(target_modules=["query"], feedforward_modules=[])], ids=["full", "frozen", "ia3"])
+@pytest.mark.parametrize(
+    "adapter",
+    ["full", "frozen", peft.IA3Config(target_modules=["query"], feedforward_modules=[])],
+    ids=["full", "frozen", "ia3"],
+)
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
 def test_other_adapters_train_and_reload(tiny_encoder, task, adapter, tmp_path):
     model = TransferModel.from_pretrained(tiny_encoder, task, adapter=adapter, window=32, overlap=8)
@@ -81,9 +87,7 @@ def test_a_frozen_encoder_stays_as_it_is_and_is_read_once(tiny_encoder, monkeypa
     )
     fit(model, NOTES, config=TrainingConfig(epochs=5, progress=False))
     assert len(calls) == 1
-    assert all(
-        torch.equal(a, b) for a, b in zip(before, encoder.encoder.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(before, encoder.encoder.parameters(), strict=True))
 
 
 def _counting(forward, calls):
@@ -137,9 +141,7 @@ def test_an_unknown_architecture_is_told_its_linear_layers(tmp_path):
 
 def test_layers_that_are_not_there_are_named(tiny_encoder):
     with pytest.raises(ConfigError, match="numbered 0 to 1"):
-        build_network(
-            find_encoder(tiny_encoder), HeadSpec("sequence", ("x",)), LoRA(layers=(7,))
-        )
+        build_network(find_encoder(tiny_encoder), HeadSpec("sequence", ("x",)), LoRA(layers=(7,)))
 
 
 def test_prompt_learning_is_refused(tiny_encoder):
@@ -175,7 +177,5 @@ def test_random_weights_on_request(tiny_encoder):
     pretrained = build_network(source, head, "full")
     random = build_network(source, head, "full", pretrained=False, seed=5)
     name = "model.bert.embeddings.word_embeddings.weight"
-    assert not torch.equal(
-        pretrained.get_parameter(name), random.get_parameter(name)
-    )
+    assert not torch.equal(pretrained.get_parameter(name), random.get_parameter(name))
     assert is_peft(build_network(source, head, LoRA()).model)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,7 +50,7 @@ def test_tags_give_back_every_span(scheme, case):
     assert found == Representation(gold=len(spans))
     assert tag_set.decode(units, tags) == spans
     path = [len(tag_set), *tags.tolist(), len(tag_set)]
-    assert all(tag_set.transitions()[a, b] for a, b in zip(path, path[1:], strict=False))
+    assert all(tag_set.transitions()[a, b] for a, b in itertools.pairwise(path))
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,7 @@ def test_windows_overlap_as_asked_and_are_as_few_and_short_as_that_allows(n, win
     windows = windowing.windows(n, n_special=2)
     size = windowing.length - 2
     overlap = min(windowing.overlap, size // 2 - 1)
-    for left, right in zip(windows, windows[1:], strict=False):
+    for left, right in itertools.pairwise(windows):
         assert left.stop - right.start >= overlap
     if len(windows) > 1:
         assert size * (len(windows) - 1) - overlap * (len(windows) - 2) < n

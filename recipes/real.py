@@ -1,0 +1,183 @@
+"""All tasks on the real corpora, row by row into runs/real/summary.json; finished rows are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import auto_cli
+
+import clinical_tl as ctl
+from clinical_tl import baselines
+from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
+from recipes import diagnosis_coding, entity_recognition, note_classification, trainer_peer
+
+CONFIGS = Path(__file__).parent / "configs"
+RECIPES: dict[str, Callable[..., dict[str, float]]] = {
+    "entity_recognition": entity_recognition.main,
+    "diagnosis_coding": diagnosis_coding.main,
+    "note_classification": note_classification.main,
+}
+# Full fine-tuning wants a lower rate than LoRA.
+FULL = ("--adapter=full", "--training.learning_rate=3e-4")
+FROZEN = ("--adapter=frozen", "--training.epochs=12")
+PEER = "transformers.Trainer"
+QUICK_NOTES = 60
+QUICK_EPOCHS = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the summary: a method on a corpus, by the corpus' config and overrides."""
+
+    task: str
+    config: str
+    method: str
+    flags: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Names the row's folder and finds it in the summary."""
+        return f"{self.config}/{self.method}"
+
+
+ROWS = (
+    *(
+        Row("entity_recognition", corpus, method, flags)
+        for corpus in ("ncbi_disease", "bc5cdr")
+        for method, flags in (
+            ("memorised mentions", ()),
+            ("LoRA", ()),
+            (PEER, ()),
+            ("full", FULL),
+        )
+    ),
+    *(
+        Row("diagnosis_coding", corpus, method, flags)
+        for corpus in ("codiesp_categories", "codiesp")
+        for method, flags in (
+            ("TF-IDF", ()),
+            ("label_attention frozen", FROZEN),
+            ("label_attention LoRA", ()),
+            ("linear LoRA", ("--head=linear",)),
+        )
+    ),
+    *(
+        Row("note_classification", "mts_dialog", method, flags)
+        for method, flags in (("TF-IDF", ()), ("frozen", FROZEN), ("LoRA", ()), ("full", FULL))
+    ),
+)
+
+
+def main(
+    output: str = "runs/real",
+    seeds: int = 1,
+    quick: bool = False,
+    only: str = "",
+) -> None:
+    """Run every row that the summary does not have yet, and print the table.
+
+    Args:
+        output: folder for summary.json and the rows' models.
+        seeds: how many seeds; one takes one to two hours on two cores.
+        quick: subsets of the corpora and two epochs, to see that all rows run.
+        only: run only rows whose name (config/method) contains this.
+    """
+    folder = Path(output + "-quick" if quick else output)
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = folder / "summary.json"
+    done: list[dict[str, Any]] = json.loads(summary.read_text()) if summary.exists() else []
+    for seed in range(seeds):
+        for row in ROWS:
+            key = {"row": row.name, "seed": seed}
+            if only not in row.name or any(key.items() <= old.items() for old in done):
+                continue
+            print(f"\n== {row.name}, seed {seed}", flush=True)
+            place = folder / row.config / f"{row.method.replace(' ', '_')}-{seed}"
+            figures = _run(row, place, seed, quick=quick)
+            done.append({**key, "task": row.task, "method": row.method, **figures})
+            _write(summary, done)
+    shown = ("f1", "seqeval_f1", "micro_f1", "map", "accuracy", "macro_f1", "seconds")
+    print(ctl.format_table([{"row": d["row"], **{m: d.get(m) for m in shown}} for d in done]))
+    print(f"{summary}")
+
+
+def _run(row: Row, place: Path, seed: int, *, quick: bool) -> dict[str, Any]:
+    file = CONFIGS / f"{row.config}.yaml"
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    corpus = {"corpus": config["corpus"]}
+    limit = QUICK_NOTES if quick else None
+    started = time.perf_counter()
+    if row.method in BASELINES:
+        splits = ctl.note_splits(config["corpus"], limit=limit)
+        task, predictions = BASELINES[row.method](config, splits)
+        scores = task.evaluate(splits["test"], predictions).summary()
+        seconds = time.perf_counter() - started
+        return {**corpus, **scores, "seconds": seconds, "trainable_parameters": 0}
+    if row.method == PEER:
+        epochs = QUICK_EPOCHS if quick else config["training"]["epochs"]
+        train, test = _sentences(config["corpus"], limit)
+        figures = trainer_peer.train_peer(
+            train, test, encoder=config["encoder"], epochs=epochs, seed=seed, folder=place
+        )
+        return {**corpus, **figures}
+    flags = [f"--config={file}", *row.flags, f"--output={place}", f"--training.seed={seed}"]
+    if quick:
+        flags += [f"--training.epochs={QUICK_EPOCHS}", f"--limit={limit}"]
+    scores = auto_cli(RECIPES[row.task], as_positional=False, args=flags)
+    training = json.loads((place / "model" / "metrics.json").read_text())["training"]
+    figures = {name: training[name] for name in ("seconds", "trainable_parameters", "best_epoch")}
+    return {**corpus, **scores, **figures}
+
+
+def _memorised(config: dict[str, Any], splits: dict[str, Any]) -> tuple[Any, list[ctl.Prediction]]:
+    del config
+    task = ctl.EntityRecognition.from_notes(splits["train"])
+    return task, baselines.memorised_mentions(splits["train"], splits["test"])
+
+
+def _tfidf(config: dict[str, Any], splits: dict[str, Any]) -> tuple[Any, list[ctl.Prediction]]:
+    task: Any = (
+        ctl.DiagnosisCoding.from_notes(splits["train"], level=config["level"])
+        if "level" in config
+        else ctl.NoteClassification.from_notes(splits["train"])
+    )
+    return baselines.tfidf(task, splits["train"], splits["test"], dev=splits["dev"])
+
+
+BASELINES: dict[str, Callable[..., tuple[Any, list[ctl.Prediction]]]] = {
+    "memorised mentions": _memorised,
+    "TF-IDF": _tfidf,
+}
+
+
+def _sentences(corpus: str, limit: int | None) -> tuple[list[Any], list[Any]]:
+    """Training and test sentences: the corpus' own CoNLL files where it has them."""
+    conll = Path(os.environ.get(VARIABLE, DEFAULT_FOLDER)) / corpus / "conll"
+    if conll.is_dir():
+        train, test = (trainer_peer.read_sentences(conll / f"{n}.tsv") for n in ("train", "test"))
+    else:
+        splits = ctl.load_corpus(corpus)
+        task = ctl.EntityRecognition.from_notes(splits["train"])
+        train, test = (
+            trainer_peer.split_sentences(ctl.dataset_to_notes(splits[name]), task.tag_set)
+            for name in ("train", "test")
+        )
+    # A note has about ten sentences.
+    return (train, test) if limit is None else (train[: 10 * limit], test[: 10 * limit])
+
+
+def _write(file: Path, rows: list[dict[str, Any]]) -> None:
+    draft = file.with_suffix(".tmp")
+    draft.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    draft.replace(file)
+
+
+if __name__ == "__main__":
+    auto_cli(main, as_positional=False)

@@ -1,0 +1,168 @@
+"""What every task owes: targets that decode to gold, eight notes overfitted, save and load equal.
+
+A new task file is put into `TASKS` by its `kind`, and so comes under these tests by itself.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from clinical_tl.errors import TaskError
+from clinical_tl.models.network import NetworkOutput
+from clinical_tl.schema import Note, as_notes
+from clinical_tl.tasks import TASKS
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.text.batches import build_items, collate
+from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.text.windows import Windowing
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer_model import TransferModel
+
+GOLD = {
+    "note_classification": lambda p, n: p.label == n.label,
+    "diagnosis_coding": lambda p, n: set(p.codes) == set(n.codes),
+    "entity_recognition": lambda p, n: {s.key for s in p.spans} == {s.key for s in n.spans},
+}
+VARIANTS = {
+    "note_classification": {"balanced, max": {"pooling": "max", "class_weights": "balanced"}},
+    "diagnosis_coding": {
+        "linear": {"head": "linear"},
+        "asymmetric": {"loss": "asymmetric", "describe_labels": False},
+        "weighted": {"loss": "bce_pos_weight", "per_label_thresholds": True},
+        "category": {"level": "category"},
+        "chapter": {"level": "chapter"},
+    },
+    "entity_recognition": {"BILOU": {"scheme": "BILOU"}},
+}
+CASES = [(kind, "default", {}) for kind in TASKS] + [
+    (kind, name, settings)
+    for kind, variants in VARIANTS.items()
+    for name, settings in variants.items()
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}: {case[1]}")
+def task(request, synthetic_notes):
+    kind, _, settings = request.param
+    return TASKS[kind].from_notes(synthetic_notes.select(range(8)), **settings)
+
+
+def logits_for(task, batch, targets):
+    """Outputs of a perfect network: high where the target says so."""
+    n_outputs = len(task.head_spec.outputs)
+    if task.head_spec.kind == "token":
+        logits = torch.zeros(*batch.input_ids.shape, n_outputs)
+        for row, (note, window) in enumerate(
+            zip(batch.note_index.tolist(), batch.windows, strict=True)
+        ):
+            tags = targets[batch.notes[note]][window.own_start : window.own_stop]
+            positions = torch.nonzero(batch.owned[row])[:, 0]
+            logits[row, positions, torch.from_numpy(np.maximum(tags, 0))] = 20.0
+        return NetworkOutput(logits)
+    logits = torch.full((len(batch.windows), n_outputs), -10.0)
+    for row, note in enumerate(batch.note_index.tolist()):
+        logits[row, targets[batch.notes[note]]] = 10.0
+    return NetworkOutput(logits)
+
+
+class NoHead:
+    head = None
+
+
+def test_decoded_targets_are_the_gold(task, synthetic_notes, tiny_encoder):
+    notes = as_notes(synthetic_notes)[:8]
+    tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
+    tokens = tokenizer.encode([note.text for note in notes])
+    targets = task.targets(notes, tokens)
+    items = build_items(tokens, Windowing(64, 16), n_special=2, whole_notes=task.whole_notes)
+    batch = collate(items, tokens, tokenizer)
+    output = logits_for(task, batch, targets)
+    pieces = {}
+    for note, piece in task.collect(NoHead(), output, batch):
+        pieces.setdefault(note, []).append(piece)
+    predictions = [task.decode(notes[i], tokens[i], pieces[i]) for i in range(len(notes))]
+    scores = task.evaluate(notes, predictions).summary()
+    perfect = {"accuracy", "micro_f1", "f1"} & scores.keys()
+    assert perfect
+    assert all(scores[name] == 1.0 for name in perfect)
+    logits, gold = task.decisions(output, batch, targets)
+    assert len(logits) == len(gold)
+    assert task.losses(logits, gold).max() < 0.1
+
+
+def test_weights_add_up_to_what_is_decided(task, synthetic_notes, tiny_encoder):
+    notes = as_notes(synthetic_notes)[:8]
+    tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
+    tokens = tokenizer.encode([note.text for note in notes])
+    targets = task.targets(notes, tokens)
+    items = build_items(tokens, Windowing(64, 16), n_special=2, whole_notes=task.whole_notes)
+    batch = collate(items, tokens, tokenizer)
+    logits, _ = task.decisions(logits_for(task, batch, targets), batch, targets)
+    weight = sum(
+        task.weight(targets[item.note], window.own_start, window.own_stop)
+        for item in items
+        for window in (item.windows[:1] if task.whole_notes else item.windows)
+    )
+    if getattr(task, "class_weights", None) is None:
+        assert weight == len(logits)
+    else:
+        assert weight == pytest.approx(len(notes))
+
+
+def test_eight_notes_can_be_overfitted_and_a_reloaded_model_says_the_same(
+    task, synthetic_notes, tiny_encoder, tmp_path
+):
+    notes = synthetic_notes.select(range(8))
+    model = TransferModel.from_pretrained(tiny_encoder, task, adapter="full", window=64, overlap=16)
+    config = TrainingConfig(
+        epochs=60,
+        learning_rate=1e-2,
+        head_learning_rate=1e-2,
+        dropout=0.0,
+        weight_decay=0.0,
+        patience=None,
+        progress=False,
+    )
+    fit(model, notes, notes, config)
+    predictions = model.predict(notes)
+    right = [
+        GOLD[task.kind](p, _rolled(task, n))
+        for p, n in zip(predictions, as_notes(notes), strict=True)
+    ]
+    assert sum(right) >= 7
+    model.save_pretrained(tmp_path / "model")
+    loaded = TransferModel.load(tmp_path / "model")
+    assert loaded.task == model.task
+    assert loaded.predict(notes) == predictions
+
+
+def _rolled(task, note):
+    if isinstance(task, DiagnosisCoding):
+        from dataclasses import replace
+
+        from clinical_tl.data.icd10 import roll_up
+
+        return replace(note, codes=roll_up(note.codes, task.level))
+    return note
+
+
+def test_a_task_survives_json(task):
+    import json
+
+    again = type(task).from_dict(json.loads(json.dumps(task.to_dict())))
+    assert again == task
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_notes_that_are_not_annotated_are_refused(kind):
+    notes = [Note("one", "SECRET text"), Note("two", "SECRET text too")]
+    with pytest.raises(TaskError, match=r"2 of 2 notes have no .*'one', 'two'") as caught:
+        TASKS[kind].from_notes(notes)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_an_empty_train_set_is_refused(kind):
+    with pytest.raises(TaskError, match="no notes"):
+        TASKS[kind].from_notes([])

@@ -1,0 +1,113 @@
+import logging
+
+import numpy as np
+import pytest
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.thresholds import Thresholds
+from clinical_tl.schema import LabelScores, Note, Prediction
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding, _evidence
+from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer_model import TransferModel
+from tests.tiny_encoders import build_tokenizer
+
+NOTES = [
+    Note("1", "Hypertension.", codes=("i10", "E119")),
+    Note("2", "Diabetes.", codes=("E11.9",)),
+    Note("3", "Well.", codes=()),
+]
+
+
+def test_codes_are_normalised_and_counted_on_train():
+    task = DiagnosisCoding.from_notes(NOTES)
+    assert task.labels.names == ("E11.9", "I10")
+    assert task.labels.support == (2, 1)
+    assert task.head_spec.prior == (2 / 3, 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("level", "labels"),
+    [("category", ("E11", "I10")), ("chapter", ("IV E00-E89", "IX I00-I99"))],
+)
+def test_codes_roll_up(level, labels):
+    assert DiagnosisCoding.from_notes(NOTES, level=level).labels.names == labels
+
+
+def test_codes_absent_from_the_list_are_kept_and_reported(caplog):
+    with caplog.at_level(logging.WARNING):
+        task = DiagnosisCoding.from_notes([Note("1", "t", codes=("I10", "Q99.Z9"))])
+    assert "Q99.Z9" in task.labels
+    assert "1 of 2 distinct codes are not in the ICD-10-CM tabular list" in caplog.text
+
+
+def test_malformed_codes_are_located_by_note_and_not_shown():
+    with pytest.raises(TaskError, match=r"1 of 2 codes .* in notes \['b'\]") as caught:
+        DiagnosisCoding.from_notes(
+            [Note("a", "t", codes=("I10",)), Note("b", "t", codes=("hypert",))]
+        )
+    assert "hypert" not in str(caught.value).replace("hypertension", "")
+
+
+def test_unseen_test_codes_count_as_missed():
+    task = DiagnosisCoding.from_notes(NOTES)
+    scores = LabelScores(task.labels.names, np.array([0.9, 0.1], dtype=np.float32))
+    prediction = Prediction("x", codes=("E11.9",), scores=scores)
+    result = task.evaluate([Note("x", "t", codes=("E11.9", "Z99.2"))], [prediction])
+    assert result.micro_recall == 0.5
+    assert result.unseen_gold == 1
+    assert result.summary()["map"] == 0.5
+
+
+def test_thresholds_are_tuned_and_used():
+    task = DiagnosisCoding.from_notes(NOTES)
+    rows = np.array([[0.4, 0.1], [0.3, 0.05], [0.1, 0.2]], dtype=np.float32)
+    predictions = [
+        Prediction(n.note_id, scores=LabelScores(task.labels.names, row))
+        for n, row in zip(NOTES, rows, strict=True)
+    ]
+    tuned = task.tuned(NOTES, predictions)
+    assert tuned.thresholds is not None
+    assert tuned.thresholds.global_threshold == pytest.approx(0.25)
+    assert tuned.predicted("1", rows[0]).codes == ("E11.9",)
+    assert task.predicted("1", rows[0]).codes == ()
+
+
+def test_codes_come_likeliest_first():
+    from dataclasses import replace
+
+    task = replace(DiagnosisCoding.from_notes(NOTES), thresholds=Thresholds(0.1))
+    assert task.predicted("1", np.array([0.2, 0.7], dtype=np.float32)).codes == ("I10", "E11.9")
+
+
+def test_evidence_is_the_text_that_attention_points_to():
+    text = "Seen today. Known arterial hypertension, on treatment. " * 2
+    (tokens,) = NoteTokenizer(build_tokenizer("wordpiece")).encode([text])
+    token = int(np.searchsorted(tokens.starts, text.index("hypertension")))
+    (span,) = _evidence(text, tokens, "I10", ((token, 0.8),))
+    assert "hypertension" in text[span.start : span.end]
+    assert span.label == "I10"
+    assert span.score == pytest.approx(0.8)
+    near = _evidence(text, tokens, "I10", ((token, 0.5), (token + 1, 0.3)))
+    assert len(near) == 1
+    assert near[0].score == pytest.approx(0.8)
+
+
+def test_a_trained_model_shows_evidence_for_each_code(tiny_encoder, synthetic_notes):
+    notes = synthetic_notes.select(range(12))
+    task = DiagnosisCoding.from_notes(notes)
+    model = TransferModel.from_pretrained(tiny_encoder, task, window=64, overlap=16)
+    fit(model, notes, notes, TrainingConfig(epochs=2, progress=False))
+    for note, prediction in zip(notes, model.predict(notes), strict=True):
+        assert set(prediction.evidence) == set(prediction.codes)
+        for spans in prediction.evidence.values():
+            assert spans
+            for span in spans:
+                assert note["text"][span.start : span.end].strip()
+
+
+@pytest.mark.parametrize("setting", [{"head": "cnn"}, {"loss": "hinge"}, {"level": "block"}])
+def test_unknown_settings_are_refused(setting):
+    with pytest.raises(ConfigError, match="choose one of"):
+        DiagnosisCoding.from_notes(NOTES, **setting)

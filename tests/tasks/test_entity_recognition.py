@@ -1,0 +1,85 @@
+import logging
+
+import pytest
+
+from clinical_tl.errors import TaskError
+from clinical_tl.schema import Note, Prediction, Span
+from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
+from clinical_tl.text.tokenizer import NoteTokenizer
+from tests.tiny_encoders import build_tokenizer
+
+TEXT = "Aspirin 81 mg for chest pain."
+NOTE = Note(
+    "n1",
+    TEXT,
+    spans=(
+        Span(0, 13, "Drug"),
+        Span(8, 13, "Dose"),
+        Span(18, 28, "Problem"),
+        Span(0, 28, "Problem", fragments=((0, 7), (24, 28))),
+        Span(1, 7, "Drug"),
+    ),
+)
+
+
+def test_targets_tag_first_tokens_and_ignore_the_rest():
+    task = EntityRecognition.from_notes([NOTE])
+    tokens = NoteTokenizer(build_tokenizer("wordpiece")).encode([TEXT])
+    (target,) = task.targets([NOTE], tokens)
+    names = task.tag_set.names
+    tagged = {int(tokens[0].starts[i]): names[t] for i, t in enumerate(target) if t != IGNORED}
+    assert tagged == {
+        0: "B-Drug",
+        8: "I-Drug",
+        11: "I-Drug",
+        14: "O",
+        18: "B-Problem",
+        24: "I-Problem",
+        28: "O",
+    }
+
+
+def test_what_tags_cannot_hold_is_logged_in_counts_alone(caplog):
+    task = EntityRecognition.from_notes([NOTE])
+    tokens = NoteTokenizer(build_tokenizer("wordpiece")).encode([TEXT])
+    with caplog.at_level(logging.WARNING):
+        task.targets([NOTE], tokens)
+    assert "3 of 5 gold mentions (60.0 %)" in caplog.text
+    assert "1 overlap a longer one, 1 are discontinuous, 1 start or end inside" in caplog.text
+    assert "Aspirin" not in caplog.text
+
+
+def test_lost_gold_costs_recall():
+    task = EntityRecognition.from_notes([NOTE])
+    perfect = Prediction("n1", spans=(Span(0, 13, "Drug"), Span(18, 28, "Problem")))
+    scores = task.evaluate([NOTE], [perfect])
+    assert scores.entities.precision == 1.0
+    assert scores.entities.recall == 2 / 5
+    assert scores.entities.lost == 3
+    assert scores.seqeval.f1 == 1.0
+
+
+def test_scores_equal_seqevals_own():
+    from seqeval.metrics import f1_score
+    from seqeval.scheme import IOB2
+
+    gold = [Note("a", "chest pain and fever", spans=(Span(0, 10, "P"), Span(15, 20, "P")))]
+    predicted = [Prediction("a", spans=(Span(0, 5, "P"), Span(15, 20, "P")))]
+    task = EntityRecognition.from_notes(gold)
+    own = f1_score(
+        [["B-P", "I-P", "O", "B-P"]], [["B-P", "O", "O", "B-P"]], mode="strict", scheme=IOB2
+    )
+    assert task.evaluate(gold, predicted).seqeval.f1 == own
+
+
+def test_types_unknown_to_the_model_count_as_missed():
+    task = EntityRecognition.from_notes([NOTE])
+    other = Note("x", "cough", spans=(Span(0, 5, "Symptom"),))
+    scores = task.evaluate([other], [Prediction("x", spans=())])
+    assert scores.entities.recall == 0.0
+    assert task.gold_labels([other]) == {"Symptom": 1}
+
+
+def test_notes_without_any_span_are_no_task():
+    with pytest.raises(TaskError, match="no span at all"):
+        EntityRecognition.from_notes([Note("a", "text", spans=())])

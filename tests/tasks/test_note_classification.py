@@ -1,0 +1,66 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.schema import LabelScores, Note, Prediction
+from clinical_tl.tasks.losses import pool_windows
+from clinical_tl.tasks.note_classification import NoteClassification
+
+NOTES = [Note(str(i), "text", label=label) for i, label in enumerate("aaab")]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"), [("mean", [[2.0, 1.0], [5.0, 7.0]]), ("max", [[3.0, 2.0], [5.0, 7.0]])]
+)
+def test_windows_are_pooled_to_notes(pooling, expected):
+    logits = torch.tensor([[1.0, 2.0], [3.0, 0.0], [5.0, 7.0]])
+    pooled = pool_windows(logits, torch.tensor([0, 0, 1]), 2, pooling)
+    assert pooled.tolist() == expected
+
+
+def test_balanced_weights_are_inverse_frequencies_with_mean_one_over_notes():
+    task = NoteClassification.from_notes(NOTES, class_weights="balanced")
+    assert task.class_weights == (4 / 6, 2.0)
+    task = NoteClassification.from_notes(NOTES, class_weights={"a": 1.0, "b": 5.0})
+    assert task.class_weights == (0.5, 2.5)
+
+
+def test_a_class_weight_multiplies_the_loss():
+    task = NoteClassification.from_notes(NOTES, class_weights="balanced")
+    plain = NoteClassification.from_notes(NOTES)
+    logits, gold = torch.tensor([[0.3, -0.2], [0.1, 0.9]]), torch.tensor([0, 1])
+    ratio = task.losses(logits, gold) / plain.losses(logits, gold)
+    torch.testing.assert_close(ratio, torch.tensor([4 / 6, 2.0]))
+
+
+def test_weights_must_name_the_labels():
+    with pytest.raises(TaskError, match="name exactly the training labels"):
+        NoteClassification.from_notes(NOTES, class_weights={"a": 1.0})
+
+
+def test_one_label_is_no_task():
+    with pytest.raises(TaskError, match="one label only"):
+        NoteClassification.from_notes(NOTES[:2])
+
+
+def test_labels_with_a_single_note_are_named_in_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        NoteClassification.from_notes(NOTES)
+    assert "1 of 2 labels have a single training note" in caplog.text
+
+
+def test_an_unknown_gold_label_counts_as_an_error():
+    task = NoteClassification.from_notes(NOTES)
+    scores = LabelScores(task.labels.names, np.array([0.9, 0.1], dtype=np.float32))
+    predictions = [Prediction(n, "a", scores=scores) for n in ("x", "y")]
+    result = task.evaluate([Note("x", "t", label="a"), Note("y", "t", label="new")], predictions)
+    assert result.accuracy == 0.5
+    assert result.summary()["unknown_gold"] == 1
+
+
+def test_an_unknown_pooling_is_refused():
+    with pytest.raises(ConfigError, match="'mean' or 'max'"):
+        NoteClassification.from_notes(NOTES, pooling="median")

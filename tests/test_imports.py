@@ -1,0 +1,105 @@
+"""The floors of the house, and how little an import may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "clinical_tl"
+# A module imports from its own floor and the ones above it in this list.
+FLOORS = [
+    ("errors", "schema"),
+    ("data", "rules"),
+    ("text", "models", "metrics"),
+    ("tasks",),
+    ("prediction", "artifact", "model_card", "hub", "baselines"),
+    ("transfer_model",),
+    ("training", "transfer"),
+    ("report", "spacy_component"),
+]
+# text.batches hands windows to models; within a floor such uses may not run in circles.
+ROOM_ORDER = {"text": 0, "models": 1, "metrics": 0}
+
+
+def floor_of(module: str) -> int:
+    room = module.split(".")[1] if "." in module else "__init__"
+    for number, rooms in enumerate(FLOORS):
+        if room in rooms:
+            return number
+    return len(FLOORS)
+
+
+def imports():
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        module = ".".join(parts).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                if name.split(".")[0] in {"clinical_tl", "recipes"}:
+                    yield module, name
+
+
+def test_no_module_imports_from_a_floor_below():
+    wrong = [
+        f"{module} imports {name}"
+        for module, name in imports()
+        if module != "clinical_tl" and name != "clinical_tl" and floor_of(module) < floor_of(name)
+    ]
+    assert wrong == []
+
+
+def test_within_a_floor_rooms_do_not_import_each_other_in_circles():
+    wrong = [
+        f"{module} imports {name}"
+        for module, name in imports()
+        if floor_of(module) == floor_of(name) == 2
+        and ROOM_ORDER[module.split(".")[1]] < ROOM_ORDER[name.split(".")[1]]
+    ]
+    assert wrong == []
+
+
+def test_the_package_never_imports_recipes():
+    assert [pair for pair in imports() if pair[1].startswith("recipes")] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import clinical_tl; clinical_tl.LoRA; clinical_tl.TrainingConfig"],
+        ["-m", "recipes.note_classification", "--help"],
+        ["-m", "recipes.diagnosis_coding", "--help"],
+        ["-m", "recipes.entity_recognition", "--help"],
+        ["-m", "recipes.predict", "--help"],
+        ["-m", "recipes.demo", "--help"],
+        ["-m", "recipes.real", "--help"],
+    ],
+    ids=lambda command: command[1].split(".")[-1].split(";")[0],
+)
+def test_nothing_heavy_is_imported_before_work_begins(command):
+    heavy = ("torch", "transformers", "datasets", "sklearn", "spacy", "peft", "accelerate")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
+    )
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert imported.isdisjoint(heavy)
+
+
+def test_every_public_name_can_be_imported():
+    import clinical_tl
+
+    for name in clinical_tl.__all__:
+        assert getattr(clinical_tl, name) is not None
+    assert set(clinical_tl.__all__) <= set(dir(clinical_tl))
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = clinical_tl.no_such_thing
