@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import TaskError
 from clinical_tl.models.network import NetworkOutput
 from clinical_tl.schema import Note, as_notes
 from clinical_tl.tasks import TASKS
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
@@ -19,11 +19,6 @@ from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.transfer_model import TransferModel
 
-GOLD = {
-    "note_classification": lambda p, n: p.label == n.label,
-    "diagnosis_coding": lambda p, n: set(p.codes) == set(n.codes),
-    "entity_recognition": lambda p, n: {s.key for s in p.spans} == {s.key for s in n.spans},
-}
 VARIANTS = {
     "note_classification": {"balanced, max": {"pooling": "max", "class_weights": "balanced"}},
     "diagnosis_coding": {
@@ -42,10 +37,16 @@ CASES = [(kind, "default", {}) for kind in TASKS] + [
 ]
 
 
+@pytest.fixture(scope="module")
+def eight_notes():
+    """Short enough for one window of the tiny encoder."""
+    return generate_notes(8, seed=1, words=(8, 48))
+
+
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}: {case[1]}")
-def task(request, synthetic_notes):
+def task(request, eight_notes):
     kind, _, settings = request.param
-    return TASKS[kind].from_notes(synthetic_notes.select(range(8)), **settings)
+    return TASKS[kind].from_notes(eight_notes, **settings)
 
 
 def logits_for(task, batch, targets):
@@ -70,12 +71,12 @@ class NoHead:
     head = None
 
 
-def test_decoded_targets_are_the_gold(task, synthetic_notes, tiny_encoder):
-    notes = as_notes(synthetic_notes)[:8]
+def test_decoded_targets_are_the_gold(task, eight_notes, tiny_encoder):
+    notes = as_notes(eight_notes)
     tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
     tokens = tokenizer.encode([note.text for note in notes])
     targets = task.targets(notes, tokens)
-    items = build_items(tokens, Windowing(64, 16), n_special=2, whole_notes=task.whole_notes)
+    items = build_items(tokens, Windowing(24, 6), n_special=2, whole_notes=task.whole_notes)
     batch = collate(items, tokens, tokenizer)
     output = logits_for(task, batch, targets)
     pieces = {}
@@ -91,12 +92,12 @@ def test_decoded_targets_are_the_gold(task, synthetic_notes, tiny_encoder):
     assert task.losses(logits, gold).max() < 0.1
 
 
-def test_weights_add_up_to_what_is_decided(task, synthetic_notes, tiny_encoder):
-    notes = as_notes(synthetic_notes)[:8]
+def test_weights_add_up_to_what_is_decided(task, eight_notes, tiny_encoder):
+    notes = as_notes(eight_notes)
     tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
     tokens = tokenizer.encode([note.text for note in notes])
     targets = task.targets(notes, tokens)
-    items = build_items(tokens, Windowing(64, 16), n_special=2, whole_notes=task.whole_notes)
+    items = build_items(tokens, Windowing(24, 6), n_special=2, whole_notes=task.whole_notes)
     batch = collate(items, tokens, tokenizer)
     logits, _ = task.decisions(logits_for(task, batch, targets), batch, targets)
     weight = sum(
@@ -111,40 +112,32 @@ def test_weights_add_up_to_what_is_decided(task, synthetic_notes, tiny_encoder):
 
 
 def test_eight_notes_can_be_overfitted_and_a_reloaded_model_says_the_same(
-    task, synthetic_notes, tiny_encoder, tmp_path
+    task, eight_notes, tiny_encoder, tmp_path
 ):
-    notes = synthetic_notes.select(range(8))
-    model = TransferModel.from_pretrained(tiny_encoder, task, adapter="full", window=64, overlap=16)
+    notes = eight_notes
+    model = TransferModel.from_pretrained(tiny_encoder, task, adapter="full")
     config = TrainingConfig(
-        epochs=60,
-        learning_rate=1e-2,
-        head_learning_rate=1e-2,
+        epochs=150,
+        batch_tokens=256,
+        learning_rate=2e-3,
+        head_learning_rate=2e-3,
         dropout=0.0,
         weight_decay=0.0,
+        # Average precision is perfect long before a threshold tells the codes apart.
+        metric="micro_f1" if task.multi_label else None,
         patience=None,
         progress=False,
     )
     fit(model, notes, notes, config)
     predictions = model.predict(notes)
-    right = [
-        GOLD[task.kind](p, _rolled(task, n))
-        for p, n in zip(predictions, as_notes(notes), strict=True)
-    ]
-    assert sum(right) >= 7
+    scores = model.task.evaluate(notes, predictions).summary()
+    reached = {name: scores[name] for name in ("accuracy", "micro_f1", "f1") if name in scores}
+    assert reached
+    assert min(reached.values()) > 0.85
     model.save_pretrained(tmp_path / "model")
     loaded = TransferModel.load(tmp_path / "model")
     assert loaded.task == model.task
     assert loaded.predict(notes) == predictions
-
-
-def _rolled(task, note):
-    if isinstance(task, DiagnosisCoding):
-        from dataclasses import replace
-
-        from clinical_tl.data.icd10 import roll_up
-
-        return replace(note, codes=roll_up(note.codes, task.level))
-    return note
 
 
 def test_a_task_survives_json(task):
