@@ -109,5 +109,5 @@ def test_a_trained_model_shows_evidence_for_each_code(tiny_encoder, synthetic_no
 
 @pytest.mark.parametrize("setting", [{"head": "cnn"}, {"loss": "hinge"}, {"level": "block"}])
 def test_unknown_settings_are_refused(setting):
-    with pytest.raises(ConfigError, match="choose one of|allowed: code"):
+    with pytest.raises(ConfigError, match=r"choose one of|allowed: code"):
         DiagnosisCoding.from_notes(NOTES, **setting)

@@ -1,0 +1,206 @@
+"""Saved folders: whole or refused, plain for others, the same predictions back."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from clinical_tl.errors import ArtifactError, EncoderError
+from clinical_tl.hub import push_folder
+from clinical_tl.models.lora import LoRA
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer_model import TransferModel
+from tests.tiny_encoders import write_encoder
+
+STOCK = {
+    "classification": lambda notes: NoteClassification.from_notes(notes),
+    "coding": lambda notes: DiagnosisCoding.from_notes(notes, head="linear"),
+    "entities": lambda notes: EntityRecognition.from_notes(notes),
+}
+IDS = torch.tensor([[2, 30, 40, 50, 3], [2, 60, 70, 3, 0]])
+MASK = (IDS != 0).long()
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return write_encoder(tmp_path_factory.mktemp("encoder"), "bert")
+
+
+@pytest.fixture(scope="module", params=STOCK, ids=STOCK.keys())
+def trained(request, encoder, synthetic_notes):
+    return train(encoder, synthetic_notes, STOCK[request.param], LoRA(r=4))
+
+
+def train(encoder, notes, build_task, adapter):
+    notes = notes.select(range(12))
+    model = TransferModel.from_pretrained(encoder, build_task(notes), adapter=adapter, window=64)
+    fit(model, notes, notes, TrainingConfig(epochs=2, learning_rate=1e-2, progress=False))
+    return model
+
+
+@pytest.fixture
+def saved(encoder, synthetic_notes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    train(encoder, synthetic_notes, STOCK["classification"], LoRA(r=4)).save_pretrained(folder)
+    return folder
+
+
+def logits(model):
+    model.eval()
+    with torch.no_grad():
+        return model(input_ids=IDS, attention_mask=MASK).logits
+
+
+def auto_class(model):
+    import transformers
+
+    kind = {"sequence": "SequenceClassification", "token": "TokenClassification"}
+    return getattr(transformers, f"AutoModelFor{kind[model.task.head_spec.kind]}")
+
+
+def test_an_adapter_loads_in_plain_peft_with_equal_logits(trained, encoder, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoConfig
+
+    folder = trained.save_pretrained(tmp_path / "model")
+    config = AutoConfig.from_pretrained(folder)
+    base = auto_class(trained).from_pretrained(encoder, config=config)
+    plain = PeftModel.from_pretrained(base, folder)
+    assert torch.equal(logits(plain), logits(trained.network.model))
+    assert config.id2label == dict(enumerate(trained.task.head_spec.outputs))
+
+
+@pytest.mark.parametrize("adapter", ["full", "frozen"])
+def test_a_full_model_loads_in_plain_transformers_with_equal_logits(
+    encoder, synthetic_notes, adapter, tmp_path
+):
+    model = train(encoder, synthetic_notes, STOCK["classification"], adapter)
+    folder = model.save_pretrained(tmp_path / "model")
+    plain = auto_class(model).from_pretrained(folder)
+    assert torch.equal(logits(plain), logits(model.network.model))
+
+
+def test_a_merged_model_gives_the_same_logits_and_runs_in_a_pipeline(trained, tmp_path):
+    from transformers import pipeline
+
+    folder = trained.merge(tmp_path / "merged")
+    plain = auto_class(trained).from_pretrained(folder)
+    torch.testing.assert_close(logits(plain), logits(trained.network.model), atol=1e-5, rtol=1e-4)
+    name = "token" if trained.task.head_spec.kind == "token" else "text"
+    result = pipeline(f"{name}-classification", model=str(folder))("Admitted with chest pain.")
+    assert isinstance(result, list)
+    assert not list(folder.glob("adapter_*"))
+
+
+def test_a_label_attention_model_cannot_be_merged_and_says_so(encoder, synthetic_notes, tmp_path):
+    model = train(encoder, synthetic_notes, DiagnosisCoding.from_notes, LoRA(r=4))
+    with pytest.raises(ArtifactError, match="head='linear' to merge"):
+        model.merge(tmp_path / "merged")
+
+
+def test_metrics_thresholds_and_card_are_saved_without_note_text(
+    encoder, synthetic_notes, tmp_path
+):
+    model = train(encoder, synthetic_notes, DiagnosisCoding.from_notes, LoRA(r=4))
+    folder = model.save_pretrained(tmp_path / "model")
+    loaded = TransferModel.load(folder)
+    assert loaded.task.thresholds == model.task.thresholds
+    assert loaded.metrics["dev"] == model.metrics["dev"]
+    assert "micro_f1" in (folder / "README.md").read_text()
+    assert not list(folder.glob("*.bin")) + list(folder.glob("*.pt")) + list(folder.glob("*.pkl"))
+    everything = "".join(
+        file.read_text() for file in folder.iterdir() if file.suffix in {".json", ".md"}
+    )
+    for note in synthetic_notes.select(range(12)):
+        assert note["text"][:50] not in everything
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: f.write_bytes(f.read_bytes()[:1000]), r"adapter_model\.safetensors differs"),
+        (lambda f: f.unlink(), r"adapter_model\.safetensors is missing"),
+        (
+            lambda f: f.write_bytes(f.read_bytes()[:-1] + b"\x7f"),
+            r"adapter_model\.safetensors differs",
+        ),
+    ],
+    ids=["truncated", "missing", "one byte changed"],
+)
+def test_damage_is_noticed(saved, damage, message):
+    damage(saved / "adapter_model.safetensors")
+    with pytest.raises(ArtifactError, match=message):
+        TransferModel.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "has format 99, this version reads format 1"),
+        ({"task": {"kind": "poetry"}}, "does not describe a task this version knows"),
+        ({"windowing": {"size": 3}}, "does not describe a task"),
+    ],
+)
+def test_an_incompatible_description_is_refused(saved, change, message):
+    description = json.loads((saved / "task.json").read_text())
+    (saved / "task.json").write_text(json.dumps({**description, **change}))
+    with pytest.raises(ArtifactError, match=message):
+        TransferModel.load(saved)
+
+
+def test_a_folder_that_is_no_artifact_is_refused(tmp_path):
+    with pytest.raises(ArtifactError, match=r"holds no task\.json"):
+        TransferModel.load(tmp_path)
+    (tmp_path / "task.json").write_text("{not json")
+    with pytest.raises(ArtifactError, match="no valid JSON"):
+        TransferModel.load(tmp_path)
+
+
+def test_another_encoder_is_refused_and_a_copy_of_the_right_one_taken(saved, encoder, tmp_path):
+    other = write_encoder(tmp_path / "other", "bert", seed=9)
+    with pytest.raises(ArtifactError, match="name the right encoder"):
+        TransferModel.load(saved, encoder=other)
+    copy = shutil.copytree(encoder, tmp_path / "copy")
+    expected = TransferModel.load(saved).predict(["Chest pain."])
+    assert TransferModel.load(saved, encoder=copy).predict(["Chest pain."]) == expected
+
+
+def test_a_missing_encoder_is_named(saved):
+    with pytest.raises(EncoderError, match="no encoder 'nobody/nothing'"):
+        TransferModel.load(saved, encoder="nobody/nothing")
+
+
+def test_other_peoples_folders_are_not_replaced(saved, tmp_path):
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter.txt").write_text("years of work")
+    model = TransferModel.load(saved)
+    with pytest.raises(ArtifactError, match="choose another folder"):
+        model.save_pretrained(precious)
+    assert (precious / "chapter.txt").exists()
+    model.save_pretrained(saved)
+    assert TransferModel.load(saved).predict(["Cough."]) == model.predict(["Cough."])
+
+
+def test_a_failed_save_leaves_the_old_folder(saved, monkeypatch):
+    model = TransferModel.load(saved)
+    before = {file.name: file.read_bytes() for file in saved.iterdir()}
+
+    def broken(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("clinical_tl.transfer_model.save_network", broken)
+    with pytest.raises(OSError, match="disk full"):
+        model.save_pretrained(saved)
+    assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
+    assert [p for p in saved.parent.iterdir() if p != saved] == []
+
+
+def test_an_adapter_of_a_local_encoder_is_not_pushed(saved):
+    with pytest.raises(ArtifactError, match="which nobody else has"):
+        push_folder(saved, "somebody/model")

@@ -1,0 +1,149 @@
+"""Notes of any length, one by one and all at once; the real encoder end to end."""
+
+import pytest
+
+from clinical_tl.baselines import majority, memorised_mentions, tfidf
+from clinical_tl.data.splits import split_notes
+from clinical_tl.data.synthetic import generate_notes
+from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.models.lora import LoRA
+from clinical_tl.schema import Note, as_notes
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer_model import TransferModel
+
+TASKS = {
+    "classification": (NoteClassification, {}),
+    "linear coding": (DiagnosisCoding, {"head": "linear"}),
+    "label attention": (DiagnosisCoding, {}),
+    "entities": (EntityRecognition, {}),
+}
+
+
+@pytest.fixture(scope="module", params=TASKS, ids=TASKS.keys())
+def model(request, tiny_encoder, synthetic_notes):
+    task, settings = TASKS[request.param]
+    notes = synthetic_notes.select(range(16))
+    built = TransferModel.from_pretrained(
+        tiny_encoder, task.from_notes(notes, **settings), window=48, overlap=12
+    )
+    fit(built, notes, notes, TrainingConfig(epochs=3, learning_rate=1e-2, progress=False))
+    return built
+
+
+def assert_alike(first, second, tolerance=1e-5):
+    assert (first.note_id, first.label, first.codes) == (
+        second.note_id,
+        second.label,
+        second.codes,
+    )
+    for name in first.scores:
+        assert first.scores[name] == pytest.approx(second.scores[name], abs=tolerance)
+    assert [s.key for s in first.spans or ()] == [s.key for s in second.spans or ()]
+    for one, other in zip(first.spans or (), second.spans or (), strict=True):
+        assert one.score == pytest.approx(other.score, abs=tolerance)
+    assert first.evidence.keys() == second.evidence.keys()
+
+
+def test_one_by_one_equals_all_at_once(model, synthetic_notes):
+    notes = [*as_notes(synthetic_notes)[:20], Note("long", " ".join(synthetic_notes["text"][:12]))]
+    together = model.predict(notes)
+    tight = model.predict(notes, batch_tokens=60)
+    for note, first, second in zip(notes, together, tight, strict=True):
+        (alone,) = model.predict([note])
+        assert_alike(alone, first)
+        assert_alike(second, first)
+    assert [p.note_id for p in together] == [n.note_id for n in notes]
+
+
+def test_odd_texts_are_predicted(model):
+    texts = ["", " \n\t ", "🫀", "x" * 5000, "fever\n" * 2000]
+    predictions = model.predict(texts)
+    assert [p.note_id for p in predictions] == ["0", "1", "2", "3", "4"]
+    for text, prediction in zip(texts, predictions, strict=True):
+        for span in prediction.spans or ():
+            assert text[span.start : span.end].strip() == text[span.start : span.end]
+
+
+def test_prediction_leaves_the_mode_as_it_was(model):
+    model.network.train()
+    model.predict(["Fever."])
+    assert model.network.training
+    model.network.eval()
+    model.predict(["Fever."])
+    assert not model.network.training
+
+
+def test_misuse_is_explained(model):
+    with pytest.raises(NoteError, match=r"give a sequence of texts: \[text\]"):
+        model.predict("one text")
+    with pytest.raises(NoteError, match="of type int"):
+        model.predict([3])
+    with pytest.raises(ConfigError, match="'no' or 'bf16'"):
+        model.predict(["Fever."], precision="fp8")
+    with pytest.raises(NoteError, match="no notes to evaluate"):
+        model.evaluate([])
+
+
+def test_windows_longer_than_the_positions_are_refused(tiny_encoder, synthetic_notes):
+    task = NoteClassification.from_notes(synthetic_notes)
+    with pytest.raises(ConfigError, match="reads 128 tokens at most"):
+        TransferModel.from_pretrained(tiny_encoder, task, window=129)
+    assert TransferModel.from_pretrained(tiny_encoder, task).windowing.length == 128
+
+
+def test_the_summary_counts_parameters(tiny_encoder, synthetic_notes):
+    task = NoteClassification.from_notes(synthetic_notes)
+    model = TransferModel.from_pretrained(tiny_encoder, task, adapter=LoRA(r=2))
+    lora = sum(p.numel() for n, p in model.network.trainable().items() if "lora_" in n)
+    assert f"{model.trainable_parameters:,} of " in model.summary()
+    assert f"{model.trainable_parameters - lora:,} of them in the head" in model.summary()
+
+
+@pytest.fixture(scope="module")
+def splits():
+    notes = generate_notes(150, seed=1, words=(40, 120))
+    return split_notes(notes, fractions={"train": 0.6, "dev": 0.15, "test": 0.25}, seed=0)
+
+
+def test_the_real_encoder_finds_mentions_it_never_saw(offline_encoder, splits):
+    """What memorised strings can't do, by construction; on synthetic notes it proves no more."""
+    task = EntityRecognition.from_notes(splits["train"])
+    model = TransferModel.from_pretrained(offline_encoder, task)
+    config = TrainingConfig(epochs=3, batch_tokens=1024, learning_rate=2e-3, progress=False)
+    fit(model, splits["train"], config=config)
+    seen = {
+        note.text[span.start : span.end].lower()
+        for note in as_notes(splits["train"])
+        for span in note.spans
+    }
+    found = missed = 0
+    for note, prediction in zip(
+        as_notes(splits["test"]), model.predict(splits["test"]), strict=True
+    ):
+        keys = {span.key for span in prediction.spans}
+        for span in note.spans:
+            if note.text[span.start : span.end].lower() not in seen:
+                found += span.key in keys
+                missed += span.key not in keys
+    memory = memorised_mentions(splits["train"], splits["test"])
+    assert task.evaluate(splits["test"], memory).entities.f1 > 0.5
+    assert found / (found + missed) > 0.2
+
+
+def test_baselines_emit_predictions_that_the_task_scores(splits):
+    classification = NoteClassification.from_notes(splits["train"])
+    chance = classification.evaluate(
+        splits["test"], majority(classification, splits["train"], splits["test"])
+    )
+    tuned, predictions = tfidf(classification, splits["train"], splits["test"])
+    assert tuned.evaluate(splits["test"], predictions).macro_f1 > chance.macro_f1
+    coding = DiagnosisCoding.from_notes(splits["train"])
+    chance = coding.evaluate(splits["test"], majority(coding, splits["train"], splits["test"]))
+    tuned, predictions = tfidf(coding, splits["train"], splits["test"], dev=splits["dev"])
+    scores = tuned.evaluate(splits["test"], predictions).summary()
+    assert scores["map"] > chance.summary()["map"]
+    assert scores["micro_f1"] > 0

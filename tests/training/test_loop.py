@@ -1,0 +1,272 @@
+import json
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clinical_tl.errors import ConfigError, TaskError, TrainingError
+from clinical_tl.models.lora import LoRA
+from clinical_tl.schema import LabelSet, Note, as_notes
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.training.optimiser import build_optimiser, set_rates
+from clinical_tl.training.regularisers import l2_sp, starting_point
+from clinical_tl.transfer_model import TransferModel
+
+QUICK = TrainingConfig(epochs=2, batch_tokens=512, progress=False)
+
+
+@pytest.fixture
+def notes(synthetic_notes):
+    return synthetic_notes.select(range(16))
+
+
+@pytest.fixture
+def model(tiny_encoder, notes):
+    return build(tiny_encoder, notes)
+
+
+def build(encoder, notes, task=NoteClassification, **settings):
+    return TransferModel.from_pretrained(
+        encoder, task.from_notes(notes), window=64, overlap=16, **settings
+    )
+
+
+def weights(model):
+    return {name: p.detach().clone() for name, p in model.network.trainable().items()}
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_encoder, notes):
+    ends = []
+    for seed in (1, 1, 2):
+        trained = build(tiny_encoder, notes)
+        torch.manual_seed(len(ends))  # What ran before must not matter.
+        fit(trained, notes, config=replace(QUICK, seed=seed))
+        ends.append(weights(trained))
+    assert same(ends[0], ends[1])
+    assert not same(ends[0], ends[2])
+
+
+def test_training_leaves_the_callers_random_numbers_alone(model, notes):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    fit(model, notes, config=QUICK)
+    assert torch.rand(1) == expected
+
+
+@pytest.mark.parametrize("task", [NoteClassification, EntityRecognition])
+def test_accumulated_gradients_are_those_of_one_batch(tiny_encoder, notes, task):
+    """The loss is the mean over the whole batch, however unequal its parts are."""
+    ends = []
+    for batch_tokens, accumulation in ((4096, 1), (1024, 4)):
+        trained = build(tiny_encoder, notes, task)
+        config = TrainingConfig(
+            epochs=2,
+            batch_tokens=batch_tokens,
+            gradient_accumulation=accumulation,
+            dropout=0.0,
+            progress=False,
+        )
+        fit(trained, notes, config=config)
+        ends.append(weights(trained))
+    for name in ends[0]:
+        torch.testing.assert_close(ends[0][name], ends[1][name], atol=1e-5, rtol=1e-3)
+
+
+def test_the_best_epochs_weights_are_kept_and_training_stops(tiny_encoder, notes, monkeypatch):
+    """With dev scores that fall after epoch 2, epoch 2 is what the model ends with."""
+    trained = build(tiny_encoder, notes)
+    values = iter([0.3, 0.6, 0.5, 0.4, 0.3, 0.2])
+    seen = []
+
+    class Falling:
+        def summary(self):
+            return {"macro_f1": next(values, 0.0)}
+
+    def scored(*_):
+        seen.append(weights(trained))
+        return Falling()
+
+    monkeypatch.setattr(NoteClassification, "evaluate", scored)
+    result = fit(trained, notes, notes, replace(QUICK, epochs=6, patience=2))
+    assert (result.best_epoch, result.best_value) == (2, 0.6)
+    assert result.stopped_early
+    assert len(result.epochs) == 4
+    assert same(weights(trained), seen[1])
+    assert not same(weights(trained), seen[3])
+
+
+def test_a_loss_that_is_no_number_stops_training_and_names_notes(model, notes, monkeypatch):
+    monkeypatch.setattr(
+        NoteClassification, "losses", lambda *given, **_: given[1].sum(-1) * float("nan")
+    )
+    before = weights(model)
+    with pytest.raises(TrainingError, match=r"became nan at step 1 .*notes \['") as caught:
+        fit(model, notes, config=QUICK)
+    assert same(before, weights(model))
+    assert not any(note.text[:30] in str(caught.value) for note in as_notes(notes))
+
+
+def test_empty_sets_are_refused(model, notes):
+    with pytest.raises(TrainingError, match="no training notes"):
+        fit(model, [])
+    with pytest.raises(TrainingError, match="dev set is empty"):
+        fit(model, notes, [], QUICK)
+
+
+def test_training_notes_with_labels_the_task_lacks_are_refused(model):
+    with pytest.raises(TaskError, match=r"1 labels .*\['dermatology'\]"):
+        fit(model, [Note("x", "Rash.", label="dermatology")], config=QUICK)
+
+
+def test_labels_without_an_example_are_named(tiny_encoder, notes, caplog):
+    task = NoteClassification.from_notes(notes)
+    wider = replace(task, labels=LabelSet((*task.labels.names, "zoology")))
+    trained = TransferModel.from_pretrained(tiny_encoder, wider)
+    with caplog.at_level(logging.WARNING):
+        fit(trained, notes, config=QUICK)
+    assert "have no training example, e.g. ['zoology']" in caplog.text
+
+
+def test_dev_labels_not_seen_in_training_are_counted(model, notes, caplog):
+    dev = [*as_notes(notes), Note("x", "Rash.", label="dermatology")]
+    with caplog.at_level(logging.WARNING):
+        fit(model, notes, dev, QUICK)
+    assert "1 labels (1 occurrences) of the dev notes were not seen" in caplog.text
+
+
+def test_the_log_holds_numbers_and_no_text(model, notes, tmp_path):
+    result = fit(
+        model, notes, notes, replace(QUICK, output_dir=tmp_path, trackers=("tensorboard",))
+    )
+    text = (tmp_path / "train_log.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, result.steps + 1))
+    epochs = [line for line in lines if "epoch" in line]
+    assert [line["dev"]["macro_f1"] for line in epochs] == [
+        epoch.dev["macro_f1"] for epoch in result.epochs
+    ]
+    for note in as_notes(notes):
+        assert note.text[:40] not in text
+    events = list((tmp_path / "trackers").glob("events.out.tfevents.*"))
+    assert len(events) == 1
+    assert events[0].stat().st_size > 500
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tiny_encoder, notes, tmp_path):
+    fit(build(tiny_encoder, notes), notes, config=replace(QUICK, output_dir=tmp_path))
+    other = replace(QUICK, output_dir=tmp_path, weight_decay=0.5)
+    with pytest.raises(ConfigError, match="made with other weight_decay; use another output_dir"):
+        fit(build(tiny_encoder, notes), notes, config=other)
+    with pytest.raises(ConfigError, match="training notes"):
+        fit(
+            build(tiny_encoder, notes),
+            notes.select(range(15)),
+            config=replace(QUICK, output_dir=tmp_path),
+        )
+    result = fit(build(tiny_encoder, notes), notes, config=replace(other, resume=False))
+    assert result.steps > 0
+
+
+def test_a_broken_checkpoint_says_what_to_do(tiny_encoder, notes, tmp_path):
+    config = replace(QUICK, output_dir=tmp_path)
+    fit(build(tiny_encoder, notes), notes, config=config)
+    (weights_file,) = tmp_path.glob("checkpoint-*/weights.safetensors")
+    weights_file.write_bytes(weights_file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="remove the folder to start over"):
+        fit(build(tiny_encoder, notes), notes, config=config)
+
+
+def test_bf16_trains_and_fp16_needs_a_gpu(model, notes):
+    result = fit(model, notes, notes, replace(QUICK, precision="bf16"))
+    assert result.precision == "bf16"
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="needs a GPU"):
+            fit(model, notes, config=replace(QUICK, precision="fp16"))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"r_drop": 1.0}, {"l2_sp": 0.1}, {"label_smoothing": 0.2}, {"dropout": 0.5}]
+)
+def test_each_regulariser_changes_training(tiny_encoder, notes, setting):
+    plain, regularised = build(tiny_encoder, notes), build(tiny_encoder, notes)
+    fit(plain, notes, config=QUICK)
+    fit(regularised, notes, config=replace(QUICK, **setting))
+    assert not same(weights(plain), weights(regularised))
+
+
+@pytest.mark.parametrize("adapter", [LoRA(r=2), "full"], ids=["lora", "full"])
+def test_l2_sp_is_half_the_squared_distance_of_the_weights(tiny_encoder, notes, adapter):
+    trained = build(tiny_encoder, notes, adapter=adapter)
+    start = starting_point(trained.network)
+    merged_before = _encoder_weights(trained)
+    assert l2_sp(trained.network, start).item() == 0.0
+    fit(trained, notes, config=replace(QUICK, learning_rate=1e-2))
+    merged_after = _encoder_weights(trained)
+    expected = sum(
+        ((merged_after[name] - merged_before[name]) ** 2).sum().item() for name in merged_before
+    )
+    assert expected > 0
+    assert l2_sp(trained.network, start).item() == pytest.approx(expected / 2, rel=1e-3)
+
+
+def _encoder_weights(model):
+    from clinical_tl.models.network import base_model, merged_model
+
+    merged = merged_model(model.network)
+    heads = ("pooler",)
+    return {
+        name: p.detach().clone()
+        for name, p in base_model(merged).named_parameters()
+        if not name.startswith(heads)
+    }
+
+
+def test_a_strong_l2_sp_keeps_the_encoder_where_it_was(tiny_encoder, notes):
+    distances = []
+    for strength in (0.0, 100.0):
+        trained = build(tiny_encoder, notes, adapter="full")
+        start = starting_point(trained.network)
+        fit(trained, notes, config=replace(QUICK, epochs=4, learning_rate=1e-3, l2_sp=strength))
+        distances.append(l2_sp(trained.network, start).item())
+    assert distances[1] < distances[0] / 2
+
+
+def test_adapter_and_head_have_their_own_rates_and_norms_do_not_decay(model):
+    config = TrainingConfig(learning_rate=3e-4, head_learning_rate=7e-3, weight_decay=0.2)
+    optimiser = build_optimiser(model.network, config)
+    rates = {}
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            rates[parameter] = (group["lr"], group["weight_decay"])
+    trainable = model.network.trainable()
+    assert set(rates) == set(trainable.values())
+    for name, parameter in trainable.items():
+        rate = 7e-3 if model.network.is_head(name) else 3e-4
+        assert rates[parameter] == (rate, 0.2 if parameter.ndim > 1 else 0.0)
+
+
+def test_rates_climb_and_fall_in_straight_lines():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([{"params": [parameter], "lr": 1.0, "peak": 1.0}])
+    shares = [set_rates(optimiser, step, 10, 0.2) for step in range(11)]
+    assert shares == [0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0]
+    assert optimiser.param_groups[0]["lr"] == 0.0
+
+
+def test_wrong_settings_are_all_named_at_once():
+    with pytest.raises(ConfigError, match=r"epochs=0 .*warmup=2 .*trackers=\('tensorboard',\)"):
+        TrainingConfig(epochs=0, warmup=2, trackers=("tensorboard",))
+
+
+def test_an_unknown_metric_is_refused_with_those_there_are(model, notes):
+    with pytest.raises(ConfigError, match=r"'f7' is not among the dev scores \['accuracy'"):
+        fit(model, notes, notes, replace(QUICK, metric="f7"))
