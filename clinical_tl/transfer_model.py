@@ -18,11 +18,10 @@ from clinical_tl.hub import push_folder
 from clinical_tl.models.adapter import Adapter
 from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
 from clinical_tl.models.lora import LoRA
-from clinical_tl.models.network import (
-    Network,
+from clinical_tl.models.network import Network, base_model, build_network
+from clinical_tl.models.saved_network import (
+    HEAD_FILE,
     adapter_kind,
-    base_model,
-    build_network,
     load_network,
     merged_model,
     save_network,
@@ -122,7 +121,7 @@ class TransferModel:
         folder = Path(folder)
         description = read_artifact(folder)
         saved = description["encoder"]
-        needs_encoder = description["adapter"] == "peft" or (folder / "head.safetensors").exists()
+        needs_encoder = description["adapter"] == "peft" or (folder / HEAD_FILE).exists()
         try:
             kind = description["task"]["kind"]
             task = TASKS[kind].from_dict(description["task"])

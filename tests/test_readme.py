@@ -9,7 +9,8 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_python_blocks_run(offline_encoder, tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("offline_encoder")
+def test_the_python_blocks_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert len(BLOCKS) >= 2
     shared: dict[str, object] = {}

@@ -6,14 +6,13 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
-from clinical_tl.errors import ArtifactError, ConfigError, EncoderError
+from clinical_tl.errors import ConfigError, EncoderError
 from clinical_tl.models.adapter import Adapter, lora_config
 from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID, EncoderSource, load_config
 from clinical_tl.models.label_attention import LabelAttention, NoteStates
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 HeadKind = Literal["sequence", "token", "label_attention"]
-HEAD_FILE = "head.safetensors"
 
 
 @dataclass(frozen=True)
@@ -112,20 +110,19 @@ def build_network(
     *,
     seed: int = 0,
     pretrained: bool = True,
-    attention: str | None = None,
 ) -> Network:
     """Load the encoder, put the head on it and the adapter in it; initialised by `seed`.
 
     `pretrained=False` takes the encoder's architecture with random weights (the control of a
-    transfer experiment). `attention` names a transformers attention implementation.
+    transfer experiment).
 
     Raises:
         EncoderError: there are no such weights, or no known place for adapters.
         ConfigError: an adapter that can't work on token positions (prompt learning).
     """
-    with torch.random.fork_rng(), _quiet_transformers():
+    with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
-        model = _load(source, head, pretrained=pretrained, attention=attention)
+        model = load_pretrained(source, head, pretrained=pretrained)
         label_attention = None
         if head.kind == "label_attention":
             label_attention = LabelAttention(hidden_size(model), len(head.outputs))
@@ -134,79 +131,6 @@ def build_network(
         frozen = isinstance(adapter, str) and adapter == "frozen"
         wrapped = _adapt(model, head, adapter, source)
     return Network(wrapped, label_attention, frozen_encoder=frozen)
-
-
-def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path) -> Network:
-    """The network that `save_network` wrote; `kind` is what `adapter_kind` said then.
-
-    Raises `ArtifactError` where the saved weights don't fit the head or the encoder.
-    """
-    from peft import PeftModel
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    with torch.random.fork_rng(), _quiet_transformers():
-        try:
-            own = kind == "full" or (kind == "frozen" and head.kind != "label_attention")
-            saved = replace(source, path=str(folder), revision=None) if own else source
-            model: nn.Module = _load(saved, head, pretrained=True, attention=None, exact=own)
-            if kind == "peft":
-                model = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-            label_attention = None
-            if head.kind == "label_attention":
-                label_attention = LabelAttention(hidden_size(model), len(head.outputs))
-                label_attention.load_state_dict(load_file(folder / HEAD_FILE))
-        except (EncoderError, OSError, RuntimeError, ValueError, SafetensorError) as error:
-            raise ArtifactError(
-                f"{folder}: the weights can't be loaded into a {head.kind} head with "
-                f"{len(head.outputs)} outputs ({type(error).__name__}); the folder is damaged or "
-                "was made with another encoder: save the model again or name its encoder"
-            ) from error
-    if kind == "frozen":
-        _freeze(model, head)
-    return Network(model, label_attention, frozen_encoder=kind == "frozen")
-
-
-def adapter_kind(network: Network) -> str:
-    """`"peft"`, `"full"` or `"frozen"`: how the network's weights are saved."""
-    if is_peft(network.model):
-        return "peft"
-    return "frozen" if network.frozen_encoder else "full"
-
-
-def save_network(network: Network, folder: Path) -> None:
-    """Write the trained weights as plain peft or plain transformers files.
-
-    The label-attention head, which neither knows, goes into `head.safetensors`.
-    """
-    from safetensors.torch import save_file
-
-    kind = adapter_kind(network)
-    model: Any = network.model
-    if kind == "peft":
-        model.save_pretrained(str(folder))
-        model.get_base_model().config.save_pretrained(str(folder))
-    elif kind == "full" or network.head is None:
-        model.save_pretrained(str(folder))
-    if network.head is not None:
-        state = {name: t.contiguous() for name, t in network.head.state_dict().items()}
-        save_file(state, folder / HEAD_FILE)
-
-
-def merged_model(network: Network) -> PreTrainedModel:
-    """A copy of a stock model with its adapter folded into the weights.
-
-    Raises `ArtifactError` for a label-attention head, which transformers does not know.
-    """
-    import copy
-
-    if network.head is not None:
-        raise ArtifactError(
-            "a label-attention head has no plain transformers equivalent; save it with "
-            "save_pretrained(), or train with head='linear' to merge"
-        )
-    model: Any = copy.deepcopy(network.model)
-    return model.merge_and_unload() if is_peft(model) else model  # type: ignore[no-any-return]
 
 
 def gather_notes(hidden: torch.Tensor, batch: WindowBatch) -> NoteStates:
@@ -263,14 +187,17 @@ def head_modules(model: nn.Module) -> list[str]:
     return names
 
 
-def _load(
+def load_pretrained(
     source: EncoderSource,
     head: HeadSpec,
     *,
     pretrained: bool,
-    attention: str | None,
     exact: bool = False,
 ) -> PreTrainedModel:
+    """The transformers model with the head that `head` names, in fp32.
+
+    `exact` refuses weights whose shapes differ. Raises `EncoderError` if it can't be loaded.
+    """
     from transformers import (
         AutoModel,
         AutoModelForSequenceClassification,
@@ -291,8 +218,6 @@ def _load(
             "multi_label_classification" if head.multi_label else "single_label_classification"
         )
     config = load_config(source, **overrides)
-    if attention is not None:
-        config._attn_implementation = attention  # noqa: SLF001  (transformers has no setter)
     extra: dict[str, Any] = {}
     if head.kind == "label_attention" and config.model_type in _POOLED:
         extra["add_pooling_layer"] = False
@@ -336,7 +261,7 @@ def _adapt(
                 f"adapter {adapter!r}: choose LoRA(...), a peft config, 'full' or 'frozen'"
             )
         if adapter == "frozen":
-            _freeze(model, head)
+            freeze(model, head)
         return model
     import copy
 
@@ -372,7 +297,8 @@ def _adapt(
     return wrapped
 
 
-def _freeze(model: nn.Module, head: HeadSpec) -> None:
+def freeze(model: nn.Module, head: HeadSpec) -> None:
+    """Train the stock head alone, or nothing of a model without one."""
     trained = head_modules(model) if head.kind != "label_attention" else []
     prefixes = tuple(f"{module}." for module in trained)
     for name, parameter in model.named_parameters():
@@ -380,7 +306,7 @@ def _freeze(model: nn.Module, head: HeadSpec) -> None:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without the notice that the head is new: it always is, and the summary says so.
 
     Nor with peft's use of a transformers name that is on its way out, which no user can mend.

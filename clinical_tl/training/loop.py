@@ -14,16 +14,16 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
 
-from clinical_tl.errors import ConfigError, TaskError, TrainingError
+from clinical_tl.errors import ConfigError, TrainingError
 from clinical_tl.models.dropout import set_dropout
 from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.prediction import predict_notes
@@ -31,6 +31,8 @@ from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
 from clinical_tl.text.batches import build_items, collate, plan_batches, split_batch
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
+from clinical_tl.training.checks import check_notes
+from clinical_tl.training.device import build_accelerator, deterministic_kernels
 from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult
 from clinical_tl.training.optimiser import (
     build_optimiser,
@@ -38,11 +40,10 @@ from clinical_tl.training.optimiser import (
     restore_optimiser,
     set_rates,
 )
+from clinical_tl.training.progress import Progress
 from clinical_tl.training.regularisers import l2_sp, starting_point
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from clinical_tl.models.network import Network
     from clinical_tl.tasks.task import Task
     from clinical_tl.text.tokenizer import NoteTokenizer
@@ -52,24 +53,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHOWN_IDS = 5
-
-
-@dataclass
-class _Progress:
-    """Where a run is; written into checkpoints as JSON."""
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    loss_sum: float = 0.0
-    loss_weight: float = 0.0
-    best_epoch: int = 0
-    best_value: float | None = None
-    finished: bool = False
-    stopped_early: bool = False
-    epochs: tuple[dict[str, Any], ...] = ()
 
 
 class TrainingRun:
@@ -92,15 +75,15 @@ class TrainingRun:
         self.windowing, self.config, self.train, self.dev = windowing, config, train, dev
         self.folder = None if config.output_dir is None else Path(config.output_dir)
         self.metric = config.metric or task.monitor
-        _check_notes(task, train, dev)
+        check_notes(task, train, dev)
         self.tokens = tokenizer.encode([note.text for note in train])
         self.targets = task.targets(train, self.tokens)
         self.items = build_items(
             self.tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
         )
-        self.accelerator = _accelerator(config, self.folder)
+        self.accelerator = build_accelerator(config, self.folder)
         self.shares = config.gradient_accumulation * self.accelerator.num_processes
-        self.progress = _Progress()
+        self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
 
     def run(self) -> TrainingResult:
@@ -111,7 +94,7 @@ class TrainingRun:
                 network, checkpoints stay on disk.
             ConfigError: a checkpoint of other settings or other notes is in `output_dir`.
         """
-        with torch.random.fork_rng(), _deterministic():
+        with torch.random.fork_rng(), deterministic_kernels():
             network = self.network.to(self.accelerator.device)
             set_dropout(
                 network, hidden=self.config.dropout, attention=self.config.attention_dropout
@@ -340,7 +323,7 @@ class TrainingRun:
         if scaler is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(scaler)
         self.best = checkpoint.best
-        self.progress = _Progress(**{**state, "epochs": tuple(state["epochs"])})
+        self.progress = Progress(**{**state, "epochs": tuple(state["epochs"])})
         logger.info("resuming at step %d from %s", self.progress.step, self.folder)
 
     def _fingerprint(self) -> dict[str, Any]:
@@ -384,79 +367,7 @@ class TrainingRun:
         )
 
 
-def _accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        raise ConfigError("precision='fp16' needs a GPU; on a CPU use 'bf16' or 'no'")
-    # Accelerate keeps the precision of a process's first accelerator for all later ones.
-    AcceleratorState._reset_state()  # noqa: SLF001  (there is no public way)
-    accelerator = Accelerator(
-        mixed_precision=config.precision,
-        log_with=list(config.trackers) or None,
-        project_dir=None if folder is None else str(folder),
-    )
-    if config.trackers:
-        simple = {
-            name: value if isinstance(value, int | float | str) else str(value)
-            for name, value in asdict(config).items()
-            if name != "output_dir"
-        }
-        accelerator.init_trackers("trackers", config=simple)
-    return accelerator
-
-
-def _check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -> None:
-    if not train:
-        raise TrainingError("there are no training notes; give at least one")
-    gold = task.gold_labels(train)
-    known = set(task.labels)
-    unknown = set(gold) - known
-    if unknown:
-        raise TaskError(
-            f"{len(unknown)} labels of the training notes are not the task's: "
-            f"{sorted(unknown)[:SHOWN_IDS]}; fit the task on these notes with from_notes()"
-        )
-    absent = sorted(known - set(gold))
-    if absent:
-        logger.warning(
-            "%d of the task's %d labels have no training example, e.g. %s",
-            len(absent),
-            len(task.labels),
-            absent[:SHOWN_IDS],
-        )
-    if dev is None:
-        return
-    if not dev:
-        raise TrainingError("the dev set is empty; give dev=None to train without one")
-    unseen = {name: n for name, n in task.gold_labels(dev).items() if name not in known}
-    if unseen:
-        logger.warning(
-            "%d labels (%d occurrences) of the dev notes were not seen in training, e.g. %s; "
-            "they count as missed",
-            len(unseen),
-            sum(unseen.values()),
-            sorted(unseen)[:SHOWN_IDS],
-        )
-
-
 def _mix(*numbers: int) -> int:
     """One seed from several numbers, well mixed."""
     text = ",".join(map(str, numbers)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big")
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Deterministic kernels on a GPU (on CPUs the ones used here are)."""
-    if not torch.cuda.is_available():
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled()
-    warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn)

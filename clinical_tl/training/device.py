@@ -1,0 +1,60 @@
+"""What training runs on: Accelerate's view of devices and processes, and deterministic kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from clinical_tl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from clinical_tl.training.config import TrainingConfig
+
+
+def build_accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
+    """An accelerator with the precision and the trackers of `config`.
+
+    Raises `ConfigError` for fp16 without a GPU.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if config.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("precision='fp16' needs a GPU; on a CPU use 'bf16' or 'no'")
+    # Accelerate keeps the precision of a process's first accelerator for all later ones.
+    AcceleratorState._reset_state()  # noqa: SLF001  (there is no public way)
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        log_with=list(config.trackers) or None,
+        project_dir=None if folder is None else str(folder),
+    )
+    if config.trackers:
+        simple = {
+            name: value if isinstance(value, int | float | str) else str(value)
+            for name, value in asdict(config).items()
+            if name != "output_dir"
+        }
+        accelerator.init_trackers("trackers", config=simple)
+    return accelerator
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Deterministic kernels on a GPU (on CPUs the ones used here are)."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn)

@@ -1,0 +1,24 @@
+"""Where a training run is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """Where a run is; written into checkpoints as JSON."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_weight: float = 0.0
+    best_epoch: int = 0
+    best_value: float | None = None
+    finished: bool = False
+    stopped_early: bool = False
+    epochs: tuple[dict[str, Any], ...] = ()

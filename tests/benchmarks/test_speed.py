@@ -1,0 +1,114 @@
+"""Training and prediction against transformers' own tools, interleaved; prints ratios.
+
+Run with `make bench`. Synthetic notes, the offline encoder, fp32, medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from clinical_tl.data.synthetic import generate_notes
+from clinical_tl.models.encoder import offline_encoder_path
+from clinical_tl.models.lora import LoRA
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer_model import TransferModel
+
+ROUNDS = 3
+
+
+def interleaved(ours: Callable[[], object], peers: Callable[[], object]) -> tuple[float, float]:
+    """Median seconds of both, run in turn."""
+    seconds: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(ROUNDS):
+        for number, run in enumerate((ours, peers)):
+            started = time.perf_counter()
+            run()
+            seconds[number].append(time.perf_counter() - started)
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+def report(what: str, ours: float, peer: float) -> None:
+    print(f"\n{what}: ours {ours:.2f} s, peer {peer:.2f} s, ratio {peer / ours:.2f}x")
+
+
+@pytest.fixture(scope="module")
+def notes():
+    return generate_notes(120, seed=0, words=(20, 300))
+
+
+@pytest.mark.benchmark
+def test_prediction_against_the_pipeline(offline_encoder, notes, tmp_path):
+    from transformers import pipeline
+
+    task = NoteClassification.from_notes(notes)
+    model = TransferModel.from_pretrained(offline_encoder, task)
+    model.merge(tmp_path / "merged")
+    peer = pipeline(
+        "text-classification", model=str(tmp_path / "merged"), batch_size=32, truncation=True
+    )
+    texts = list(notes["text"])
+    times = interleaved(
+        lambda: model.predict(notes, progress=False), lambda: peer(texts, max_length=512)
+    )
+    report("prediction of 120 notes, pipeline with batch size 32", *times)
+
+
+@pytest.mark.benchmark
+def test_training_against_the_trainer(offline_encoder, notes, tmp_path):
+    from peft import LoraConfig, TaskType, get_peft_model
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+    )
+
+    task = NoteClassification.from_notes(notes)
+    path = offline_encoder_path()
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    positions = task.labels.positions
+    rows = [
+        {
+            **tokenizer(text, truncation=True, max_length=512),
+            "labels": positions[label],
+        }
+        for text, label in zip(notes["text"], notes["label"], strict=True)
+    ]
+
+    def train_peer() -> None:
+        base = AutoModelForSequenceClassification.from_pretrained(path, num_labels=len(positions))
+        targets = ["query", "key", "value", "dense"]
+        config = LoraConfig(r=16, task_type=TaskType.SEQ_CLS, target_modules=targets)
+        arguments = TrainingArguments(
+            output_dir=str(tmp_path),
+            num_train_epochs=1,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        trainer = Trainer(
+            model=get_peft_model(base, config),
+            args=arguments,
+            train_dataset=rows,
+            data_collator=DataCollatorWithPadding(tokenizer),
+        )
+        trainer.train()
+
+    def train_ours() -> None:
+        torch.manual_seed(0)
+        model = TransferModel.from_pretrained(offline_encoder, task, adapter=LoRA(r=16))
+        fit(model, notes, config=TrainingConfig(epochs=1, batch_tokens=2048, progress=False))
+
+    report(
+        "one LoRA epoch over 120 notes, Trainer with batch size 8",
+        *interleaved(train_ours, train_peer),
+    )

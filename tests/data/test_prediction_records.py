@@ -1,0 +1,37 @@
+import json
+
+import numpy as np
+import pytest
+
+from clinical_tl.data.prediction_records import SHOWN_SCORES, write_predictions
+from clinical_tl.schema import LabelScores, Prediction, Span
+
+
+def test_predictions_become_json_lines(tmp_path):
+    names = tuple(f"c{i}" for i in range(30))
+    scores = LabelScores(names, np.linspace(0, 1, 30, dtype=np.float32))
+    predictions = [
+        Prediction("a", label="x", scores={"x": 0.9, "y": 0.1}),
+        Prediction("b", codes=("c29",), scores=scores, evidence={"c29": (Span(0, 4, "c29"),)}),
+        Prediction("c", spans=(Span(1, 3, "P", score=0.5),)),
+    ]
+    assert write_predictions(predictions, tmp_path / "deep" / "p.jsonl") == 3
+    lines = (tmp_path / "deep" / "p.jsonl").read_text().splitlines()
+    first, second, third = map(json.loads, lines)
+    assert first == {"note_id": "a", "label": "x", "scores": {"x": 0.9, "y": 0.1}}
+    assert len(second["scores"]) == SHOWN_SCORES
+    assert second["evidence"]["c29"][0]["end"] == 4
+    assert third == {
+        "note_id": "c",
+        "spans": [{"start": 1, "end": 3, "label": "P", "score": 0.5}],
+    }
+
+
+def test_a_file_that_could_not_be_finished_does_not_appear(tmp_path):
+    def broken():
+        yield Prediction("a", label="x")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_predictions(broken(), tmp_path / "p.jsonl")
+    assert not (tmp_path / "p.jsonl").exists()

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_tl.errors import Fault, FaultyNotesError, NoteError, TaskError
+from clinical_tl.schema import (
+    LabelScores,
+    LabelSet,
+    Note,
+    Relation,
+    Span,
+    as_notes,
+    dataset_to_notes,
+    notes_to_dataset,
+)
+
+TEXT = st.text(min_size=1, max_size=30)
+SPANS = st.builds(
+    lambda start, length, label, pairs: Span(
+        start, start + length, label, id="T1", concepts=("C1",), attributes=tuple(pairs)
+    ),
+    st.integers(0, 50),
+    st.integers(1, 50),
+    TEXT,
+    st.lists(st.tuples(TEXT, TEXT), max_size=2),
+)
+NOTES = st.builds(
+    Note,
+    note_id=TEXT,
+    text=TEXT,
+    patient_id=st.none() | TEXT,
+    label=st.none() | TEXT,
+    codes=st.none() | st.lists(TEXT, max_size=3).map(tuple),
+    spans=st.none() | st.lists(SPANS, max_size=3).map(tuple),
+    relations=st.none() | st.lists(st.builds(Relation, TEXT, TEXT, TEXT), max_size=2).map(tuple),
+    metadata=st.dictionaries(TEXT, st.integers() | TEXT | st.none(), max_size=2),
+)
+
+
+@given(notes=st.lists(NOTES, max_size=4, unique_by=lambda note: note.note_id))
+def test_notes_survive_the_arrow_schema(notes):
+    dataset = notes_to_dataset(notes)
+    assert dataset_to_notes(dataset) == notes
+    assert as_notes(dataset) == notes
+
+
+def test_not_annotated_and_annotated_with_nothing_differ():
+    dataset = notes_to_dataset([Note("a", "t"), Note("b", "t", codes=(), spans=())])
+    assert dataset["codes"][:] == [None, []]
+    assert dataset_to_notes(dataset)[0].spans is None
+
+
+def test_an_id_given_twice_is_refused():
+    with pytest.raises(NoteError, match=r"1 occur more than once, e\.g\. \['a'\]"):
+        notes_to_dataset([Note("a", "x"), Note("a", "y")])
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 3), (3, 3), (5, 2)])
+def test_impossible_offsets_are_refused(start, end):
+    with pytest.raises(NoteError, match="0 <= start < end"):
+        Span(start, end, "P")
+
+
+def test_texts_become_notes_with_numbers_for_ids():
+    assert [note.note_id for note in as_notes(["x", "y"])] == ["0", "1"]
+    with pytest.raises(NoteError, match="lacks the columns"):
+        as_notes([{"text": "x"}])
+
+
+def test_labels_are_sorted_counted_and_unique():
+    labels = LabelSet.fitted("banana")
+    assert (labels.names, labels.support) == (("a", "b", "n"), (3, 1, 2))
+    assert labels.positions["n"] == 2
+    assert "b" in labels
+    with pytest.raises(TaskError, match=r"more than once: \['a'\]"):
+        LabelSet(("a", "a"))
+    with pytest.raises(TaskError, match="2 labels but 1 support"):
+        LabelSet(("a", "b"), (1,))
+
+
+def test_scores_are_a_mapping_over_an_array():
+    scores = LabelScores(("a", "b"), np.array([0.2, 0.8], dtype=np.float32))
+    assert dict(scores) == {"a": pytest.approx(0.2), "b": pytest.approx(0.8)}
+    assert list(scores.top(1)) == ["b"]
+    assert "z" not in scores
+    with pytest.raises(TaskError, match="2 labels but 1 scores"):
+        LabelScores(("a", "b"), np.zeros(1, dtype=np.float32))
+
+
+def test_all_faults_are_counted_and_twenty_shown():
+    faults = [Fault(f"file:{i}", "found", "allowed") for i in range(30)]
+    message = str(FaultyNotesError("file", faults, "fix it"))
+    assert "30 faults" in message
+    assert "file:19" in message
+    assert "file:20:" not in message
+    assert "and 10 more" in message
