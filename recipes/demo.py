@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import auto_cli
-
 import clinical_tl as ctl
 from clinical_tl import baselines
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
+from recipes.command_line import run
 
 NOTICE = (
     "These notes are synthetic. Their scores show that the package runs; they prove nothing "
@@ -135,4 +134,4 @@ DEMONSTRATIONS = (
 )
 
 if __name__ == "__main__":
-    auto_cli(main, as_positional=False)
+    run(main)

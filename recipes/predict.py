@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jsonargparse import auto_cli
-
 import clinical_tl as ctl
+from recipes.command_line import run
 
 
 def main(
@@ -45,4 +44,4 @@ def main(
 
 
 if __name__ == "__main__":
-    auto_cli(main, as_positional=False)
+    run(main)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import auto_cli
 
 import clinical_tl as ctl
 from clinical_tl import baselines
 from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
 from recipes import diagnosis_coding, entity_recognition, note_classification, trainer_peer
+from recipes.command_line import run
 
 CONFIGS = Path(__file__).parent / "configs"
 RECIPES: dict[str, Callable[..., dict[str, float]]] = {
@@ -130,7 +130,7 @@ def _run(row: Row, place: Path, seed: int, *, quick: bool) -> dict[str, Any]:
     flags = [f"--config={file}", *row.flags, f"--output={place}", f"--training.seed={seed}"]
     if quick:
         flags += [f"--training.epochs={QUICK_EPOCHS}", f"--limit={limit}"]
-    scores = auto_cli(RECIPES[row.task], as_positional=False, args=flags)
+    scores = run(RECIPES[row.task], flags)
     training = json.loads((place / "model" / "metrics.json").read_text())["training"]
     figures = {name: training[name] for name in ("seconds", "trainable_parameters", "best_epoch")}
     return {**corpus, **scores, **figures}
@@ -180,4 +180,4 @@ def _write(file: Path, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    auto_cli(main, as_positional=False)
+    run(main)

@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from hypothesis import settings
 
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.models.encoder import OFFLINE_PACKAGE
 from tests.tiny_encoders import write_encoder
+
+# Machines differ in speed by an order of magnitude; CI draws the same examples every time.
+settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

@@ -115,4 +115,5 @@ def test_a_bad_model_folder_is_one_line_of_error(tmp_path, synthetic_notes):
         f"--output={tmp_path / 'p.jsonl'}",
     )
     assert done.returncode != 0
-    assert "holds no task.json" in done.stderr.splitlines()[-1]
+    assert done.stderr.startswith("error: ")
+    assert "holds no task.json" in done.stderr

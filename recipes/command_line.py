@@ -1,0 +1,26 @@
+"""How every recipe is run from a shell: flags, configs, and errors a person can read."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from jsonargparse import auto_cli
+
+from clinical_tl.errors import ClinicalTLError
+
+
+def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any:  # noqa: ANN401
+    """Call a recipe with the shell's arguments (or these).
+
+    What the package refuses on purpose ends with its message and exit status 2, without a
+    traceback; anything else is a bug and shows one.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        return auto_cli(recipe, as_positional=False, args=arguments)
+    except ClinicalTLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
