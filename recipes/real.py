@@ -25,7 +25,7 @@ RECIPES: dict[str, Callable[..., dict[str, float]]] = {
     "note_classification": note_classification.main,
 }
 # Full fine-tuning wants a lower rate than LoRA.
-FULL = ("--adapter=full", "--training.learning_rate=3e-4")
+FULL = ("--adapter=full", "--training.learning_rate=2e-4")
 FROZEN = ("--adapter=frozen", "--training.epochs=12")
 PEER = "transformers.Trainer"
 QUICK_NOTES = 60

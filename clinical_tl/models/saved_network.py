@@ -76,7 +76,9 @@ def save_network(network: Network, folder: Path) -> None:
     kind = adapter_kind(network)
     model: Any = network.model
     if kind == "peft":
-        model.save_pretrained(str(folder))
+        # "auto" would ask the Hub for the encoder's vocabulary, to learn what is known here:
+        # the embeddings are as they were.
+        model.save_pretrained(str(folder), save_embedding_layers=False)
         model.get_base_model().config.save_pretrained(str(folder))
     elif kind == "full" or network.head is None:
         model.save_pretrained(str(folder))
