@@ -151,13 +151,21 @@ class TransferModel:
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model as a plain folder (`clinical_tl.artifact` lists its files).
 
-        The folder is complete or not there at all. Raises `ArtifactError` if it holds
-        something else.
+        The folder is complete or not there at all; of several processes the first writes it.
+        Raises `ArtifactError` if it holds something else.
         """
-        from clinical_tl import __version__
-        from clinical_tl.model_card import model_card
+        from accelerate import PartialState
 
         folder = Path(folder)
+        processes = PartialState()
+        if processes.is_main_process:
+            self._write(folder)
+        processes.wait_for_everyone()
+        return folder
+
+    def _write(self, folder: Path) -> None:
+        from clinical_tl import __version__
+        from clinical_tl.model_card import model_card
 
         def write_files(draft: Path) -> None:
             save_network(self.network, draft)
@@ -177,7 +185,6 @@ class TransferModel:
             card=model_card(description, self.metrics),
             write_files=write_files,
         )
-        return folder
 
     def push_to_hub(self, repo_id: str, *, private: bool = True, token: str | None = None) -> str:
         """Save the model and upload it in one commit, private by default; returns its address.
