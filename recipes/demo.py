@@ -106,7 +106,9 @@ DEMONSTRATIONS = (
         "note classification",
         ctl.NoteClassification.from_notes,
         "TF-IDF",
-        lambda task, splits: baselines.tfidf(task, splits["train"], splits["test"]),
+        lambda task, splits: baselines.tfidf(
+            task, splits["train"], splits["test"], dev=splits["dev"]
+        ),
         ("accuracy", "macro_f1", "auroc_ovr"),
         _show_label,
     ),

@@ -139,8 +139,14 @@ class NoteClassification:
     def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[np.ndarray]) -> Prediction:
         """The likeliest label, with the probabilities of all."""
         del tokens
-        scores = LabelScores(self.labels.names, pieces[0])
-        return Prediction(note.note_id, label=self.labels.names[pieces[0].argmax()], scores=scores)
+        return self.predicted(note.note_id, pieces[0])
+
+    def predicted(self, note_id: str, probabilities: np.ndarray) -> Prediction:
+        """The likeliest label of `probabilities`, shape (labels,)."""
+        label = self.labels.names[int(probabilities.argmax())]
+        return Prediction(
+            note_id, label=label, scores=LabelScores(self.labels.names, probabilities)
+        )
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> NoteClassification:
         """The task itself: the likeliest label needs no threshold."""
