@@ -125,6 +125,28 @@ def plan_batches(
     return batches
 
 
+def plan_mixed_batches(
+    items: Sequence[Item], *, budget: int, n_special: int, seed: int
+) -> list[list[int]]:
+    """Positions in `items`, batch by batch, whatever their lengths: for optimiser steps.
+
+    Where a note has one label, label and length often go together (a chief complaint is
+    short, a history long): batches of like length then hold one label each, and training
+    lurches from label to label. These batches are drawn at random, up to `budget` real
+    tokens; `plan_batches` then divides a step's items into parts of like length.
+    """
+    batches: list[list[int]] = []
+    filled = budget + 1
+    for position in np.random.default_rng(seed).permutation(len(items)).tolist():
+        cost = sum(len(window) + n_special for window in items[position].windows)
+        if filled + cost > budget:
+            batches.append([])
+            filled = 0
+        batches[-1].append(position)
+        filled += cost
+    return batches
+
+
 def split_batch(items: Sequence[Item], batch: Sequence[int], parts: int) -> list[list[int]]:
     """A batch dealt into `parts` shares of like cost (some empty where it has fewer items).
 

@@ -29,7 +29,13 @@ from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
-from clinical_tl.text.batches import build_items, collate, plan_batches, split_batch
+from clinical_tl.text.batches import (
+    build_items,
+    collate,
+    plan_batches,
+    plan_mixed_batches,
+    split_batch,
+)
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
 from clinical_tl.training.checks import check_notes
 from clinical_tl.training.device import build_accelerator, deterministic_kernels
@@ -133,12 +139,22 @@ class TrainingRun:
             self._checkpoint()
 
     def _plan(self, epoch: int) -> list[list[int]]:
-        return plan_batches(
+        plan = plan_mixed_batches if self.task.whole_notes else plan_batches
+        return plan(
             self.items,
             budget=self.config.batch_tokens * self.shares,
             n_special=self.tokenizer.n_special,
             seed=_mix(self.config.seed, epoch),
         )
+
+    def _parts(self, share: Sequence[int]) -> list[list[int]]:
+        """A share in parts of like length that each fit on the device, to pad little."""
+        parts = plan_batches(
+            [self.items[position] for position in share],
+            budget=self.config.batch_tokens,
+            n_special=self.tokenizer.n_special,
+        )
+        return [[share[i] for i in part] for part in parts]
 
     def _epoch(self, plan: Sequence[Sequence[int]], bar: tqdm[Any]) -> None:
         progress = self.progress
@@ -177,8 +193,10 @@ class TrainingRun:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         loss = torch.zeros((), device=self.accelerator.device)
         for number, share in enumerate(mine):
-            if number % processes == rank and share:
-                loss += self._backward(share, weight, number)
+            if number % processes != rank:
+                continue
+            for part_number, part in enumerate(self._parts(share)):
+                loss += self._backward(part, weight, number, part_number)
         if config.l2_sp:
             # Added once a step and not once a share; every process adds the same.
             penalty = config.l2_sp * l2_sp(self.network, self.start) / processes
@@ -201,10 +219,10 @@ class TrainingRun:
         self.log.write(progress.step, loss=value, rate=share_of_peak, tokens=progress.tokens)
         self.accelerator.log({"train/loss": value}, step=progress.step)
 
-    def _backward(self, share: Sequence[int], weight: float, number: int) -> torch.Tensor:
+    def _backward(self, part: Sequence[int], weight: float, *numbers: int) -> torch.Tensor:
         config, task = self.config, self.task
-        torch.manual_seed(_mix(config.seed, self.progress.step, number))
-        inputs = collate([self.items[p] for p in share], self.tokens, self.tokenizer)
+        torch.manual_seed(_mix(config.seed, self.progress.step, *numbers))
+        inputs = collate([self.items[p] for p in part], self.tokens, self.tokenizer)
         inputs = inputs.to(self.accelerator.device)
         serving = nullcontext() if self.features is None else self.features.serving(inputs)
         with self.accelerator.autocast(), serving:

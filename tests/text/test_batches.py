@@ -4,7 +4,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_tl.text.batches import build_items, collate, plan_batches, split_batch
+from clinical_tl.text.batches import (
+    build_items,
+    collate,
+    plan_batches,
+    plan_mixed_batches,
+    split_batch,
+)
 from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 from clinical_tl.text.windows import Windowing
 from tests.tiny_encoders import build_tokenizer
@@ -41,6 +47,24 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others():
         plan_batches(items, budget=100, n_special=2, seed=seed) for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 400), seed=st.integers(0, 9))
+def test_mixed_batches_hold_every_item_once_within_the_budget(lengths, budget, seed):
+    items = build_items(notes_of(lengths), WINDOWING, n_special=2, whole_notes=True)
+    batches = plan_mixed_batches(items, budget=budget, n_special=2, seed=seed)
+    assert sorted(p for batch in batches for p in batch) == list(range(len(items)))
+    for batch in batches:
+        tokens = sum(len(w) + 2 for p in batch for w in items[p].windows)
+        assert batch
+        assert tokens <= budget or len(batch) == 1
+
+
+def test_mixed_batches_do_not_sort_notes_by_length():
+    items = build_items(notes_of([3] * 200 + [25] * 200), WINDOWING, n_special=2, whole_notes=True)
+    batches = plan_mixed_batches(items, budget=400, n_special=2, seed=0)
+    both = [batch for batch in batches if min(batch) < 200 <= max(batch)]
+    assert len(both) >= len(batches) - 1
 
 
 def test_sorting_by_length_leaves_little_padding():
