@@ -64,7 +64,7 @@ def tfidf(
     features = vectoriser.fit_transform([note.text for note in train_notes])
     targets = task.targets(train_notes, [])
 
-    def predict(model: _LinearModel, tuned: Any, some: Sequence[Note]) -> list[Prediction]:  # noqa: ANN401
+    def predict(model: _LinearModel, tuned: Any, some: Sequence[Note]) -> list[Prediction]:  # noqa: ANN401  (either task)
         rows = model.scores(vectoriser.transform([note.text for note in some]))
         return [tuned.predicted(note.note_id, row) for note, row in zip(some, rows, strict=True)]
 
