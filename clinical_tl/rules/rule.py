@@ -1,0 +1,59 @@
+"""One rule: a string that, found in a note, marks a mention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clinical_tl.errors import NoteError
+from clinical_tl.rules.units import lowered
+
+LONGEST_ABBREVIATION = 6
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Marks every whole-word occurrence of `pattern` as `label`.
+
+    White space of the pattern matches any white space, and case counts only where `match_case`
+    says so. `concepts` are the ids that the source gives the string, several where it is
+    ambiguous. `origin` names the source, `id` is unique in a set of rules and begins with the
+    origin. `support` is how often the rule fired on the source notes, `precision` the share of
+    these that are gold mentions there, `None` if it never fired (see `pruning`).
+    """
+
+    id: str
+    pattern: str
+    label: str
+    origin: str
+    concepts: tuple[str, ...] = ()
+    match_case: bool = False
+    support: int = 0
+    precision: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            raise NoteError(
+                f"rule {self.id!r}: its pattern is empty or blank; allowed: a string with at "
+                "least one visible character"
+            )
+        if not self.label:
+            raise NoteError(f"rule {self.id!r}: it has no label; allowed: any string but ''")
+        if self.support < 0 or (self.precision is not None and not 0 <= self.precision <= 1):
+            raise NoteError(
+                f"rule {self.id!r}: support {self.support}, precision {self.precision}; allowed: "
+                "0 or more, and 0 to 1 or None"
+            )
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The pattern's units in lower case."""
+        return lowered(self.pattern)
+
+
+def is_abbreviation(forms: Iterable[str]) -> bool:
+    """Whether a string is only ever written in capitals and is short, as WAS or A-T.
+
+    Such a string is matched in capitals only: in lower case it is often another word.
+    """
+    return all(form.isupper() and len(form) <= LONGEST_ABBREVIATION for form in forms)

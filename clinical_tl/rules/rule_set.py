@@ -1,0 +1,172 @@
+"""Rules that are used together, and their file: JSON lines, one rule a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clinical_tl.data.checks import NOT_UTF8, is_encodable
+from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.streams import numbered_lines
+from clinical_tl.errors import NoteError
+from clinical_tl.rules.rule import Rule
+from clinical_tl.schema import Note, Notes, as_notes
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "pattern": (str,),
+    "label": (str,),
+    "origin": (str,),
+    "concepts": (list,),
+    "match_case": (bool,),
+    "support": (int,),
+    "precision": (float, int, type(None)),
+}
+_NEEDED = ("id", "pattern", "label", "origin")
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules in a fixed order; `pruned` counts what of the source became no rule, by reason.
+
+    Raises `NoteError` if two rules share an id.
+    """
+
+    rules: tuple[Rule, ...]
+    pruned: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        twice = sum(n > 1 for n in Counter(rule.id for rule in self.rules).values())
+        if twice:
+            raise NoteError(
+                f"{twice} rule ids occur more than once; allowed: every id once. Sets to be "
+                "merged must be compiled with different origins (origin=…)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self.rules)
+
+    def merged(self, *others: RuleSet) -> RuleSet:
+        """The rules of all sets, in order; what was pruned is added up.
+
+        Where rules of several sets find the same stretch of text, the matcher decides.
+        """
+        sets = (self, *others)
+        pruned = Counter[str]()
+        for rules in sets:
+            pruned.update(rules.pruned)
+        return RuleSet(tuple(rule for rules in sets for rule in rules), dict(pruned))
+
+    def tuned(
+        self,
+        notes: Notes | Sequence[Note],
+        *,
+        min_precision: float = 0.5,
+        min_support: int = 1,
+    ) -> RuleSet:
+        """The rules that hold on annotated notes, with what they reached there (see `pruning`).
+
+        Of a merged set this judges the rules as they are used, side by side: a lexicon's
+        "cancer" need not answer for a "breast cancer" that the annotations' rules take.
+
+        Raises:
+            ConfigError: settings outside what is allowed.
+            TaskError: no notes, or notes whose spans are not annotated.
+        """
+        from clinical_tl.rules.pruning import prune
+
+        kept, fallen = prune(
+            self.rules, as_notes(notes), min_precision=min_precision, min_support=min_support
+        )
+        pruned = Counter(self.pruned)
+        pruned["imprecise"] += fallen
+        return RuleSet(tuple(kept), {reason: n for reason, n in sorted(pruned.items()) if n})
+
+    def summary(self) -> dict[str, int]:
+        """How many rules there are, how many of them never fired, and what was pruned."""
+        silent = sum(not rule.support for rule in self.rules)
+        return {"rules": len(self.rules), "without support": silent, **self.pruned}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write one JSON object a rule; the file appears only when it is complete.
+
+        The patterns are strings of the source: of annotated notes that are confidential, so is
+        this file.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.tmp")
+        with draft.open("w", encoding="utf-8", newline="\n") as stream:
+            for rule in self.rules:
+                stream.write(json.dumps(asdict(rule), ensure_ascii=False) + "\n")
+        draft.replace(target)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> RuleSet:
+        """Read what `save` wrote, or a person edited; blank lines are passed over.
+
+        Raises:
+            FaultyNotesError: lines that are no rule; all of them are told.
+            NoteError: no such file, or two rules with the same id.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise NoteError(f"{source.name}: no such file of rules; RuleSet.save() writes one")
+        faults, rules = Faults(source.name), list[Rule]()
+        for number, line in numbered_lines(source):
+            if line.strip():
+                rules.extend(_read_rule(line, Place(source.name, number), faults))
+        if len(faults):
+            raise faults.error("one rule a line as RuleSet.save() writes it")
+        return cls(tuple(rules))
+
+
+def _read_rule(line: str, place: Place, faults: Faults) -> Iterator[Rule]:
+    if not is_encodable(line):
+        faults.add(place, "bytes that are not UTF-8", NOT_UTF8)
+        return
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        faults.add(place, "no JSON", "one JSON object a line")
+        return
+    problems = list(_problems(record))
+    for found, allowed in problems:
+        faults.add(place, found, allowed)
+    if problems:
+        return
+    record["concepts"] = tuple(record.get("concepts", ()))
+    try:
+        yield Rule(**record)
+    except NoteError as error:
+        faults.add(place, str(error), "a rule as RuleSet.save() writes it")
+
+
+def _problems(record: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  (whatever JSON holds)
+    if not isinstance(record, dict):
+        yield f"a JSON {type(record).__name__}", "one JSON object a line"
+        return
+    missing = [name for name in _NEEDED if name not in record]
+    if missing:
+        yield f"no {', '.join(missing)}", f"at least {', '.join(_NEEDED)}"
+    unknown = len(record.keys() - _TYPES.keys())
+    if unknown:
+        yield f"{unknown} unknown keys", ", ".join(_TYPES)
+    for name, types in _TYPES.items():
+        if name in record and type(record[name]) not in types:
+            yield (
+                f"{name} is of type {type(record[name]).__name__}",
+                " or ".join(kind.__name__ for kind in types),
+            )
+    concepts = record.get("concepts", [])
+    if isinstance(concepts, list) and not all(isinstance(concept, str) for concept in concepts):
+        yield "a concept that is no string", "a list of strings"

@@ -1,0 +1,19 @@
+from hypothesis import given
+
+from clinical_tl.rules.units import lowered, split_units, words_of
+from tests.data.strategies import TEXTS
+
+
+@given(TEXTS)
+def test_units_are_the_visible_characters_in_order(text):
+    units = split_units(text)
+    pieces = [text[s:e] for s, e in zip(units.starts, units.ends, strict=True)]
+    assert pieces == units.words == words_of(text)
+    assert "".join(pieces) == "".join(text.split())
+    assert units.starts == sorted(units.starts)
+    assert len(units) == len(pieces)
+
+
+def test_a_run_of_letters_and_digits_is_one_unit():
+    assert split_units("IL-6, p53  α_x").words == ["IL", "-", "6", ",", "p53", "α_x"]
+    assert lowered("Type-2  DM") == ("type", "-", "2", "dm")
