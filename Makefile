@@ -7,7 +7,7 @@ EXTRAS := offline,plots,trackers,dev
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test lint unit real real-quick real-tests bench clean
+.PHONY: demo test lint unit real real-quick real-transfer real-tests bench clean
 
 demo: $(READY)  ## Train and score all three tasks on synthetic notes (under 5 minutes on 2 cores).
 	$(BIN)/python -m recipes.demo
@@ -19,7 +19,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: $(READY)
+unit: export OMP_NUM_THREADS ?= 1
+unit: $(READY)  # Tiny models spend their time waiting for a second thread, not using it.
 	$(BIN)/python -m pytest
 
 real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/real/summary.json.
@@ -27,6 +28,9 @@ real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/re
 
 real-quick: $(READY)  ## The same on subsets, under 10 minutes.
 	$(BIN)/python -m recipes.real --quick true
+
+real-transfer: $(READY)  ## Every way to transfer on real corpora: runs/real_transfer/summary.json.
+	$(BIN)/python -m recipes.real_transfer
 
 real-tests: $(READY)  ## Tests that train on the real corpora.
 	$(BIN)/python -m pytest -m real

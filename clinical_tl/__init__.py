@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clinical_tl.data.synthetic import generate_notes as generate_notes
     from clinical_tl.data.writing import write_notes as write_notes
     from clinical_tl.errors import ClinicalTLError as ClinicalTLError
+    from clinical_tl.estimators.feature_classifier import FeatureClassifier as FeatureClassifier
     from clinical_tl.metrics.table import format_table as format_table
     from clinical_tl.models.lora import LoRA as LoRA
     from clinical_tl.report.highlight import highlight as highlight
@@ -32,8 +33,17 @@ if TYPE_CHECKING:
     from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding as DiagnosisCoding
     from clinical_tl.tasks.entity_recognition import EntityRecognition as EntityRecognition
     from clinical_tl.tasks.note_classification import NoteClassification as NoteClassification
+    from clinical_tl.tasks.relation_extraction import RelationExtraction as RelationExtraction
     from clinical_tl.training.config import TrainingConfig as TrainingConfig
     from clinical_tl.training.fit import fit as fit
+    from clinical_tl.transfer.domain_adaptation import adapt_encoder as adapt_encoder
+    from clinical_tl.transfer.embeddings import embed as embed
+    from clinical_tl.transfer.feature_extraction import FeatureModel as FeatureModel
+    from clinical_tl.transfer.matching import match_labels as match_labels
+    from clinical_tl.transfer.matching import match_notes as match_notes
+    from clinical_tl.transfer.ranking import rank_encoders as rank_encoders
+    from clinical_tl.transfer.self_training import self_train as self_train
+    from clinical_tl.transfer.similarity import similarity as similarity
     from clinical_tl.transfer_model import TransferModel as TransferModel
 
 _HOMES = {
@@ -56,17 +66,27 @@ _HOMES = {
     "NoteClassification": "tasks.note_classification",
     "DiagnosisCoding": "tasks.diagnosis_coding",
     "EntityRecognition": "tasks.entity_recognition",
+    "RelationExtraction": "tasks.relation_extraction",
     "LoRA": "models.lora",
     "TransferModel": "transfer_model",
     "TrainingConfig": "training.config",
     "fit": "training.fit",
+    "embed": "transfer.embeddings",
+    "FeatureClassifier": "estimators.feature_classifier",
+    "FeatureModel": "transfer.feature_extraction",
+    "similarity": "transfer.similarity",
+    "rank_encoders": "transfer.ranking",
+    "match_labels": "transfer.matching",
+    "match_notes": "transfer.matching",
+    "adapt_encoder": "transfer.domain_adaptation",
+    "self_train": "transfer.self_training",
     "ClinicalTLError": "errors",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands for)
     if name not in _HOMES:
         raise AttributeError(f"module 'clinical_tl' has no attribute {name!r}")
     return getattr(importlib.import_module(f"clinical_tl.{_HOMES[name]}"), name)

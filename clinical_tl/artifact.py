@@ -3,6 +3,7 @@
 adapter_config.json, adapter_model.safetensors   an adapter (plain peft), or
 config.json, model.safetensors                   a full model (plain transformers)
 head.safetensors                                 the label-attention head, where there is one
+novelty.json, novelty.safetensors                the novelty detector, where one was fitted
 task.json                                        task, encoder, windows, hashes of all files
 metrics.json                                     scores and training figures
 tokenizer.json, …                                the tokenizer

@@ -13,15 +13,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.errors import TaskError
-from clinical_tl.schema import LabelScores, Note, Notes, Prediction, Span, as_notes
+from clinical_tl.schema import (
+    LabelScores,
+    Note,
+    Notes,
+    Prediction,
+    ScoredRelation,
+    Span,
+    as_notes,
+)
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.relation_extraction import RelationExtraction
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
 
 STRENGTHS = (10.0, 100.0, 1000.0)
 """Inverse L2 strengths (scikit-learn's `C`) that the TF-IDF classifiers are tried with."""
+
+
+_SENTENCE_END = re.compile(r"[.!?]\s|\n")
 
 
 def majority(
@@ -125,6 +137,34 @@ def memorised_mentions(
         )
         for note in as_notes(notes)
     ]
+
+
+def cooccurrence(
+    task: RelationExtraction, train: Notes | Sequence[Note], notes: Notes | Sequence[Note]
+) -> list[Prediction]:
+    """Relates whatever stands in one sentence, by the label that training gives its types most.
+
+    A candidate counts if its two closest mentions have no sentence end (`.`, `!` or `?` before
+    white space, or a line break) between them.
+    """
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for note in as_notes(train):
+        labels = {(r.head, r.tail): r.label for r in note.relations or ()}
+        for pair in task.pairs(note):
+            label = labels.get((pair.head.id, pair.tail.id))
+            if label is not None:
+                counts.setdefault((pair.head.label, pair.tail.label), Counter())[label] += 1
+    usual = {types: labels.most_common(1)[0][0] for types, labels in counts.items()}
+    predictions = []
+    for note in as_notes(notes):
+        found = []
+        for pair in task.pairs(note):
+            left, right = sorted(pair.mentions[0], key=lambda span: span.start)
+            label = usual.get((pair.head.label, pair.tail.label))
+            if label and not _SENTENCE_END.search(note.text, left.end, right.start):
+                found.append(ScoredRelation(pair.head.id, pair.tail.id, label, 1.0))
+        predictions.append(Prediction(note.note_id, relations=tuple(found)))
+    return predictions
 
 
 class _LinearModel:

@@ -11,6 +11,7 @@ _PIPELINE_TAG = {
     "note_classification": "text-classification",
     "diagnosis_coding": "text-classification",
     "entity_recognition": "token-classification",
+    "relation_extraction": "text-classification",
 }
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.schema import Note, Prediction
+from clinical_tl.tasks.task import HidesInputs, examples_of, join_examples
 from clinical_tl.text.batches import build_items, collate, plan_batches
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_BATCH_TOKENS = 8192
 # Long enough that a person waits for it.
 PROGRESS_FROM_BATCHES = 8
+# What is hidden of held-out notes never changes, so that scores can be compared.
+HELD_OUT_SEED = 0
 
 
 def predict_notes(
@@ -40,7 +43,10 @@ def predict_notes(
     import torch
     from tqdm import tqdm
 
-    tokens = tokenizer.encode([note.text for note in notes])
+    examples = examples_of(task, notes, training=False)
+    read = [example for own in examples for example in own]
+    tokens = tokenizer.encode([note.text for note in read])
+    hiding = task.targets(read, tokens) if isinstance(task, HidesInputs) else []
     items = build_items(
         tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
     )
@@ -62,12 +68,15 @@ def predict_notes(
         ):
             for batch in batches:
                 inputs = collate([items[i] for i in batch], tokens, tokenizer).to(network.device)
+                if isinstance(task, HidesInputs):
+                    inputs = task.corrupt(inputs, hiding, HELD_OUT_SEED)
                 for note, piece in task.collect(network, network(inputs), inputs):
                     pieces[note].append(piece)
                 bar.update(len(batch))
     finally:
         network.train(mode)
-    return [
+    predictions = [
         task.decode(note, note_tokens, pieces[i])
-        for i, (note, note_tokens) in enumerate(zip(notes, tokens, strict=True))
+        for i, (note, note_tokens) in enumerate(zip(read, tokens, strict=True))
     ]
+    return join_examples(task, notes, examples, predictions)

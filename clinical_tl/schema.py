@@ -82,6 +82,16 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class ScoredRelation:
+    """A relation that a model found, with its probability in [0, 1]."""
+
+    head: str
+    tail: str
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
 class Note:
     """One document with whatever is annotated on it."""
 
@@ -101,7 +111,10 @@ class Prediction:
 
     `label` and `scores` come from classification, `codes`, `scores` and `evidence` from
     coding (evidence: code → the stretches of text its attention points to, best first),
-    `spans` from entity recognition. `scores` maps label or code to a probability in [0, 1].
+    `spans` from entity recognition, `relations` from relation extraction. `scores` maps label,
+    code or candidate relation to a probability in [0, 1]. `novelty`, where it was asked for,
+    says how unlike the training notes the note is (larger is stranger, on the scale of
+    `NoveltyDetector.score`).
     """
 
     note_id: str
@@ -110,6 +123,8 @@ class Prediction:
     spans: tuple[Span, ...] | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    relations: tuple[ScoredRelation, ...] | None = None
+    novelty: float | None = None
 
 
 class LabelScores(Mapping[str, float]):

@@ -9,14 +9,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.data import icd10
-from clinical_tl.errors import ArtifactError, ConfigError, EncoderError, NoteError
+from clinical_tl.errors import ArtifactError, ConfigError, NoteError
+from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
+from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.hub import push_folder
 from clinical_tl.models.adapter import Adapter
-from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
+from clinical_tl.models.encoder import EncoderSource, find_encoder
+from clinical_tl.models.frozen_encoder import encoder_windowing, pool_texts
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.network import Network, base_model, build_network
 from clinical_tl.models.saved_network import (
@@ -30,15 +34,12 @@ from clinical_tl.prediction import DEFAULT_BATCH_TOKENS, predict_notes
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.text.batches import build_items, collate, plan_batches
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
 if TYPE_CHECKING:
+    from clinical_tl.estimators.novelty_methods import NoveltyMethod
     from clinical_tl.tasks.task import Scores, Task
-
-WINDOW = 512
-OVERLAP = 64
 
 
 class TransferModel:
@@ -63,6 +64,7 @@ class TransferModel:
         self.windowing = windowing
         self.source = source
         self.metrics = metrics or {}
+        self.novelty: NoveltyDetector | None = None
 
     @classmethod
     def from_pretrained(
@@ -99,7 +101,7 @@ class TransferModel:
         """
         source = find_encoder(encoder, revision=revision)
         tokenizer = NoteTokenizer.from_pretrained(source.path, revision=revision)
-        windowing = _windowing(source, tokenizer, window, overlap)
+        windowing = encoder_windowing(source, tokenizer, window, overlap)
         network = build_network(
             source, task.head_spec, adapter or LoRA(), seed=seed, pretrained=pretrained
         )
@@ -120,6 +122,11 @@ class TransferModel:
         """
         folder = Path(folder)
         description = read_artifact(folder)
+        if description["adapter"] == "features":
+            raise ArtifactError(
+                f"{folder} holds a linear model on frozen features; load it with "
+                "clinical_tl.FeatureModel.load()"
+            )
         saved = description["encoder"]
         needs_encoder = description["adapter"] == "peft" or (folder / HEAD_FILE).exists()
         try:
@@ -145,6 +152,8 @@ class TransferModel:
         network = load_network(source, task.head_spec, description["adapter"], folder)
         tokenizer = NoteTokenizer.from_pretrained(folder)
         model = cls(network, task, tokenizer, windowing, source, read_metrics(folder))
+        if NoveltyDetector.is_saved(folder):
+            model.novelty = NoveltyDetector.load(folder)
         model.network.eval()
         return model
 
@@ -170,6 +179,8 @@ class TransferModel:
         def write_files(draft: Path) -> None:
             save_network(self.network, draft)
             self.tokenizer.save_pretrained(draft)
+            if self.novelty is not None:
+                self.novelty.save(draft)
 
         description = {
             "package_version": __version__,
@@ -189,8 +200,15 @@ class TransferModel:
     def push_to_hub(self, repo_id: str, *, private: bool = True, token: str | None = None) -> str:
         """Save the model and upload it in one commit, private by default; returns its address.
 
-        Needs the network. Raises `ArtifactError` for an adapter of a local encoder.
+        Needs the network. Raises `ArtifactError` for an adapter of a local encoder, or a
+        novelty detector that holds single notes' embeddings.
         """
+        if self.novelty is not None and self.novelty.holds_notes:
+            raise ArtifactError(
+                f"the novelty detector ({self.novelty.method}) holds embeddings of single "
+                "training notes, from which text can be recovered; fit it with "
+                "method='mahalanobis', or set model.novelty = None before pushing"
+            )
         with tempfile.TemporaryDirectory() as draft:
             folder = self.save_pretrained(Path(draft) / "model")
             return push_folder(folder, repo_id, private=private, token=token)
@@ -213,10 +231,14 @@ class TransferModel:
         batch_tokens: int = DEFAULT_BATCH_TOKENS,
         precision: str = "no",
         progress: bool = True,
+        with_novelty: bool = False,
     ) -> list[Prediction]:
         """One `Prediction` a note or text, in input order; notes may have any length.
 
         `batch_tokens` bounds memory, `precision="bf16"` trades exactness for speed.
+        `with_novelty` adds how unlike the training notes each note is, at the cost of a second
+        reading; raises `TaskError` if no detector was fitted (`fit_novelty`), or if the
+        encoder was trained since.
         """
         if precision not in ("no", "bf16"):
             raise ConfigError(f"precision {precision!r}: predict with 'no' or 'bf16'")
@@ -225,16 +247,43 @@ class TransferModel:
             if precision == "bf16"
             else nullcontext()
         )
-        return predict_notes(
+        records = as_notes(notes)
+        novelty = note_novelty(self.novelty, self._embed, records) if with_novelty else []
+        predictions = predict_notes(
             self.network,
             self.task,
             self.tokenizer,
             self.windowing,
-            as_notes(notes),
+            records,
             batch_tokens=batch_tokens,
             progress=progress,
             autocast=autocast,
         )
+        if not with_novelty:
+            return predictions
+        return [replace(p, novelty=n) for p, n in zip(predictions, novelty, strict=True)]
+
+    def fit_novelty(
+        self,
+        train: Notes | Sequence[Note],
+        *,
+        method: NoveltyMethod = "mahalanobis",
+        seed: int = 0,
+    ) -> NoveltyDetector:
+        """Learn what the training notes look like to the encoder, for `predict(with_novelty=True)`.
+
+        Call it after training, which changes the encoder. The detector (also in `novelty`) is
+        saved with the model; `NoveltyDetector.fit` tells the methods apart. Of them `knn` and
+        `kde` keep the notes' embeddings, which are as confidential as the notes. Notes of a
+        patient are held out together; `relative_mahalanobis` takes the notes' labels.
+
+        Raises `TaskError` for too few notes, or for notes without the labels a method needs.
+        """
+        self.novelty = fit_note_novelty(self._embed, as_notes(train), method=method, seed=seed)
+        return self.novelty
+
+    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+        return self.embed_texts(texts).cpu().numpy()
 
     def evaluate(
         self,
@@ -274,44 +323,10 @@ class TransferModel:
     def __repr__(self) -> str:
         return f"<TransferModel: {self.summary()}>"
 
-    @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Mean token states of the encoder's last layer for short texts, shape (texts, d)."""
-        tokens = self.tokenizer.encode(texts)
-        n_special = self.tokenizer.n_special
-        items = build_items(tokens, self.windowing, n_special=n_special, whole_notes=True)
+        """Mean token states of the encoder's last layer for texts of any length, (texts, d)."""
         encoder = base_model(self.network.model)
-        mode = encoder.training
-        encoder.eval()
-        rows: dict[int, torch.Tensor] = {}
-        for batch in plan_batches(items, budget=DEFAULT_BATCH_TOKENS, n_special=n_special):
-            inputs = collate([items[i] for i in batch], tokens, self.tokenizer)
-            inputs = inputs.to(self.network.device)
-            hidden = encoder(
-                input_ids=inputs.input_ids, attention_mask=inputs.attention_mask
-            ).last_hidden_state
-            for row, note in enumerate(inputs.notes):
-                own = hidden[inputs.note_index == row][inputs.owned[inputs.note_index == row]]
-                rows[note] = own.mean(dim=0) if len(own) else hidden.new_zeros(hidden.shape[-1])
-        encoder.train(mode)
-        return torch.stack([rows[i] for i in range(len(texts))])
-
-
-def _windowing(
-    source: EncoderSource, tokenizer: NoteTokenizer, window: int | None, overlap: int | None
-) -> Windowing:
-    limits = [n for n in (max_positions(load_config(source)), tokenizer.max_length) if n]
-    limit = min(limits, default=None)
-    if window is None:
-        window = WINDOW if limit is None else min(WINDOW, limit)
-    if limit is not None and window > limit:
-        raise ConfigError(
-            f"window={window}, but the encoder {source.name!r} reads {limit} tokens at most; "
-            "longer notes are read in several windows"
-        )
-    if window <= tokenizer.n_special:
-        raise EncoderError(f"the encoder {source.name!r} reads {window} tokens only; too few")
-    return Windowing(window, min(OVERLAP, window // 8) if overlap is None else overlap)
+        return pool_texts(encoder, self.tokenizer, self.windowing, texts)
 
 
 def _descriptions(task: DiagnosisCoding) -> list[str]:

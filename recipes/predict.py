@@ -17,6 +17,7 @@ def main(
     encoder: str | None = None,
     batch_tokens: int = 8192,
     precision: Literal["no", "bf16"] = "no",
+    with_novelty: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
 ) -> int:
     """Predict every note of a file or folder.
@@ -30,6 +31,7 @@ def main(
         encoder: where the model's encoder lies, if not where it was in training.
         batch_tokens: bound on the tokens of a batch; lower it where memory is short.
         precision: "bf16" is faster on most hardware, and not bit-exact.
+        with_novelty: say of each note how unlike the training notes it is (model.fit_novelty).
         on_error: stop at faulty notes, or skip them (listed in <notes>.rejected.jsonl).
 
     Returns:
@@ -37,7 +39,9 @@ def main(
     """
     read = ctl.read_notes(notes, format=format, columns=columns, on_error=on_error)
     transfer_model = ctl.TransferModel.load(model, encoder=encoder)
-    predictions = transfer_model.predict(read, batch_tokens=batch_tokens, precision=precision)
+    predictions = transfer_model.predict(
+        read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
+    )
     n = ctl.write_predictions(predictions, output)
     print(f"{n} predictions: {output}")
     return n

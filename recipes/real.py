@@ -17,6 +17,7 @@ from clinical_tl import baselines
 from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
 from recipes import diagnosis_coding, entity_recognition, note_classification, trainer_peer
 from recipes.command_line import run
+from recipes.results import Results
 
 CONFIGS = Path(__file__).parent / "configs"
 RECIPES: dict[str, Callable[..., dict[str, float]]] = {
@@ -90,22 +91,21 @@ def main(
         only: run only rows whose name (config/method) contains this.
     """
     folder = Path(output + "-quick" if quick else output)
-    folder.mkdir(parents=True, exist_ok=True)
-    summary = folder / "summary.json"
-    done: list[dict[str, Any]] = json.loads(summary.read_text()) if summary.exists() else []
+    results = Results(folder / "summary.json")
     for seed in range(seeds):
         for row in ROWS:
             key = {"row": row.name, "seed": seed}
-            if only not in row.name or any(key.items() <= old.items() for old in done):
+            if only not in row.name or results.has(key):
                 continue
             print(f"\n== {row.name}, seed {seed}", flush=True)
             place = folder / row.config / f"{row.method.replace(' ', '_')}-{seed}"
             figures = _run(row, place, seed, quick=quick)
-            done.append({**key, "task": row.task, "method": row.method, **figures})
-            _write(summary, done)
+            results.add({**key, "task": row.task, "method": row.method, **figures})
     shown = ("f1", "seqeval_f1", "micro_f1", "map", "accuracy", "macro_f1", "seconds")
-    print(ctl.format_table([{"row": d["row"], **{m: d.get(m) for m in shown}} for d in done]))
-    print(f"{summary}")
+    print(
+        ctl.format_table([{"row": d["row"], **{m: d.get(m) for m in shown}} for d in results.rows])
+    )
+    print(results.file)
 
 
 def _run(row: Row, place: Path, seed: int, *, quick: bool) -> dict[str, Any]:
@@ -171,12 +171,6 @@ def _sentences(corpus: str, limit: int | None) -> tuple[list[Any], list[Any]]:
         )
     # A note has about ten sentences.
     return (train, test) if limit is None else (train[: 10 * limit], test[: 10 * limit])
-
-
-def _write(file: Path, rows: list[dict[str, Any]]) -> None:
-    draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    draft.replace(file)
 
 
 if __name__ == "__main__":

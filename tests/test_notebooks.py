@@ -25,9 +25,10 @@ def test_the_notebook_runs_and_plots(file):
     assert "image/png" in kinds
 
 
-def test_there_is_one_notebook_a_task():
+def test_there_is_one_notebook_a_task_and_one_on_transfer():
     assert {file.stem for file in NOTEBOOKS} == {
         "note_classification",
         "diagnosis_coding",
         "entity_recognition",
+        "does_transfer_help",
     }

@@ -64,6 +64,8 @@ def note_splits(
 def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> Splits:
     """The official splits of a public corpus: `train`, `dev` and `test` (MTS-Dialog: `test2`).
 
+    `"unlabelled"`, English case reports without annotation, has `train` alone.
+
     `"synthetic"` generates short synthetic notes (`seed`) and splits them by patient.
 
     Raises:
@@ -152,6 +154,13 @@ def _codiesp(folder: Path) -> Splits:
     }
 
 
+def _chemprot(folder: Path) -> Splits:
+    return {
+        name: read_notes(folder / f"{name}.txt", format="chemprot")
+        for name in ("train", "dev", "test")
+    }
+
+
 def _mts_dialog(folder: Path) -> Splits:
     columns = {"note_id": "ID", "text": "section_text", "label": "section_header"}
     files = {
@@ -163,9 +172,16 @@ def _mts_dialog(folder: Path) -> Splits:
     return {name: read_notes(folder / file, columns=columns) for name, file in files.items()}
 
 
+def _unlabelled(folder: Path) -> Splits:
+    """Case reports without annotation: training notes alone."""
+    return {"train": read_notes(folder / "e3c_case_reports_en.jsonl.gz")}
+
+
 _LOADERS: dict[str, Callable[[Path], Splits]] = {
     "ncbi_disease": _ncbi_disease,
     "bc5cdr": _bc5cdr,
     "codiesp": _codiesp,
+    "chemprot": _chemprot,
     "mts_dialog": _mts_dialog,
+    "unlabelled": _unlabelled,
 }

@@ -40,6 +40,8 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         record["codes"] = list(prediction.codes)
     if prediction.spans is not None:
         record["spans"] = [_span(span) for span in prediction.spans]
+    if prediction.relations is not None:
+        record["relations"] = [vars(relation) for relation in prediction.relations]
     if prediction.scores:
         scores = prediction.scores
         record["scores"] = (
@@ -49,6 +51,8 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         record["evidence"] = {
             code: [_span(span) for span in spans] for code, spans in prediction.evidence.items()
         }
+    if prediction.novelty is not None:
+        record["novelty"] = prediction.novelty
     return record
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from clinical_tl.data.brat import read_brat
+from clinical_tl.data.chemprot import read_chemprot
 from clinical_tl.data.codiesp import read_codiesp
 from clinical_tl.data.conll import read_conll
 from clinical_tl.data.faults import Duplicates, Faults, Place
@@ -41,6 +42,7 @@ READERS: dict[str, Callable[..., Iterator[Note]]] = {
     "conll": read_conll,
     "brat": read_brat,
     "codiesp": read_codiesp,
+    "chemprot": read_chemprot,
 }
 DATASET_READER: Callable[..., Iterator[Note]] = read_dataset
 FOLDER_FORMATS = ("brat", "codiesp")
@@ -100,8 +102,8 @@ def read_notes(
     Args:
         source: a file, a folder, a `datasets.Dataset`, or `"hub:<dataset id>"` (the only form
             that uses the network).
-        format: `json_lines`, `csv`, `tsv`, `parquet`, `pubtator`, `conll`, `brat` or
-            `codiesp`; without it the file's ending decides.
+        format: `json_lines`, `csv`, `tsv`, `parquet`, `pubtator`, `conll`, `brat`,
+            `codiesp` or `chemprot`; without it the file's ending decides.
         columns: field → column for tables, JSON lines and datasets, e.g.
             `{"note_id": "ID", "text": "section_text", "label": "section_header"}`. Fields not
             named come from columns of their own name; `None` leaves a field out.
@@ -119,8 +121,8 @@ def read_notes(
             written anew at every reading, so it never holds old content. Without it nothing
             is written to disk.
         **options: what the format's reader takes beside: `scheme`, `grouping`, `token_column`,
-            `tag_column`, `id_column` (conll), `texts`, `codes_file` (codiesp), `delimiter`
-            (csv).
+            `tag_column`, `id_column` (conll), `texts`, `codes_file` (codiesp), `no_relation`
+            (chemprot), `delimiter` (csv).
 
     Raises:
         FaultyNotesError: faults, with `on_error="raise"`; or nothing sound to keep.

@@ -17,19 +17,21 @@ from clinical_tl.models.adapter import Adapter, lora_config
 from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID, EncoderSource, load_config
 from clinical_tl.models.label_attention import LabelAttention, NoteStates
 from clinical_tl.models.lora import LoRA
+from clinical_tl.models.masked_lm import masked_logits
 from clinical_tl.text.batches import WindowBatch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-HeadKind = Literal["sequence", "token", "label_attention"]
+HeadKind = Literal["sequence", "token", "label_attention", "masked_lm"]
 
 
 @dataclass(frozen=True)
 class HeadSpec:
     """The head a task needs: its kind, the names of its outputs, and whether they exclude.
 
-    `sequence` and `token` are the stock heads of transformers, `label_attention` is ours.
+    `sequence`, `token` and `masked_lm` are the stock heads of transformers, `label_attention`
+    is ours.
     `prior`, one probability an output, is where independent outputs start: with thousands of
     rare codes, a head that starts at one half spends its first epochs learning that codes
     are rare, and forgets what its initialisation knew.
@@ -46,7 +48,8 @@ class NetworkOutput:
     """What the network says of a batch of windows.
 
     `logits`: (windows, outputs) for a sequence head, (windows, length, outputs) for a token
-    head, (notes, outputs) for label attention, which also gives the token states it read.
+    head, (notes, outputs) for label attention, which also gives the token states it read,
+    (masked tokens, vocabulary) for a masked-language-model head.
     """
 
     logits: torch.Tensor
@@ -70,6 +73,8 @@ class Network(nn.Module):
 
     def forward(self, batch: WindowBatch) -> NetworkOutput:
         """Run one batch; see `NetworkOutput` for the shapes."""
+        if batch.hidden_ids is not None:
+            return NetworkOutput(masked_logits(self.model, base_model(self.model), batch))
         output = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
         if self.head is None:
             return NetworkOutput(output.logits)
@@ -97,9 +102,13 @@ class Network(nn.Module):
         return name.startswith("head.") or "modules_to_save" in name or name in self._plain_head()
 
     def _plain_head(self) -> set[str]:
-        if self.head is not None or is_peft(self.model):
+        if self.head is not None:
             return set()
-        prefixes = tuple(f"model.{name}." for name in head_modules(self.model))
+        inner, prefix = self.model, "model."
+        if is_peft(self.model):
+            wrapper: Any = self.model
+            inner, prefix = wrapper.get_base_model(), "model.base_model.model."
+        prefixes = tuple(f"{prefix}{name}." for name in head_modules(inner))
         return {name for name, _ in self.named_parameters() if name.startswith(prefixes)}
 
 
@@ -129,7 +138,7 @@ def build_network(
         if head.prior is not None:
             _start_at_prior(label_attention or model, head.prior)
         frozen = isinstance(adapter, str) and adapter == "frozen"
-        wrapped = _adapt(model, head, adapter, source)
+        wrapped = adapt_model(model, head, adapter, source)
     return Network(wrapped, label_attention, frozen_encoder=frozen)
 
 
@@ -252,9 +261,14 @@ def _start_at_prior(head: nn.Module, prior: Sequence[float]) -> None:
             last[-1].bias.copy_(torch.logit(torch.tensor(prior), eps=1e-4))
 
 
-def _adapt(
+def adapt_model(
     model: PreTrainedModel, head: HeadSpec, adapter: Adapter, source: EncoderSource
 ) -> nn.Module:
+    """The model with what `adapter` says made trainable; wrapped by peft, or itself.
+
+    Raises `ConfigError` for adapters that can't work on token positions, `EncoderError` where
+    they have no known place.
+    """
     if isinstance(adapter, str):
         if adapter not in {"full", "frozen"}:
             raise ConfigError(
@@ -286,11 +300,15 @@ def _adapt(
         "sequence": TaskType.SEQ_CLS,
         "token": TaskType.TOKEN_CLS,
         "label_attention": TaskType.FEATURE_EXTRACTION,
+        "masked_lm": None,
     }[head.kind]
-    if head.kind != "label_attention":
+    if head.kind in ("sequence", "token"):
         names = [name.rsplit(".", 1)[-1] for name in head_modules(model)]
         config.modules_to_save = sorted({*names, *(config.modules_to_save or ())})
     wrapped: nn.Module = get_peft_model(model, config)
+    if head.kind == "masked_lm":
+        # Its output layer is the encoder's word embeddings, which a copy would not be.
+        train_head(model)
     # A path of this machine would be useless, and telling, in a shared adapter.
     config.base_model_name_or_path = OFFLINE_HUB_ID if source.name == OFFLINE else source.name
     config.revision = source.revision
@@ -299,10 +317,17 @@ def _adapt(
 
 def freeze(model: nn.Module, head: HeadSpec) -> None:
     """Train the stock head alone, or nothing of a model without one."""
-    trained = head_modules(model) if head.kind != "label_attention" else []
-    prefixes = tuple(f"{module}." for module in trained)
+    model.requires_grad_(False)
+    if head.kind != "label_attention":
+        train_head(model)
+
+
+def train_head(model: nn.Module) -> None:
+    """Make the stock head trainable, weights that it shares with the encoder left out."""
+    prefixes = tuple(f"{module}." for module in head_modules(model))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(bool(prefixes) and name.startswith(prefixes))
+        if name.startswith(prefixes):
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -264,6 +264,11 @@ class DiagnosisCoding:
         )
         return replace(self, thresholds=thresholds)
 
+    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions with the codes that reach this task's thresholds, without evidence."""
+        rows = self._score_matrix(predictions)
+        return [self.predicted(p.note_id, row) for p, row in zip(predictions, rows, strict=True)]
+
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' codes at the task's level, with how often they occur."""
         return Counter(code for note in notes for code in _rolled(note, self.level))

@@ -99,8 +99,9 @@ class EntityRecognition:
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
         """One tag a token, shape (tokens,), `IGNORED` where nothing is decided.
 
-        What tags can't represent is counted and logged; mentions of a type not seen in
-        training are left out here (and count as missed in `evaluate`).
+        So are the stretches that a silver note's teacher was unsure of (`metadata["silver"]
+        ["unsure"]`). What tags can't represent is counted and logged; mentions of a type not
+        seen in training are left out here (and count as missed in `evaluate`).
         """
         check_annotated(notes, "spans", "entity recognition")
         tag_set, known = self.tag_set, set(self.labels)
@@ -113,6 +114,9 @@ class EntityRecognition:
             represented += found
             target = np.full(len(note_tokens), IGNORED, dtype=np.int64)
             target[units.tokens] = tags
+            for start, end in unsure_stretches(note):
+                inside = (units.starts < end) & (units.ends > start)
+                target[units.tokens[inside]] = IGNORED
             targets.append(target)
         if represented.lost:
             logger.warning("entity recognition: %s", describe_lost(represented, self.scheme))
@@ -179,6 +183,10 @@ class EntityRecognition:
         del notes, predictions
         return self
 
+    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions themselves."""
+        return list(predictions)
+
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' mention types, with how many mentions they have."""
         return Counter(span.label for note in notes for span in note.spans or ())
@@ -215,6 +223,14 @@ class EntityRecognition:
         return cls(
             LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])), row["scheme"]
         )
+
+
+def unsure_stretches(note: Note) -> list[tuple[int, int]]:
+    """Stretches of a silver note that its teacher was unsure of: neither mention nor not."""
+    silver = note.metadata.get("silver")
+    if not isinstance(silver, Mapping):
+        return []
+    return [(int(start), int(end)) for start, end in silver.get("unsure", ())]
 
 
 def describe_lost(represented: Representation, scheme: str) -> str:

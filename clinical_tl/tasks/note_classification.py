@@ -153,6 +153,10 @@ class NoteClassification:
         del notes, predictions
         return self
 
+    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions themselves."""
+        return list(predictions)
+
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' labels, with how often they occur."""
         return Counter(str(note.label) for note in notes)

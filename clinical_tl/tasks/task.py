@@ -8,7 +8,8 @@ outputs back into `Prediction` records, which are scored against the notes thems
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction
 
@@ -87,6 +88,10 @@ class Task(Protocol):
         """The task with its thresholds chosen on development notes (where it has any)."""
         ...
 
+    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Predictions made under other thresholds, decided anew by their scores."""
+        ...
+
     def gold_labels(self, notes: Sequence[Note]) -> Mapping[str, int]:
         """Gold labels of the notes, as the task names them → how often they occur."""
         ...
@@ -98,6 +103,58 @@ class Task(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """All of the task as JSON values, for `task.json`."""
         ...
+
+
+@runtime_checkable
+class ReadsExamples(Protocol):
+    """What a task adds to the contract where it reads excerpts of notes, not notes.
+
+    The network then sees the examples, each as a note of its own: targets, decisions and
+    decoding are theirs, while thresholds and scores stay the notes'.
+    """
+
+    def examples(self, notes: Sequence[Note], *, training: bool) -> list[list[Note]]:
+        """The examples of each note; in training a sample of them, with their gold."""
+        ...
+
+    def joined(self, note: Note, predictions: Sequence[Prediction]) -> Prediction:
+        """The prediction for a note from those of all its examples, in their order."""
+        ...
+
+
+@runtime_checkable
+class HidesInputs(Protocol):
+    """What a task adds to the contract where its gold is what it hides of the input."""
+
+    def corrupt(self, batch: WindowBatch, targets: Sequence[Any], seed: int) -> WindowBatch:
+        """The batch with tokens hidden, the same ones for the same seed, in `hidden_ids`.
+
+        `targets` are those of the whole set, by note index.
+        """
+        ...
+
+
+def examples_of(task: Task, notes: Sequence[Note], *, training: bool) -> list[list[Note]]:
+    """What the network reads of each note: its examples, or the note itself."""
+    if isinstance(task, ReadsExamples):
+        return task.examples(notes, training=training)
+    return [[note] for note in notes]
+
+
+def join_examples(
+    task: Task,
+    notes: Sequence[Note],
+    examples: Sequence[Sequence[Note]],
+    predictions: Sequence[Prediction],
+) -> list[Prediction]:
+    """One prediction a note from the predictions for all examples, in their order."""
+    if not isinstance(task, ReadsExamples):
+        return list(predictions)
+    remaining = iter(predictions)
+    return [
+        task.joined(note, list(islice(remaining, len(own))))
+        for note, own in zip(notes, examples, strict=True)
+    ]
 
 
 def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:

@@ -48,7 +48,8 @@ class WindowBatch:
     `input_ids`, `attention_mask` (1 = token) and `owned` (the window decides this token;
     never a special token or padding) have shape (windows, length); `note_index`, shape
     (windows,), is the position of the window's note in `notes`, which holds the notes'
-    indices in the set; `windows` says which tokens each row covers.
+    indices in the set; `windows` says which tokens each row covers. Where inputs were masked
+    to be guessed, `hidden_ids` has the ids that were there, −100 at all other places.
     """
 
     input_ids: torch.Tensor
@@ -57,6 +58,7 @@ class WindowBatch:
     note_index: torch.Tensor
     notes: tuple[int, ...]
     windows: tuple[Window, ...]
+    hidden_ids: torch.Tensor | None = None
 
     @property
     def n_notes(self) -> int:
@@ -72,6 +74,7 @@ class WindowBatch:
             self.note_index.to(device),
             self.notes,
             self.windows,
+            None if self.hidden_ids is None else self.hidden_ids.to(device),
         )
 
 

@@ -6,6 +6,7 @@ saved tokenizer asks for), special tokens are added later, window by window.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,11 @@ class NoteTokenizer:
     def n_special(self) -> int:
         """Special tokens that every window carries."""
         return len(self.prefix_ids) + len(self.suffix_ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that decides how a text is cut into tokens."""
+        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
 
     def encode(self, texts: Sequence[str]) -> list[TokenisedNote]:
         """All tokens of each text, in order; an empty text has none."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.log import TrainingResult
 from clinical_tl.training.loop import TrainingRun
-
-if TYPE_CHECKING:
-    from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.source_weights import LabelSources, start_from, weights_digest
+from clinical_tl.transfer_model import TransferModel
 
 
 def fit(
@@ -20,28 +19,54 @@ def fit(
     train: Notes | Sequence[Note],
     dev: Notes | Sequence[Note] | None = None,
     config: TrainingConfig | None = None,
+    *,
+    init_adapter: str | Path | TransferModel | None = None,
+    init_labels: LabelSources = "exact",
 ) -> TrainingResult:
     """Train `model` in place and return what happened.
 
     With `dev` the weights of the best epoch are kept, training stops once it no longer gets
     better (`TrainingConfig.patience`), and a coding model's thresholds are tuned on it.
 
+    With `init_adapter`, a model trained on a source task (its folder or Hub id, or the model
+    itself), training starts from its weights instead of new ones: adapter or encoder, and the
+    head where labels match. `init_labels` says how they do: by equal name (`"exact"`), also by
+    their place in the ICD hierarchy (`"hierarchy"`), or as a mapping says, target label →
+    source labels (such as `match_labels(...).mapping`). What was taken over is reported in
+    `model.metrics["source"]`.
+
     Raises:
         TrainingError: no training notes, an empty dev set, or a loss that is not a number.
         TaskError: notes without annotation, or with labels that the task was not fitted on.
-        ConfigError: settings that can't work here, or a checkpoint of another run.
+        ConfigError: settings that can't work here, a checkpoint of another run, or a source
+            model that does not fit.
     """
     config = config or TrainingConfig()
     train_notes = as_notes(train)
     dev_notes = None if dev is None else as_notes(dev)
+    origin = None
+    if init_adapter is not None:
+        if isinstance(init_adapter, str | Path):
+            init_adapter = TransferModel.load(init_adapter)
+        report = start_from(model, init_adapter, labels=init_labels)
+        model.metrics["source"] = report.to_dict()
+        origin = weights_digest(init_adapter.network)
     run = TrainingRun(
-        model.network, model.task, model.tokenizer, model.windowing, config, train_notes, dev_notes
+        model.network,
+        model.task,
+        model.tokenizer,
+        model.windowing,
+        config,
+        train_notes,
+        dev_notes,
+        origin=origin,
     )
     result = run.run()
     if dev_notes is not None:
         predictions = model.predict(dev_notes, progress=config.progress)
         model.task = model.task.tuned(dev_notes, predictions)
-        model.metrics["dev"] = model.task.evaluate(dev_notes, predictions).summary()
+        decided = model.task.decided(predictions)
+        model.metrics["dev"] = model.task.evaluate(dev_notes, decided).summary()
     model.metrics["training"] = {
         **asdict(result),
         "train_notes": len(train_notes),

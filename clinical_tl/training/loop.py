@@ -10,7 +10,6 @@ a kill there is no generator to restore.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import time
@@ -29,6 +28,7 @@ from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
+from clinical_tl.tasks.task import HidesInputs, examples_of
 from clinical_tl.text.batches import (
     build_items,
     collate,
@@ -39,6 +39,7 @@ from clinical_tl.text.batches import (
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
 from clinical_tl.training.checks import check_notes
 from clinical_tl.training.device import build_accelerator, deterministic_kernels
+from clinical_tl.training.fingerprint import fingerprint
 from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult
 from clinical_tl.training.optimiser import (
     build_optimiser,
@@ -65,6 +66,7 @@ class TrainingRun:
     """One run of `fit`: the state of a network in training and the steps that change it.
 
     After `run` the network has the weights of the best epoch (of the last without a dev set).
+    `origin` tells a run that starts from a source model's weights from one that does not.
     """
 
     def __init__(
@@ -76,14 +78,19 @@ class TrainingRun:
         config: TrainingConfig,
         train: Sequence[Note],
         dev: Sequence[Note] | None,
+        *,
+        origin: str | None = None,
     ) -> None:
+        self.origin = origin
         self.network, self.task, self.tokenizer = network, task, tokenizer
-        self.windowing, self.config, self.train, self.dev = windowing, config, train, dev
+        self.windowing, self.config, self.dev = windowing, config, dev
         self.folder = None if config.output_dir is None else Path(config.output_dir)
         self.metric = config.metric or task.monitor
         check_notes(task, train, dev)
-        self.tokens = tokenizer.encode([note.text for note in train])
-        self.targets = task.targets(train, self.tokens)
+        examples = examples_of(task, train, training=True)
+        self.train = [example for own in examples for example in own]
+        self.tokens = tokenizer.encode([note.text for note in self.train])
+        self.targets = task.targets(self.train, self.tokens)
         self.items = build_items(
             self.tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
         )
@@ -105,7 +112,9 @@ class TrainingRun:
             set_dropout(
                 network, hidden=self.config.dropout, attention=self.config.attention_dropout
             )
-            self.features = FeatureCache(network) if network.frozen_encoder else None
+            # States of hidden words change from step to step.
+            constant = network.frozen_encoder and not isinstance(self.task, HidesInputs)
+            self.features = FeatureCache(network) if constant else None
             self.start = starting_point(network) if self.config.l2_sp else {}
             optimiser = build_optimiser(network, self.config)
             self._resume(optimiser)
@@ -224,6 +233,9 @@ class TrainingRun:
         torch.manual_seed(_mix(config.seed, self.progress.step, *numbers))
         inputs = collate([self.items[p] for p in part], self.tokens, self.tokenizer)
         inputs = inputs.to(self.accelerator.device)
+        if isinstance(task, HidesInputs):
+            # Not by share: windows of one note hide the same words wherever they are dealt.
+            inputs = task.corrupt(inputs, self.targets, _mix(config.seed, self.progress.step))
         serving = nullcontext() if self.features is None else self.features.serving(inputs)
         with self.accelerator.autocast(), serving:
             logits, gold = task.decisions(self.network(inputs), inputs, self.targets)
@@ -272,7 +284,7 @@ class TrainingRun:
             by_id = {p.note_id: p for p in gather_object(predictions)}
             predictions = [by_id[note.note_id] for note in self.dev]
         tuned = self.task.tuned(self.dev, predictions)
-        summary = tuned.evaluate(self.dev, predictions).summary()
+        summary = tuned.evaluate(self.dev, tuned.decided(predictions)).summary()
         scores = {name: float(value) for name, value in summary.items()}
         if self.metric not in scores:
             raise ConfigError(
@@ -345,18 +357,7 @@ class TrainingRun:
         logger.info("resuming at step %d from %s", self.progress.step, self.folder)
 
     def _fingerprint(self) -> dict[str, Any]:
-        free = {"output_dir", "resume", "progress", "trackers", "checkpoint_steps"}
-        settings = {k: v for k, v in asdict(self.config).items() if k not in free}
-        texts = hashlib.sha256()
-        for note in self.train:
-            texts.update(f"{note.note_id}\0{note.text}\0".encode())
-        labels = hashlib.sha256(json.dumps(self.task.to_dict(), sort_keys=True).encode())
-        return {
-            **settings,
-            "shares": self.shares,
-            "training notes": texts.hexdigest(),
-            "task": labels.hexdigest(),
-        }
+        return fingerprint(self.config, self.task, self.train, self.shares, self.origin)
 
     def _stop_at_nan(self, batch: Sequence[int], value: float) -> None:
         step = self.progress.step + 1

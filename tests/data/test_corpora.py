@@ -13,6 +13,7 @@ FOLDER = Path(os.environ.get(VARIABLE, DEFAULT_FOLDER))
 SIZES = {
     "ncbi_disease": {"train": 592, "dev": 100, "test": 100},
     "bc5cdr": {"train": 500, "dev": 500, "test": 500},
+    "chemprot": {"train": 4169, "dev": 2427, "test": 3469},
     "codiesp": {"train": 500, "dev": 250, "test": 250},
     "mts_dialog": {"train": 1201, "dev": 100, "test": 200, "test2": 200},
 }

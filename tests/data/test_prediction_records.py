@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clinical_tl.data.prediction_records import SHOWN_SCORES, write_predictions
-from clinical_tl.schema import LabelScores, Prediction, Span
+from clinical_tl.schema import LabelScores, Prediction, ScoredRelation, Span
 
 
 def test_predictions_become_json_lines(tmp_path):
@@ -14,10 +14,11 @@ def test_predictions_become_json_lines(tmp_path):
         Prediction("a", label="x", scores={"x": 0.9, "y": 0.1}),
         Prediction("b", codes=("c29",), scores=scores, evidence={"c29": (Span(0, 4, "c29"),)}),
         Prediction("c", spans=(Span(1, 3, "P", score=0.5),)),
+        Prediction("d", relations=(ScoredRelation("T1", "T2", "treats", 0.5),)),
     ]
-    assert write_predictions(predictions, tmp_path / "deep" / "p.jsonl") == 3
+    assert write_predictions(predictions, tmp_path / "deep" / "p.jsonl") == 4
     lines = (tmp_path / "deep" / "p.jsonl").read_text().splitlines()
-    first, second, third = map(json.loads, lines)
+    first, second, third, fourth = map(json.loads, lines)
     assert first == {"note_id": "a", "label": "x", "scores": {"x": 0.9, "y": 0.1}}
     assert len(second["scores"]) == SHOWN_SCORES
     assert second["evidence"]["c29"][0]["end"] == 4
@@ -25,6 +26,8 @@ def test_predictions_become_json_lines(tmp_path):
         "note_id": "c",
         "spans": [{"start": 1, "end": 3, "label": "P", "score": 0.5}],
     }
+    relation = {"head": "T1", "tail": "T2", "label": "treats", "score": 0.5}
+    assert fourth == {"note_id": "d", "relations": [relation]}
 
 
 def test_a_file_that_could_not_be_finished_does_not_appear(tmp_path):

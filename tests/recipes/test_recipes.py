@@ -9,7 +9,22 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from clinical_tl.data.writing import write_notes
-from recipes import diagnosis_coding, entity_recognition, note_classification, predict
+from recipes import (
+    adapt_encoder,
+    diagnosis_coding,
+    entity_recognition,
+    explore,
+    features,
+    learning_curve,
+    matching,
+    note_classification,
+    predict,
+    relation_extraction,
+    rules,
+    self_training,
+    similarity,
+    source_task,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = sorted((ROOT / "recipes" / "configs").glob("*.yaml"))
@@ -17,6 +32,18 @@ RECIPES = {
     "note_classification": note_classification.main,
     "diagnosis_coding": diagnosis_coding.main,
     "entity_recognition": entity_recognition.main,
+}
+OTHER_RECIPES = {
+    "relation_extraction": relation_extraction.main,
+    "similarity": similarity.main,
+    "explore": explore.main,
+    "rules": rules.main,
+    "self_training": self_training.main,
+    "source_task": source_task.main,
+    "adapt_encoder": adapt_encoder.main,
+    "learning_curve": learning_curve.main,
+    "features": features.main,
+    "matching": matching.main,
 }
 OF_TASK = {
     "bc5cdr": ["entity_recognition"],
@@ -26,6 +53,18 @@ OF_TASK = {
     "codiesp_categories": ["diagnosis_coding"],
     "diagnosis_coding_synthetic": ["diagnosis_coding"],
     "mts_dialog": ["note_classification"],
+    "bc5cdr_relations": ["relation_extraction"],
+    "chemprot": ["relation_extraction"],
+    "similarity_bc5cdr_ncbi": ["similarity"],
+    "explore_mts_dialog": ["explore"],
+    "rules_ncbi_disease": ["rules"],
+    "self_training_ncbi": ["self_training"],
+    "bc5cdr_to_ncbi": ["source_task"],
+    "adapt_case_reports": ["adapt_encoder"],
+    "features_mts": ["features"],
+    "matching_mts": ["matching"],
+    "learning_curve_mts": ["learning_curve"],
+    "learning_curve_ncbi": ["learning_curve"],
     "note_classification_synthetic": ["note_classification"],
 }
 HUB_ENCODERS = ["biomedbert", "bioclinical_modernbert", "biolinkbert"]
@@ -41,8 +80,8 @@ def parser_of(recipe):
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda file: file.stem)
 def test_every_config_is_accepted_by_its_recipes(config):
     for name in OF_TASK.get(config.stem, RECIPES):
-        parsed = parser_of(RECIPES[name]).parse_args([f"--config={config}"])
-        assert parsed.encoder
+        recipe = {**RECIPES, **OTHER_RECIPES}[name]
+        assert parser_of(recipe).parse_args([f"--config={config}"])
     assert config.stem in OF_TASK or config.stem in HUB_ENCODERS
 
 

@@ -12,6 +12,7 @@ from clinical_tl.errors import TaskError
 from clinical_tl.models.network import NetworkOutput
 from clinical_tl.schema import Note, as_notes
 from clinical_tl.tasks import TASKS
+from clinical_tl.tasks.task import examples_of, join_examples
 from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
@@ -29,6 +30,7 @@ VARIANTS = {
         "chapter": {"level": "chapter"},
     },
     "entity_recognition": {"BILOU": {"scheme": "BILOU"}},
+    "relation_extraction": {"little context": {"context": 2, "max_distance": 20}},
 }
 CASES = [(kind, "default", {}) for kind in TASKS] + [
     (kind, name, settings)
@@ -39,8 +41,8 @@ CASES = [(kind, "default", {}) for kind in TASKS] + [
 
 @pytest.fixture(scope="module")
 def eight_notes():
-    """Short enough for one window of the tiny encoder."""
-    return generate_notes(8, seed=1, words=(8, 48))
+    """Short enough for one window of the tiny encoder, with related and unrelated pairs."""
+    return generate_notes(8, seed=7, words=(8, 48))
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}: {case[1]}")
@@ -72,7 +74,8 @@ class NoHead:
 
 
 def test_decoded_targets_are_the_gold(task, eight_notes, tiny_encoder):
-    notes = as_notes(eight_notes)
+    examples = examples_of(task, as_notes(eight_notes), training=True)
+    notes = [example for own in examples for example in own]
     tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
     tokens = tokenizer.encode([note.text for note in notes])
     targets = task.targets(notes, tokens)
@@ -83,7 +86,8 @@ def test_decoded_targets_are_the_gold(task, eight_notes, tiny_encoder):
     for note, piece in task.collect(NoHead(), output, batch):
         pieces.setdefault(note, []).append(piece)
     predictions = [task.decode(notes[i], tokens[i], pieces[i]) for i in range(len(notes))]
-    scores = task.evaluate(notes, predictions).summary()
+    joined = join_examples(task, as_notes(eight_notes), examples, predictions)
+    scores = task.evaluate(eight_notes, joined).summary()
     perfect = {"accuracy", "micro_f1", "f1"} & scores.keys()
     assert perfect
     assert all(scores[name] == 1.0 for name in perfect)
@@ -93,7 +97,8 @@ def test_decoded_targets_are_the_gold(task, eight_notes, tiny_encoder):
 
 
 def test_weights_add_up_to_what_is_decided(task, eight_notes, tiny_encoder):
-    notes = as_notes(eight_notes)
+    examples = examples_of(task, as_notes(eight_notes), training=True)
+    notes = [example for own in examples for example in own]
     tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
     tokens = tokenizer.encode([note.text for note in notes])
     targets = task.targets(notes, tokens)

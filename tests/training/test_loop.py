@@ -8,6 +8,7 @@ import torch
 from clinical_tl.errors import ConfigError, TaskError, TrainingError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.schema import LabelSet, Note, as_notes
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
@@ -52,6 +53,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_encod
         ends.append(weights(trained))
     assert same(ends[0], ends[1])
     assert not same(ends[0], ends[2])
+
+
+def test_dev_scores_are_those_of_the_tuned_thresholds(tiny_encoder, notes):
+    trained = build(tiny_encoder, notes, DiagnosisCoding)
+    fit(trained, notes, notes, QUICK)
+    scores = trained.task.evaluate(notes, trained.predict(notes, progress=False)).summary()
+    assert trained.metrics["dev"] == pytest.approx(scores)
+    assert trained.task.thresholds.global_threshold != 0.5
 
 
 def test_training_leaves_the_callers_random_numbers_alone(model, notes):

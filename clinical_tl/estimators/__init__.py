@@ -1,0 +1,1 @@
+"""Estimators on features of notes, mostly embeddings: arrays in, plain records out."""

@@ -1,0 +1,56 @@
+"""What a measure of difference would say if both sides came from one set of notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from clinical_tl.errors import NoteError
+from clinical_tl.estimators.checks import check_at_least
+from clinical_tl.estimators.features import Floats
+
+Item = TypeVar("Item")
+
+
+def by_chance(
+    measure: Callable[[list[Item], list[Item]], Sequence[float]],
+    source: Sequence[Item],
+    target: Sequence[Item],
+    *,
+    deals: int = 10,
+    seed: int,
+) -> Floats:
+    """The mean of a measure over random deals of the pooled notes to two sides as large as given.
+
+    Few notes share few words, whatever they are about: only against this can an overlap be
+    called small.
+
+    Args:
+        measure: source, target → k figures.
+        source: n notes or texts.
+        target: m notes or texts.
+        deals: how many.
+        seed: of the deals.
+
+    Returns:
+        The k means.
+
+    Raises:
+        NoteError: an empty side.
+        ConfigError: fewer than one deal.
+    """
+    check_at_least(1, deals=deals)
+    if not source or not target:
+        raise NoteError(
+            f"there are {len(source)} source and {len(target)} target notes; give at least one each"
+        )
+    pooled = [*source, *target]
+    random = np.random.default_rng(seed)
+    figures = []
+    for _ in range(deals):
+        dealt = [pooled[i] for i in random.permutation(len(pooled))]
+        figures.append(measure(dealt[: len(source)], dealt[len(source) :]))
+    means: Floats = np.mean(np.array(figures, dtype=np.float64), axis=0)
+    return means

@@ -1,0 +1,53 @@
+"""Folds of notes that part neither a patient's notes nor copies of one note."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from clinical_tl.errors import TaskError
+from clinical_tl.estimators.features import Floats, Ints
+
+
+def distinct_rows(matrix: Floats) -> Ints:
+    """A number for each note, the same for notes with the same embedding, shape (notes,)."""
+    _, numbers = np.unique(matrix, axis=0, return_inverse=True)
+    return np.asarray(numbers, dtype=np.int64).reshape(-1)
+
+
+def assign_folds(
+    matrix: Floats, n_folds: int, *, groups: Sequence[Hashable] | None, seed: int
+) -> Ints:
+    """A fold for each note, shape (notes,); notes of a group, and copies, share theirs.
+
+    A copy on the other side would make held-out notes look more familiar than new ones are.
+    `None` in `groups` stands for a group of its own. Raises `TaskError` where the number of
+    groups is not that of the notes, or where there are fewer of them than folds.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(matrix)
+    if groups is not None and len(groups) != n:
+        raise TaskError(f"{n} notes have {len(groups)} groups; give one a note, or none at all")
+    columns: list[Sequence[Hashable]] = [distinct_rows(matrix).tolist()]
+    if groups is not None:
+        columns.append([("alone", i) if g is None else ("group", g) for i, g in enumerate(groups)])
+    ties: list[tuple[int, int]] = []
+    for column in columns:
+        members: dict[Hashable, list[int]] = {}
+        for i, key in enumerate(column):
+            members.setdefault(key, []).append(i)
+        ties.extend(pair for own in members.values() for pair in pairwise(own))
+    first, second = np.array(ties, dtype=np.int64).reshape(-1, 2).T
+    graph = csr_array((np.ones(len(ties), dtype=np.int8), (first, second)), shape=(n, n))
+    n_units, units = connected_components(graph, directed=False)
+    if n_units < n_folds:
+        raise TaskError(
+            f"the {n} notes make {n_units} groups of notes that belong together (by patient, or "
+            f"as copies); allowed: at least {n_folds}, to hold some out in turn. Give more notes"
+        )
+    shuffled = np.random.default_rng(seed).permutation(n_units)
+    return np.asarray(shuffled[units] % n_folds, dtype=np.int64)

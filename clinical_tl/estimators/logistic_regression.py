@@ -1,0 +1,175 @@
+"""L2-regularised logistic regression that reads its features a piece at a time.
+
+The objective is scikit-learn's, C · Σ loss + ½‖W‖² with a free intercept, over standardised
+features; the difference is where it is computed: features may be a memory-mapped matrix
+larger than memory, and thousands of one-against-rest models are fitted as one product of
+matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+CHUNK = 65_536
+MAX_ITERATIONS = 500
+# Of the largest gradient component, by row: scikit-learn's default.
+TOLERANCE = 1e-4
+_MEMORY = 10
+
+
+@dataclass(frozen=True)
+class LinearWeights:
+    """Coefficients of shape (outputs, d) for features as they came, and intercepts (outputs,)."""
+
+    coefficients: Floats
+    intercepts: Floats
+
+    def logits(self, features: npt.NDArray[np.floating]) -> Floats:
+        """Shape (n, outputs)."""
+        pieces = [
+            features[start : start + CHUNK] @ self.coefficients.T + self.intercepts
+            for start in range(0, len(features), CHUNK)
+        ]
+        return np.concatenate(pieces) if pieces else np.zeros((0, len(self.intercepts)))
+
+    def probabilities(self, features: npt.NDArray[np.floating], *, exclusive: bool) -> Floats:
+        """Softmax over the outputs where they exclude one another, else sigmoids; (n, outputs)."""
+        from scipy.special import expit, softmax
+
+        logits = self.logits(features)
+        result: Floats = softmax(logits, axis=1) if exclusive else expit(logits)
+        return result
+
+
+def fit_logistic(
+    features: npt.NDArray[np.floating],
+    targets: npt.NDArray[np.integer] | npt.NDArray[np.bool_],
+    *,
+    n_outputs: int,
+    strength: float,
+    rows: npt.NDArray[np.integer] | None = None,
+    start: LinearWeights | None = None,
+) -> LinearWeights:
+    """Fit by L-BFGS.
+
+    Args:
+        features: shape (n, d).
+        targets: columns of one label a row, shape (n,), for one multinomial model; 0 or 1,
+            shape (n, outputs), for one binary model an output.
+        n_outputs: columns of the result.
+        strength: scikit-learn's C, the inverse of the regularisation.
+        rows: fit on these rows only.
+        start: weights to start from, such as those of another strength.
+    """
+    from scipy.optimize import minimize
+
+    used = np.arange(len(features)) if rows is None else rows
+    problem = _Problem(features, targets, used, n_outputs, strength)
+    found = minimize(
+        problem.value_and_gradient,
+        problem.initial(start),
+        jac=True,
+        method="L-BFGS-B",
+        options={
+            "maxiter": MAX_ITERATIONS,
+            "maxcor": _MEMORY,
+            "gtol": TOLERANCE * strength * len(used),
+            "ftol": 1e-7,
+        },
+    )
+    return problem.weights(found.x)
+
+
+def log_losses(
+    probabilities: Floats, targets: npt.NDArray[np.integer] | npt.NDArray[np.bool_]
+) -> Floats:
+    """−log-likelihood of each row, shape (n,); the mean over outputs where they are binary."""
+    tiny = np.finfo(np.float64).eps
+    safe = np.clip(probabilities, tiny, 1 - tiny)
+    if targets.ndim == 1:
+        chosen: Floats = -np.log(safe[np.arange(len(targets)), targets])
+        return chosen
+    binary: Floats = -np.where(targets, np.log(safe), np.log1p(-safe)).mean(axis=1)
+    return binary
+
+
+class _Problem:
+    """One objective: standardisation is applied to pieces as they are read."""
+
+    def __init__(
+        self,
+        features: npt.NDArray[np.floating],
+        targets: npt.NDArray[np.integer] | npt.NDArray[np.bool_],
+        rows: npt.NDArray[np.integer],
+        n_outputs: int,
+        strength: float,
+    ) -> None:
+        self.features, self.targets, self.rows = features, targets, rows
+        self.n_outputs, self.strength = n_outputs, strength
+        self.mean, self.scale = self._moments()
+
+    def _moments(self) -> tuple[Floats, Floats]:
+        d = self.features.shape[1]
+        total, squares = np.zeros(d), np.zeros(d)
+        for rows in self._pieces():
+            total += self.features[rows].sum(axis=0, dtype=np.float64)
+        mean = total / len(self.rows)
+        for rows in self._pieces():
+            squares += ((self.features[rows] - mean) ** 2).sum(axis=0)
+        scale = np.sqrt(squares / len(self.rows))
+        # A constant feature carries nothing; dividing by its spread would.
+        return mean, np.where(scale > 0, scale, 1.0)
+
+    def _pieces(self) -> Iterator[npt.NDArray[np.integer]]:
+        for start in range(0, len(self.rows), CHUNK):
+            yield self.rows[start : start + CHUNK]
+
+    def initial(self, start: LinearWeights | None) -> Floats:
+        if start is None:
+            return np.zeros(self.n_outputs * (self.features.shape[1] + 1))
+        scaled = start.coefficients * self.scale
+        intercepts = start.intercepts + start.coefficients @ self.mean
+        return np.concatenate([scaled.ravel(), intercepts])
+
+    def weights(self, flat: Floats) -> LinearWeights:
+        scaled, intercepts = self._split(flat)
+        coefficients = scaled / self.scale
+        return LinearWeights(coefficients, intercepts - coefficients @ self.mean)
+
+    def value_and_gradient(self, flat: Floats) -> tuple[float, Floats]:
+        weights, intercepts = self._split(flat)
+        value = 0.5 * float((weights**2).sum())
+        gradient = weights.copy()
+        intercept_gradient = np.zeros(self.n_outputs)
+        for rows in self._pieces():
+            scaled = (self.features[rows] - self.mean) / self.scale
+            logits = scaled @ weights.T + intercepts
+            loss, slopes = self._loss(logits, self.targets[rows])
+            value += self.strength * loss
+            gradient += self.strength * (slopes.T @ scaled)
+            intercept_gradient += self.strength * slopes.sum(axis=0)
+        return value, np.concatenate([gradient.ravel(), intercept_gradient])
+
+    def _loss(self, logits: Floats, targets: npt.NDArray[np.generic]) -> tuple[float, Floats]:
+        """The rows' summed loss, and its derivative by the logits, shape (rows, outputs)."""
+        from scipy.special import expit, log_softmax
+
+        if targets.ndim == 1:
+            log_probabilities = log_softmax(logits, axis=1)
+            row = np.arange(len(targets))
+            slopes = np.exp(log_probabilities)
+            slopes[row, targets] -= 1
+            return -float(log_probabilities[row, targets].sum()), slopes
+        gold = targets.astype(np.float64)
+        loss = float((np.logaddexp(0, logits) - gold * logits).sum())
+        return loss, expit(logits) - gold
+
+    def _split(self, flat: Floats) -> tuple[Floats, Floats]:
+        n = self.n_outputs * self.features.shape[1]
+        return flat[:n].reshape(self.n_outputs, -1), flat[n:]

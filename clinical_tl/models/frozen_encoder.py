@@ -1,0 +1,194 @@
+"""A pretrained encoder that only reads: token states of notes of any length, and their pooling."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
+from clinical_tl.models.network import HeadSpec, load_pretrained, quiet_transformers
+from clinical_tl.text.batches import build_items, collate, plan_batches
+from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
+from clinical_tl.text.windows import Windowing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+VectorPooling = Literal["mean", "max", "cls"]
+
+WINDOW = 512
+OVERLAP = 64
+BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """An encoder in evaluation mode with the tokenizer and windows it reads with."""
+
+    model: nn.Module
+    tokenizer: NoteTokenizer
+    windowing: Windowing
+    source: EncoderSource
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        encoder: str | Path,
+        *,
+        revision: str | None = None,
+        window: int | None = None,
+        overlap: int | None = None,
+    ) -> FrozenEncoder:
+        """Load a folder, a Hub id or `"offline"`, onto the GPU where there is one.
+
+        Raises `EncoderError` if it can't be found or has no fast tokenizer, `ConfigError` for
+        windows longer than its positions.
+        """
+        from accelerate import PartialState
+
+        source = find_encoder(encoder, revision=revision)
+        tokenizer = NoteTokenizer.from_pretrained(source.path, revision=revision)
+        windowing = encoder_windowing(source, tokenizer, window, overlap)
+        # The head kind stands for the bare encoder, without pooler or head.
+        with quiet_transformers():
+            model = load_pretrained(source, HeadSpec("label_attention", ()), pretrained=True)
+        return cls(model.to(PartialState().device).eval(), tokenizer, windowing, source)
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a token's state."""
+        config: Any = self.model.config
+        return int(config.hidden_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights, the tokenizer or the windows."""
+        parts = (self.source.sha256, self.tokenizer.fingerprint, repr(self.windowing))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def vectors(
+        self, texts: Sequence[str], *, pooling: VectorPooling = "mean", layer: int = -1
+    ) -> np.ndarray:
+        """One vector a text, shape (texts, d), float32; a text without a token has zeros."""
+        pooled = pool_texts(
+            self.model, self.tokenizer, self.windowing, texts, pooling=pooling, layer=layer
+        )
+        return pooled.cpu().numpy()
+
+    def token_states(
+        self, tokens: Sequence[TokenisedNote], *, layer: int = -1
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(note, its tokens' states of shape (tokens, d)), each note once, longest first."""
+        for note, own in iter_states(
+            self.model, self.tokenizer, self.windowing, tokens, layer=layer
+        ):
+            yield note, own[1].cpu().numpy()
+
+
+def encoder_windowing(
+    source: EncoderSource, tokenizer: NoteTokenizer, window: int | None, overlap: int | None
+) -> Windowing:
+    """The windows that an encoder reads: 512 tokens or what it can, overlapping by 64.
+
+    Raises `ConfigError` for a `window` longer than its positions, `EncoderError` where not
+    even the special tokens fit.
+    """
+    limits = [n for n in (max_positions(load_config(source)), tokenizer.max_length) if n]
+    limit = min(limits, default=None)
+    if window is None:
+        window = WINDOW if limit is None else min(WINDOW, limit)
+    if limit is not None and window > limit:
+        raise ConfigError(
+            f"window={window}, but the encoder {source.name!r} reads {limit} tokens at most; "
+            "longer notes are read in several windows"
+        )
+    if window <= tokenizer.n_special:
+        raise EncoderError(f"the encoder {source.name!r} reads {window} tokens only; too few")
+    return Windowing(window, min(OVERLAP, window // 8) if overlap is None else overlap)
+
+
+def pool_texts(
+    model: nn.Module,
+    tokenizer: NoteTokenizer,
+    windowing: Windowing,
+    texts: Sequence[str],
+    *,
+    pooling: VectorPooling = "mean",
+    layer: int = -1,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> torch.Tensor:
+    """One vector a text, shape (texts, d), float32, on the model's device.
+
+    `mean` and `max` go over the text's tokens, each counted once wherever windows overlap;
+    `cls` is the first token's state, averaged over windows. A text without a token has zeros
+    (under `cls`, the state of a window with nothing in it).
+    """
+    if pooling not in get_args(VectorPooling):
+        raise ConfigError(f"pooling {pooling!r}: choose one of {get_args(VectorPooling)}")
+    rows: dict[int, torch.Tensor] = {}
+    tokens = tokenizer.encode(texts)
+    with autocast or nullcontext():
+        for note, (first, own) in iter_states(model, tokenizer, windowing, tokens, layer=layer):
+            if pooling == "cls":
+                rows[note] = first.mean(dim=0)
+            elif not len(own):
+                rows[note] = own.new_zeros(own.shape[-1])
+            else:
+                rows[note] = own.mean(dim=0) if pooling == "mean" else own.amax(dim=0)
+    return torch.stack([rows[i] for i in range(len(texts))])
+
+
+def iter_states(
+    model: nn.Module,
+    tokenizer: NoteTokenizer,
+    windowing: Windowing,
+    tokens: Sequence[TokenisedNote],
+    *,
+    layer: int = -1,
+) -> Iterator[tuple[int, tuple[torch.Tensor, torch.Tensor]]]:
+    """For each note, longest first: its number, (windows' first states, its tokens' states).
+
+    Shapes (windows, d) and (tokens, d), float32. `layer` counts as transformers does: 0 is
+    the embeddings, −1 the last. The model's mode is restored at the end.
+
+    Raises `ConfigError` for a layer that the encoder does not have.
+    """
+    items = build_items(tokens, windowing, n_special=tokenizer.n_special, whole_notes=True)
+    device = next(model.parameters()).device
+    mode = model.training
+    model.eval()
+    try:
+        for batch in plan_batches(items, budget=BATCH_TOKENS, n_special=tokenizer.n_special):
+            inputs = collate([items[i] for i in batch], tokens, tokenizer).to(device)
+            with torch.inference_mode():
+                output = model(
+                    input_ids=inputs.input_ids,
+                    attention_mask=inputs.attention_mask,
+                    output_hidden_states=layer != -1,
+                )
+                hidden = output.last_hidden_state
+                if layer != -1:
+                    hidden = _layer(output.hidden_states, layer)
+                hidden = hidden.float()
+            for row, note in enumerate(inputs.notes):
+                mine = inputs.note_index == row
+                yield note, (hidden[mine, 0], hidden[mine][inputs.owned[mine]])
+    finally:
+        model.train(mode)
+
+
+def _layer(states: Sequence[torch.Tensor], layer: int) -> torch.Tensor:
+    if not -len(states) <= layer < len(states):
+        raise ConfigError(
+            f"layer {layer}: this encoder has the layers 0 (embeddings) to {len(states) - 1}, "
+            f"or −1 to −{len(states)} from the end"
+        )
+    return states[layer]

@@ -1,0 +1,341 @@
+"""Relation extraction: which of a note's entities are related, and how.
+
+Every ordered pair of entities whose types were related in training is a candidate. It becomes
+a short text, the words around its mentions with typed markers (`text.markers`), which the
+stock sequence head classifies as one of the relations or as none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.relations import RelationExtractionScores, relation_scores
+from clinical_tl.schema import LabelSet, Note, Notes, Prediction, ScoredRelation, as_notes
+from clinical_tl.tasks.candidates import (
+    TASK,
+    CandidateScores,
+    best_threshold,
+    has_unrelated,
+    lost_relations,
+    mark_candidates,
+    related_types,
+    report_left_out,
+    sample_unrelated,
+)
+from clinical_tl.tasks.task import check_annotated
+from clinical_tl.text.pairs import Level, Pair, find_pairs
+from clinical_tl.text.words import Words
+
+if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.text.batches import WindowBatch
+    from clinical_tl.text.tokenizer import TokenisedNote
+
+UNRELATED = "no relation"
+UNTUNED_THRESHOLD = 0.5
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class RelationExtraction:
+    """Directed relations between given entities.
+
+    `type_pairs` are the (head type, tail type) that training relates; `unrelated` says whether
+    some candidate of training had no relation (else each candidate gets a relation, which is
+    how corpora of related pairs alone are scored). The other settings are `from_notes`'s.
+    """
+
+    labels: LabelSet
+    type_pairs: tuple[tuple[str, str], ...]
+    unrelated: bool
+    level: Level = "mention"
+    context: int = 32
+    max_distance: int | None = 100
+    mention_pairs: int = 3
+    negatives_per_positive: float | None = None
+    groups: tuple[tuple[str, str], ...] = ()
+    seed: int = 0
+    threshold: float | None = None
+
+    kind: ClassVar[str] = "relation_extraction"
+    whole_notes: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = False
+    monitor: ClassVar[str] = "f1"
+
+    def __post_init__(self) -> None:
+        ratio = self.negatives_per_positive
+        rules = {
+            "level": (self.level in ("mention", "concept"), "'mention' or 'concept'"),
+            "context": (self.context >= 0, "at least 0"),
+            "max_distance": (
+                self.max_distance is None or self.max_distance >= 0,
+                "at least 0, or None",
+            ),
+            "mention_pairs": (self.mention_pairs >= 1, "at least 1"),
+            "negatives_per_positive": (ratio is None or ratio > 0, "above 0, or None"),
+        }
+        wrong = [
+            f"{name}={getattr(self, name)!r} (allowed: {allowed})"
+            for name, (ok, allowed) in rules.items()
+            if not ok
+        ]
+        if wrong:
+            raise ConfigError("RelationExtraction: " + "; ".join(wrong))
+        if self.groups and not set(dict(self.groups)) & set(self.labels):
+            raise ConfigError(
+                f"groups names none of the labels {list(self.labels)[:SHOWN]}; it maps label to "
+                "group"
+            )
+
+    @classmethod
+    def from_notes(
+        cls,
+        notes: Notes | Sequence[Note],
+        *,
+        level: Level = "mention",
+        context: int = 32,
+        max_distance: int | None = 100,
+        mention_pairs: int = 3,
+        negatives_per_positive: float | None = None,
+        groups: Mapping[str, str] | None = None,
+        seed: int = 0,
+    ) -> RelationExtraction:
+        """Fit relation labels and related types on training notes (never on dev or test).
+
+        Args:
+            notes: with spans and relations.
+            level: what a relation's ends are: ids of spans (`mention`), or concept ids, with
+                all mentions of a concept taken together (`concept`).
+            context: words shown on either side of a mention.
+            max_distance: words that may stand between the closest mentions of a pair; pairs
+                farther apart are no candidates, and their relations count as missed. `None`:
+                no limit.
+            mention_pairs: how many pairs of mentions, the closest ones, an example shows.
+            negatives_per_positive: of the training candidates without a relation, keep so many
+                for each one with; `None`: all. Dev and test keep all.
+            groups: label → group, to be scored by group too.
+            seed: of that sample.
+
+        Raises:
+            TaskError: notes without spans or relations, no relation at all, ends that no span
+                carries, or one relation and no unrelated pair to tell it from.
+            ConfigError: settings out of range.
+        """
+        records = as_notes(notes)
+        check_annotated(records, "relations", TASK)
+        check_annotated(records, "spans", TASK)
+        types = related_types(records, level)
+        task = cls(
+            labels=LabelSet.fitted(r.label for note in records for r in note.relations or ()),
+            type_pairs=tuple(sorted(types)),
+            unrelated=True,
+            level=level,
+            context=context,
+            max_distance=max_distance,
+            mention_pairs=mention_pairs,
+            negatives_per_positive=negatives_per_positive,
+            groups=tuple(sorted((groups or {}).items())),
+            seed=seed,
+        )
+        if UNRELATED in task.labels:
+            raise TaskError(
+                f"{TASK}: {UNRELATED!r} can't be the label of a relation; leave unrelated pairs "
+                "out of the notes' relations"
+            )
+        unrelated = any(has_unrelated(note, task.pairs(note)) for note in records)
+        if not unrelated and len(task.labels) < 2:
+            raise TaskError(
+                f"{TASK}: the training notes have one relation only and no pair of the same types "
+                "without it; there is nothing to tell apart"
+            )
+        return replace(task, unrelated=unrelated)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a pair can be: no relation (where training has such pairs), or a label."""
+        return (UNRELATED, *self.labels) if self.unrelated else self.labels.names
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """A stock sequence-classification head."""
+        from clinical_tl.models.network import HeadSpec
+
+        return HeadSpec("sequence", self.outputs)
+
+    def pairs(self, note: Note) -> list[Pair]:
+        """The candidates of a note, in the order of their heads, then tails."""
+        words = Words.of(note.text)
+        return list(find_pairs(note, words, self.level, self.type_pairs, self.max_distance))
+
+    def examples(self, notes: Sequence[Note], *, training: bool) -> list[list[Note]]:
+        """A marked text a candidate, with its relation where there is one.
+
+        Raises `TaskError` for notes without spans and, in training, without relations, with
+        ends that no span carries, or without any candidate.
+        """
+        if training:
+            check_annotated(notes, "relations", TASK)
+            related_types(notes, self.level)
+        unannotated = [note for note in notes if note.spans is None]
+        if unannotated:
+            check_annotated(unannotated, "spans", TASK)
+        marked = [
+            mark_candidates(
+                note, self.pairs(note), mention_pairs=self.mention_pairs, context=self.context
+            )
+            for note in notes
+        ]
+        examples = [list(own.examples) for own in marked]
+        if not training:
+            return examples
+        if not any(examples):
+            raise TaskError(
+                f"{TASK}: no pair of the {len(notes)} training notes is a candidate; related types "
+                f"are {list(self.type_pairs)[:SHOWN]}, at most max_distance={self.max_distance} "
+                "words apart"
+            )
+        report_left_out(marked)
+        if self.negatives_per_positive is None:
+            return examples
+        return sample_unrelated(examples, per_related=self.negatives_per_positive, seed=self.seed)
+
+    def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[int]:
+        """The column of each example's relation; −1 for a label not seen in training."""
+        del tokens
+        columns = {name: i for i, name in enumerate(self.outputs)}
+        return [
+            columns.get(note.relations[0].label if note.relations else UNRELATED, -1)
+            for note in notes
+        ]
+
+    def decisions(
+        self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The examples' logits, shape (examples, outputs), and columns, shape (examples,)."""
+        import torch
+
+        logits = _pooled(output, batch)
+        return logits, torch.tensor([targets[i] for i in batch.notes], device=logits.device)
+
+    def losses(
+        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """Cross-entropy of each example."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(
+            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
+        )
+
+    def weight(self, target: int, start: int, stop: int) -> float:
+        """Every example counts the same."""
+        del target, start, stop
+        return 1.0
+
+    def collect(
+        self, network: Network, output: NetworkOutput, batch: WindowBatch
+    ) -> list[tuple[int, np.ndarray]]:
+        """Each example's probabilities, shape (outputs,)."""
+        del network
+        probabilities = _pooled(output, batch).float().softmax(dim=-1).cpu().numpy()
+        return list(zip(batch.notes, probabilities, strict=True))
+
+    def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[np.ndarray]) -> Prediction:
+        """An example's likeliest relation, with the probability that it has one.
+
+        Where pairs may be unrelated that is 1 − P(no relation), else the label's own.
+        """
+        del tokens
+        probabilities = pieces[0].astype(np.float64)
+        first = int(self.unrelated)
+        best = first + int(probabilities[first:].argmax())
+        score = 1 - probabilities[0] if self.unrelated else probabilities[best]
+        ends = note.metadata
+        relation = ScoredRelation(ends["head"], ends["tail"], self.outputs[best], float(score))
+        return Prediction(note.note_id, relations=(relation,))
+
+    def joined(self, note: Note, predictions: Sequence[Prediction]) -> Prediction:
+        """The relations of a note at or above the threshold, with all candidates' scores."""
+        best: dict[tuple[str, str], ScoredRelation] = {}
+        for relation in (r for p in predictions for r in p.relations or ()):
+            # A concept mentioned under two types is in two pairs with the same ids.
+            ends = (relation.head, relation.tail)
+            if ends not in best or relation.score > best[ends].score:
+                best[ends] = relation
+        scores = CandidateScores(tuple(best.values()))
+        return Prediction(note.note_id, relations=self._related(scores), scores=scores)
+
+    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> RelationExtraction:
+        """The task with the threshold of best F1 on these (development) notes.
+
+        The task itself where each candidate is related, or no candidate is right.
+        """
+        if not self.unrelated:
+            return self
+        threshold = best_threshold(notes, predictions)
+        return self if threshold is None else replace(self, threshold=threshold)
+
+    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions themselves."""
+        return list(predictions)
+
+    def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
+        """The notes' relation labels, with how often they occur."""
+        return Counter(r.label for note in notes for r in note.relations or ())
+
+    def evaluate(
+        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
+    ) -> RelationExtractionScores:
+        """Scores against all relations of the notes, those without a candidate included.
+
+        A prediction that carries its candidates' scores is decided at this task's threshold.
+        """
+        records = as_notes(notes)
+        check_annotated(records, "relations", TASK)
+        gold = [note.relations or () for note in records]
+        predicted = [
+            self._related(p.scores) if isinstance(p.scores, CandidateScores) else p.relations or ()
+            for p in predictions
+        ]
+        pairs = [self.pairs(note) for note in records]
+        lost = sum(map(lost_relations, records, pairs))
+        grouped = (
+            relation_scores(gold, predicted, groups=dict(self.groups)) if self.groups else None
+        )
+        return RelationExtractionScores(
+            relation_scores(gold, predicted, lost=lost), grouped, sum(map(len, pairs))
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `task.json`."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> RelationExtraction:
+        """The inverse of `to_dict`."""
+        values = {name: value for name, value in row.items() if name != "kind"}
+        labels = values["labels"]
+        values["labels"] = LabelSet(tuple(labels["names"]), tuple(labels["support"]))
+        for name in ("type_pairs", "groups"):
+            values[name] = tuple((first, second) for first, second in values[name])
+        return cls(**values)
+
+    def _related(self, scores: CandidateScores) -> tuple[ScoredRelation, ...]:
+        if not self.unrelated:
+            return scores.relations
+        threshold = UNTUNED_THRESHOLD if self.threshold is None else self.threshold
+        return tuple(r for r in scores.relations if r.score >= threshold)
+
+
+def _pooled(output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
+    from clinical_tl.tasks.losses import pool_windows
+
+    return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, "mean")

@@ -1,0 +1,295 @@
+"""`adapt_encoder`: go on pretraining an encoder on unlabelled notes, before any label is used.
+
+Continued masked-language-model pretraining on the target's own text (Gururangan et al. 2020,
+arXiv 2004.10964: domain- and task-adaptive pretraining). The result is an encoder folder that
+every other stage takes in the place of the encoder it came from.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from clinical_tl.data.leakage import text_key
+from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.models.lora import LoRA
+from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer.masked_language import MaskedLanguage
+
+if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.models.encoder import EncoderSource
+    from clinical_tl.models.network import Network
+    from clinical_tl.text.tokenizer import NoteTokenizer
+    from clinical_tl.text.windows import Windowing
+    from clinical_tl.training.log import TrainingResult
+
+logger = logging.getLogger(__name__)
+
+REPORT_FILE = "adaptation.json"
+HELD_OUT_SHARE = 0.05
+DEFAULTS = TrainingConfig(epochs=1, batch_tokens=4096, patience=None)
+
+
+@dataclass(frozen=True)
+class AdaptationResult:
+    """An adapted encoder's folder, and how well it guesses hidden words of held-out notes.
+
+    `before` is the encoder as it came; where it had no head for this (`new_head`), with a
+    head trained on the same notes while the encoder was frozen. Perplexities are per masked
+    token; `seconds` are those in training, the new head's included.
+    """
+
+    folder: str
+    encoder: str
+    perplexity_before: float
+    perplexity_after: float
+    accuracy_before: float
+    accuracy_after: float
+    new_head: bool
+    train_notes: int
+    held_out_notes: int
+    tokens: int
+    seconds: float
+
+
+def adapt_encoder(
+    encoder: str | Path,
+    notes: Notes | Sequence[Note] | Sequence[str],
+    output: str | Path,
+    *,
+    held_out: Notes | Sequence[Note] | Sequence[str] | None = None,
+    method: Literal["mlm"] = "mlm",
+    adapter: LoRA | Literal["full"] = LoRA(),
+    config: TrainingConfig = DEFAULTS,
+    head_epochs: int = 1,
+    share: float = 0.15,
+    revision: str | None = None,
+    window: int | None = None,
+    overlap: int | None = None,
+) -> AdaptationResult:
+    """Adapt an encoder to unlabelled notes and write it as a plain transformers folder.
+
+    Notes of any length are read in windows; whole words are hidden. A LoRA adapter is folded
+    into the weights before they are written. Where the encoder ships without a masked-
+    language-model head, one is made from its word embeddings and first trained alone, for
+    `head_epochs`, so that its noise does not reach the encoder.
+
+    Args:
+        encoder: a folder, a Hub id, or `"offline"`.
+        notes: the unlabelled notes (labels are not looked at).
+        output: the encoder folder to write; checkpoints lie in `<output>.run` until the end,
+            and the same call goes on from them.
+        held_out: notes to measure on; by default a share of 5 % of `notes`, drawn by the
+            config's seed; equal texts never fall on both sides.
+        method: masked language modelling is the one there is.
+        adapter: `LoRA(...)`, or `"full"` to train all weights.
+        config: the training settings; `output_dir` and `metric` are set here.
+        head_epochs: passes that train a new head alone.
+        share: of the words that are hidden.
+        revision: of the Hub id.
+        window: tokens a window, as in `TransferModel.from_pretrained`.
+        overlap: tokens that neighbouring windows share.
+
+    Raises:
+        NoteError: there are no unlabelled notes, or too few to hold any out.
+        EncoderError: no such encoder, no mask token, or no head for its architecture.
+        ConfigError: settings that can't work, or a checkpoint of another run.
+    """
+    from clinical_tl.models.encoder import find_encoder
+    from clinical_tl.models.frozen_encoder import encoder_windowing
+    from clinical_tl.text.tokenizer import NoteTokenizer
+
+    if method != "mlm":
+        raise ConfigError(f"method {method!r}: masked language modelling, 'mlm', is the one known")
+    output = Path(output)
+    if output.exists() and any(output.iterdir()):
+        raise ConfigError(f"{output} is not empty; choose another folder, or remove it")
+    train, dev = _divide(as_notes(notes), held_out, config.seed)
+    source = find_encoder(encoder, revision=revision)
+    tokenizer = NoteTokenizer.from_pretrained(source.path, revision=revision)
+    windowing = encoder_windowing(source, tokenizer, window, overlap)
+    task = MaskedLanguage.for_tokenizer(tokenizer, share=share)
+    reading = _Reading(task, tokenizer, windowing, train, dev, Path(f"{output}.run"), config)
+    network, figures = _train(reading, source, adapter, head_epochs)
+    result = AdaptationResult(
+        folder=str(output),
+        encoder=source.name,
+        train_notes=len(train),
+        held_out_notes=len(dev),
+        **figures,
+    )
+    report = {
+        **asdict(result),
+        "encoder_sha256": source.sha256,
+        "adapter": adapter if isinstance(adapter, str) else asdict(adapter),
+        "share": share,
+        "training": {**asdict(config), "output_dir": None},
+    }
+    del report["folder"]
+    _write(output, network, tokenizer, report)
+    shutil.rmtree(reading.folder)
+    logger.info(
+        "adapted %s: perplexity of held-out notes %.2f, before %.2f",
+        source.name,
+        result.perplexity_after,
+        result.perplexity_before,
+    )
+    return result
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What both trainings share."""
+
+    task: MaskedLanguage
+    tokenizer: NoteTokenizer
+    windowing: Windowing
+    train: list[Note]
+    dev: list[Note]
+    folder: Path
+    config: TrainingConfig
+
+
+def _train(
+    reading: _Reading, source: EncoderSource, adapter: LoRA | Literal["full"], head_epochs: int
+) -> tuple[Network, dict[str, Any]]:
+    """The trained network, and the figures of `AdaptationResult`."""
+    import torch
+
+    from clinical_tl.models.masked_lm import load_masked_lm, start_at_frequencies
+    from clinical_tl.models.network import Network, adapt_model, freeze, quiet_transformers
+
+    spec, seed = reading.task.head_spec, reading.config.seed
+    with torch.random.fork_rng(), quiet_transformers():
+        torch.manual_seed(seed)
+        loaded = load_masked_lm(source)
+    model = loaded.model
+    results = []
+    network = Network(model, None, frozen_encoder=True)
+    if not loaded.pretrained_head:
+        logger.warning(
+            "%s ships without a masked-language-model head: one is made from its word embeddings "
+            "and trained alone for %d epochs first; 'before' is with that head",
+            source.name,
+            head_epochs,
+        )
+        start_at_frequencies(model, _token_counts(reading, model.config.vocab_size))
+        freeze(model, spec)
+        results.append(_run(network, reading, "head", epochs=head_epochs))
+    before = _scores(network, reading)
+    with torch.random.fork_rng(), quiet_transformers():
+        torch.manual_seed(seed)
+        model.requires_grad_(True)
+        network = Network(adapt_model(model, spec, adapter, source), None, frozen_encoder=False)
+    results.append(_run(network, reading, "encoder", epochs=reading.config.epochs))
+    after = _scores(network, reading)
+    return network, {
+        "perplexity_before": before["perplexity"],
+        "perplexity_after": after["perplexity"],
+        "accuracy_before": before["accuracy"],
+        "accuracy_after": after["accuracy"],
+        "new_head": not loaded.pretrained_head,
+        "tokens": sum(result.tokens for result in results),
+        "seconds": sum(result.seconds for result in results),
+    }
+
+
+def _run(network: Network, reading: _Reading, name: str, *, epochs: int) -> TrainingResult:
+    from clinical_tl.training.loop import TrainingRun
+
+    config = replace(reading.config, epochs=epochs, metric=None, output_dir=reading.folder / name)
+    return TrainingRun(
+        network,
+        reading.task,
+        reading.tokenizer,
+        reading.windowing,
+        config,
+        reading.train,
+        # A head trained alone is a means; only the encoder's epochs are chosen among.
+        reading.dev if name == "encoder" and epochs > 1 else None,
+    ).run()
+
+
+def _scores(network: Network, reading: _Reading) -> dict[str, float]:
+    from clinical_tl.prediction import predict_notes
+
+    predictions = predict_notes(
+        network,
+        reading.task,
+        reading.tokenizer,
+        reading.windowing,
+        reading.dev,
+        progress=reading.config.progress,
+    )
+    return reading.task.evaluate(reading.dev, predictions).summary()
+
+
+def _token_counts(reading: _Reading, size: int) -> torch.Tensor:
+    import torch
+
+    counts = np.zeros(size, dtype=np.int64)
+    for tokens in reading.tokenizer.encode([note.text for note in reading.train]):
+        counts += np.bincount(tokens.ids, minlength=size)
+    return torch.from_numpy(counts)
+
+
+def _divide(
+    notes: list[Note],
+    held_out: Notes | Sequence[Note] | Sequence[str] | None,
+    seed: int,
+) -> tuple[list[Note], list[Note]]:
+    """Training and held-out notes; notes of one patient, or of one text, stay together."""
+    if not notes:
+        raise NoteError("there are no unlabelled notes to adapt to; give at least two")
+    if held_out is not None:
+        return notes, as_notes(held_out)
+    groups: dict[bytes | str, list[Note]] = {}
+    for note in notes:
+        owner = text_key(note.text) if note.patient_id is None else note.patient_id
+        groups.setdefault(owner, []).append(note)
+    names = list(groups)
+    n = max(1, round(HELD_OUT_SHARE * len(names)))
+    if len(names) < 2:
+        raise NoteError(
+            f"the {len(notes)} notes are one patient's or one text; give notes of at least two, "
+            "or name held_out notes"
+        )
+    chosen = set(np.random.default_rng(seed).choice(len(names), n, replace=False).tolist())
+    sides: tuple[list[Note], list[Note]] = ([], [])
+    for i, name in enumerate(names):
+        sides[i in chosen].extend(groups[name])
+    return sides
+
+
+def _write(
+    output: Path,
+    network: Network,
+    tokenizer: NoteTokenizer,
+    report: dict[str, Any],
+) -> None:
+    """The folder is complete or not there at all."""
+    from clinical_tl.models.network import is_peft
+
+    model: Any = network.model
+    if is_peft(model):
+        model = model.merge_and_unload()
+    draft = output.with_name(f".{output.name}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    model.save_pretrained(str(draft))
+    tokenizer.save_pretrained(draft)
+    text = json.dumps(report, indent=2, sort_keys=True) + "\n"
+    (draft / REPORT_FILE).write_text(text, encoding="utf-8")
+    if output.exists():
+        output.rmdir()
+    draft.replace(output)

@@ -1,0 +1,198 @@
+"""`embed`: notes as vectors of a frozen encoder, computed once and read from disk after that.
+
+Feature extraction is the transfer that costs least: the encoder is read and never trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clinical_tl.errors import NoteError
+from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.transfer.vector_store import VectorStore, text_digest
+
+if TYPE_CHECKING:
+    from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
+
+FORMAT = 1
+CHUNK = 512
+"""Notes whose vectors are written at once: what a kill can cost."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of notes, in the notes' order.
+
+    `matrix`, shape (notes, d), float32, is mapped from disk where there is a cache and the
+    notes lie there in order; `computed` of its rows were not in the cache before.
+    """
+
+    matrix: np.ndarray
+    computed: int
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+
+@dataclass(frozen=True)
+class UnitEmbeddings:
+    """Vectors of the units of notes (words, numbers, single characters), for tagging.
+
+    `matrix` has shape (units, d), float32; `note` (the note's position), `starts` and `ends`
+    (characters) have shape (units,). Units of a note are in text order.
+    """
+
+    matrix: np.ndarray
+    note: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+
+def embed(
+    encoder: str | Path | FrozenEncoder,
+    notes: Notes | Sequence[Note] | Sequence[str],
+    *,
+    layer: int = -1,
+    pooling: VectorPooling = "mean",
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> Embeddings:
+    """One vector a note, whatever its length.
+
+    Args:
+        encoder: a folder, a Hub id, `"offline"`, or an encoder already loaded.
+        notes: a dataset, notes or texts; a dataset is read a piece at a time.
+        layer: whose states are pooled; 0 is the embeddings, −1 the last layer.
+        pooling: `mean` or `max` over a note's tokens (each counted once wherever windows
+            overlap), or `cls`, the mean of its windows' first states.
+        cache: folder to keep the vectors in, by the weights' hash, the settings and the
+            text's hash: the same text is never read twice, a run that was killed goes on.
+            It is as confidential as the notes.
+        progress: show a progress bar.
+
+    Raises:
+        NoteError: there are no notes.
+        EncoderError: the encoder can't be found, or has no fast tokenizer.
+        ConfigError: a layer or pooling that does not exist.
+    """
+    total = len(notes)
+    if not total:
+        raise NoteError("there are no notes to embed; give at least one note or text")
+    loaded = _load(encoder)
+    if cache is None:
+        matrix = np.concatenate(
+            [
+                loaded.vectors(texts, pooling=pooling, layer=layer)
+                for texts in _chunks(notes, progress=progress)
+            ]
+        )
+        return Embeddings(matrix, total)
+    settings = {
+        "format": FORMAT,
+        "encoder": loaded.fingerprint,
+        "layer": layer,
+        "pooling": pooling,
+    }
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    from filelock import FileLock
+
+    folder = Path(cache) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    keys: list[bytes] = []
+    # Two processes may share a cache; the second finds what the first has computed.
+    with FileLock(folder / "lock"):
+        store = VectorStore(folder, dimension=loaded.dimension, settings=settings)
+        before = len(store)
+        for texts in _chunks(notes, progress=progress):
+            digests = [text_digest(text) for text in texts]
+            known = store.rows(digests) >= 0
+            new = {d: t for d, t, old in zip(digests, texts, known, strict=True) if not old}
+            if new:
+                vectors = loaded.vectors(list(new.values()), pooling=pooling, layer=layer)
+                store.append(list(new), vectors)
+            keys.extend(digests)
+        rows = store.rows(keys)
+        stored = store.matrix()
+    in_order = (np.diff(rows) == 1).all()
+    matrix = stored[rows[0] : rows[-1] + 1] if in_order else stored[rows]
+    return Embeddings(matrix, len(store) - before)
+
+
+def embed_units(
+    encoder: str | Path | FrozenEncoder,
+    notes: Notes | Sequence[Note] | Sequence[str],
+    *,
+    layer: int = -1,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> UnitEmbeddings:
+    """The state of each unit's first token, where a tagger decides it.
+
+    With `limit` a random sample of so many units is kept, drawn by `seed`; all are read.
+
+    Raises as `embed`; `NoteError` also where the notes have no visible character.
+    """
+    from clinical_tl.text.tags import find_units
+
+    records = as_notes(notes)
+    if not records:
+        raise NoteError("there are no notes to embed; give at least one note or text")
+    loaded = _load(encoder)
+    tokens = loaded.tokenizer.encode([note.text for note in records])
+    units = [find_units(note.text, t) for note, t in zip(records, tokens, strict=True)]
+    owner = np.repeat(np.arange(len(records)), [len(u) for u in units])
+    if not len(owner):
+        raise NoteError(f"the {len(records)} notes have no visible character; nothing to embed")
+    kept = np.arange(len(owner))
+    if limit is not None and limit < len(owner):
+        kept = np.sort(np.random.default_rng(seed).choice(len(owner), limit, replace=False))
+    matrix = np.empty((len(kept), loaded.dimension), dtype=np.float32)
+    first = np.searchsorted(owner, np.arange(len(records)))
+    from tqdm import tqdm
+
+    with tqdm(total=len(records), desc="embedding", unit="note", disable=not progress) as bar:
+        for note, states in loaded.token_states(tokens, layer=layer):
+            low, high = np.searchsorted(kept, (first[note], first[note] + len(units[note])))
+            matrix[low:high] = states[units[note].tokens[kept[low:high] - first[note]]]
+            bar.update()
+    starts = np.concatenate([u.starts for u in units])[kept]
+    ends = np.concatenate([u.ends for u in units])[kept]
+    return UnitEmbeddings(matrix, owner[kept], starts, ends)
+
+
+def _load(encoder: str | Path | FrozenEncoder) -> FrozenEncoder:
+    if not isinstance(encoder, str | Path):
+        return encoder
+    from clinical_tl.models.frozen_encoder import FrozenEncoder
+
+    return FrozenEncoder.from_pretrained(encoder)
+
+
+def _chunks(
+    notes: Notes | Sequence[Note] | Sequence[str], *, progress: bool
+) -> Iterator[list[str]]:
+    from tqdm import tqdm
+
+    if isinstance(notes, str):
+        raise NoteError("a single text was given; give a sequence of texts: [text]")
+    with tqdm(total=len(notes), desc="embedding", unit="note", disable=not progress) as bar:
+        for start in range(0, len(notes), CHUNK):
+            texts = []
+            for i in range(start, min(start + CHUNK, len(notes))):
+                item = notes[i]
+                if isinstance(item, Mapping):
+                    item = item["text"]
+                texts.append(item.text if isinstance(item, Note) else str(item))
+            yield texts
+            bar.update(len(texts))

@@ -1,0 +1,284 @@
+"""Feature extraction: a frozen encoder with a regularised linear model on top, for every task.
+
+What fine-tuning has to beat, and often all that a few notes can feed. Notes are embedded
+once; the linear model is fitted in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
+from clinical_tl.errors import ArtifactError, NoteError, TaskError
+from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
+from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.tasks import TASKS
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.text.decoding import decode_tags
+from clinical_tl.text.tags import Units
+from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
+
+if TYPE_CHECKING:
+    from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
+    from clinical_tl.tasks.task import Scores
+    from clinical_tl.text.tokenizer import TokenisedNote
+
+FeatureTask = NoteClassification | DiagnosisCoding | EntityRecognition
+
+ADAPTER = "features"
+# Choosing the strength needs fewer units than fitting does.
+TUNING_UNITS = 20_000
+# What a tag that training never saw gets: possible, never likely.
+UNSEEN = 1e-9
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """A task solved by a linear model on an encoder's features.
+
+    One vector a note for classification and coding, one a unit (word, number, character) for
+    entity recognition, whose tags are then decoded into a valid sequence.
+    """
+
+    task: FeatureTask
+    encoder: FrozenEncoder
+    classifier: FeatureClassifier
+    layer: int = -1
+    pooling: VectorPooling = "mean"
+    cache: Path | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def fit(
+        cls,
+        encoder: str | Path | FrozenEncoder,
+        task: FeatureTask,
+        train: Notes | Sequence[Note],
+        dev: Notes | Sequence[Note] | None = None,
+        *,
+        layer: int = -1,
+        pooling: VectorPooling = "mean",
+        cache: str | Path | None = None,
+        strengths: Sequence[float] = STRENGTHS,
+        folds: int = 5,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> FeatureModel:
+        """Embed the training notes and fit the linear model, its strength chosen on folds of them.
+
+        Folds never divide a patient (a note, where patients are not known). With `dev` a
+        coding task's thresholds are tuned there. `cache` keeps notes' vectors (see `embed`);
+        `strengths`, `folds` and `seed` are those of `FeatureClassifier`.
+
+        Raises:
+            TaskError: notes without annotation, or a task that has no linear form.
+            EncoderError, ConfigError, NoteError: as `embed`.
+        """
+        from clinical_tl.models.frozen_encoder import FrozenEncoder
+
+        if not isinstance(task, FeatureTask):
+            raise TaskError(
+                f"{type(task).__name__} has no linear form on frozen features; use "
+                "NoteClassification, DiagnosisCoding or EntityRecognition"
+            )
+        records = as_notes(train)
+        if isinstance(encoder, str | Path):
+            encoder = FrozenEncoder.from_pretrained(encoder)
+        cache = None if cache is None else Path(cache)
+        classifier = FeatureClassifier(strengths=strengths, folds=folds, seed=seed)
+        if isinstance(task, EntityRecognition):
+            units = embed_units(encoder, records, layer=layer, progress=progress)
+            tokens = encoder.tokenizer.encode([note.text for note in records])
+            classifier = _fit_units(classifier, task, records, units, tokens)
+        else:
+            features = embed(
+                encoder, records, layer=layer, pooling=pooling, cache=cache, progress=progress
+            ).matrix
+            classifier.fit(features, _gold(task, records), _groups(records))
+        model = cls(task, encoder, classifier, layer, pooling, cache)
+        if dev is None:
+            return model
+        dev_records = as_notes(dev)
+        predictions = model.predict(dev_records, progress=progress)
+        tuned = task.tuned(dev_records, predictions)
+        scores = tuned.evaluate(dev_records, tuned.decided(predictions)).summary()
+        return replace(model, task=tuned, metrics={"dev": scores})
+
+    def predict(
+        self, notes: Notes | Sequence[Note] | Sequence[str], *, progress: bool = True
+    ) -> list[Prediction]:
+        """One `Prediction` a note or text, in input order; notes may have any length."""
+        records = as_notes(notes)
+        if not records:
+            return []
+        if isinstance(self.task, EntityRecognition):
+            return self._predict_units(self.task, records, progress=progress)
+        probabilities = self.classifier.predict_proba(
+            self._note_features(records, progress=progress)
+        )
+        if self.classifier.classes is not None:
+            every = np.zeros((len(records), len(self.task.labels)))
+            every[:, list(self.classifier.classes)] = probabilities
+            probabilities = every
+        return [
+            self.task.predicted(note.note_id, row)
+            for note, row in zip(records, probabilities.astype(np.float32), strict=True)
+        ]
+
+    def evaluate(
+        self, notes: Notes | Sequence[Note], *, name: str = "test", progress: bool = True
+    ) -> Scores:
+        """Predict annotated notes and score them; the summary is kept in `metrics[name]`."""
+        records = as_notes(notes)
+        if not records:
+            raise NoteError("there are no notes to evaluate; give at least one annotated note")
+        scores = self.task.evaluate(records, self.predict(records, progress=progress))
+        self.metrics[name] = scores.summary()
+        return scores
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write task, linear model and tokenizer as a plain folder; the encoder is named in it."""
+        from clinical_tl import __version__
+        from clinical_tl.model_card import model_card
+
+        folder = Path(folder)
+
+        def write_files(draft: Path) -> None:
+            self.classifier.save(draft)
+            self.encoder.tokenizer.save_pretrained(draft)
+
+        windowing = self.encoder.windowing
+        description = {
+            "package_version": __version__,
+            "task": self.task.to_dict(),
+            "encoder": self.encoder.source.to_dict(),
+            "adapter": ADAPTER,
+            "windowing": {"length": windowing.length, "overlap": windowing.overlap},
+            "features": {"layer": self.layer, "pooling": self.pooling},
+        }
+        write_artifact(
+            folder,
+            description,
+            metrics=self.metrics,
+            card=model_card(description, self.metrics),
+            write_files=write_files,
+        )
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path, *, encoder: str | Path | None = None) -> FeatureModel:
+        """The model that `save_pretrained` wrote; `encoder` names another place of the same one.
+
+        Raises `ArtifactError` for a folder that is damaged, of another kind, or whose encoder
+        is not the one it was fitted on.
+        """
+        from clinical_tl.models.frozen_encoder import FrozenEncoder
+
+        folder = Path(folder)
+        description = read_artifact(folder)
+        if description["adapter"] != ADAPTER:
+            raise ArtifactError(
+                f"{folder} holds a fine-tuned model; load it with TransferModel.load()"
+            )
+        saved = description["encoder"]
+        loaded = FrozenEncoder.from_pretrained(
+            encoder or saved["name"],
+            revision=saved["revision"],
+            window=description["windowing"]["length"],
+            overlap=description["windowing"]["overlap"],
+        )
+        if loaded.source.sha256 != saved["sha256"]:
+            raise ArtifactError(
+                f"{folder} was fitted on the encoder {saved['name']!r} with weights of SHA-256 "
+                f"{saved['sha256']}, but those of {loaded.source.name!r} have "
+                f"{loaded.source.sha256}; name the right encoder with load(..., encoder=...)"
+            )
+        task: Any = TASKS[description["task"]["kind"]].from_dict(description["task"])
+        return cls(
+            task,
+            replace(loaded, source=replace(loaded.source, name=saved["name"])),
+            FeatureClassifier.load(folder),
+            description["features"]["layer"],
+            description["features"]["pooling"],
+            metrics=read_metrics(folder),
+        )
+
+    def _note_features(self, notes: Sequence[Note], *, progress: bool) -> np.ndarray:
+        return embed(
+            self.encoder,
+            notes,
+            layer=self.layer,
+            pooling=self.pooling,
+            cache=self.cache,
+            progress=progress,
+        ).matrix
+
+    def _predict_units(
+        self, task: EntityRecognition, notes: Sequence[Note], *, progress: bool
+    ) -> list[Prediction]:
+        tag_set = task.tag_set
+        if not any(note.text.strip() for note in notes):
+            return [Prediction(note.note_id, spans=()) for note in notes]
+        units = embed_units(self.encoder, notes, layer=self.layer, progress=progress)
+        every = np.full((len(units), len(tag_set)), UNSEEN)
+        classes = [int(tag) for tag in self.classifier.classes or ()]
+        every[:, classes] = np.maximum(self.classifier.predict_proba(units.matrix), UNSEEN)
+        log_probabilities = np.log(every)
+        transitions = tag_set.transitions()
+        predictions = []
+        for number, note in enumerate(notes):
+            low, high = np.searchsorted(units.note, (number, number + 1))
+            tags = decode_tags(log_probabilities[low:high], transitions)
+            chosen = every[np.arange(low, high), tags]
+            spans = tag_set.decode(_slice(units, low, high), tags, chosen)
+            predictions.append(Prediction(note.note_id, spans=spans))
+        return predictions
+
+
+def _fit_units(
+    classifier: FeatureClassifier,
+    task: EntityRecognition,
+    notes: Sequence[Note],
+    units: UnitEmbeddings,
+    tokens: Sequence[TokenisedNote],
+) -> FeatureClassifier:
+    """Fit on all units; where there are many, the strength is chosen on a sample of them."""
+    tags = np.concatenate([target[target >= 0] for target in task.targets(notes, tokens)])
+    groups = np.array(_groups(notes))[units.note]
+    if len(classifier.strengths) == 1 or len(units) <= TUNING_UNITS:
+        return classifier.fit(units.matrix, tags, groups.tolist())
+    rng = np.random.default_rng(classifier.seed)
+    some = np.sort(rng.choice(len(units), TUNING_UNITS, replace=False))
+    classifier.fit(units.matrix[some], tags[some], groups[some].tolist())
+    # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
+    strength = float(classifier.strength or 1.0) * len(some) / len(units)
+    whole = FeatureClassifier(
+        strengths=[strength], folds=classifier.folds, seed=classifier.seed
+    ).fit(units.matrix, tags)
+    whole.cross_validation = classifier.cross_validation
+    return whole
+
+
+def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:
+    return Units(np.arange(high - low), units.starts[low:high], units.ends[low:high])
+
+
+def _groups(notes: Sequence[Note]) -> list[str]:
+    """Who a note belongs to: the patient, or the note itself where patients are not known."""
+    return [f"note {n.note_id}" if n.patient_id is None else f"of {n.patient_id}" for n in notes]
+
+
+def _gold(task: NoteClassification | DiagnosisCoding, notes: Sequence[Note]) -> np.ndarray:
+    if isinstance(task, NoteClassification):
+        return np.array(task.targets(notes, []))
+    gold = np.zeros((len(notes), len(task.labels)), dtype=np.int64)
+    for row, columns in enumerate(task.targets(notes, [])):
+        gold[row, columns] = 1
+    return gold

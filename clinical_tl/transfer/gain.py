@@ -1,0 +1,131 @@
+"""Does transfer help? Scores of methods over budgets and seeds, and what transfer gains."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal
+
+from clinical_tl.errors import ConfigError
+
+Kind = Literal["baseline", "transfer", "random"]
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a method with `budget` training notes and a seed, and its test score.
+
+    `kind` says what it stands for: a `baseline` without pretrained knowledge, `transfer`, or
+    the same network from `random` weights.
+    """
+
+    method: str
+    kind: Kind
+    budget: int
+    seed: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method at a budget: the mean over `n` seeds, and a 95 % interval (none for one seed)."""
+
+    method: str
+    kind: Kind
+    budget: int
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What `method` gains at a budget, in the metric's own units; `None` where not measured.
+
+    `over_random`: against the same network from random weights. `over_baseline`: against
+    `baseline`, the best one without pretrained knowledge at that budget.
+    """
+
+    method: str
+    budget: int
+    over_random: float | None
+    over_baseline: float | None
+    baseline: str | None
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether transfer loses against either."""
+        return any(gain is not None and gain < 0 for gain in (self.over_random, self.over_baseline))
+
+
+def learning_curve(cells: Sequence[Cell]) -> list[Point]:
+    """Means over seeds with Student's t intervals, by method and budget, in order of both.
+
+    Raises `ConfigError` if a cell occurs twice.
+    """
+    keys = [(cell.method, cell.budget, cell.seed) for cell in cells]
+    if len(set(keys)) != len(keys):
+        raise ConfigError("a method has two scores for one budget and seed; keep one of them")
+    groups: defaultdict[tuple[str, Kind, int], list[float]] = defaultdict(list)
+    for cell in cells:
+        groups[cell.method, cell.kind, cell.budget].append(cell.value)
+    order = {method: i for i, method in enumerate(dict.fromkeys(cell.method for cell in cells))}
+    points = []
+    for (method, kind, budget), values in groups.items():
+        low, high = _interval(values)
+        points.append(Point(method, kind, budget, fmean(values), low, high, len(values)))
+    return sorted(points, key=lambda point: (order[point.method], point.budget))
+
+
+def transfer_gains(points: Sequence[Point]) -> list[Gain]:
+    """The gains of every transfer method at every budget."""
+    gains = []
+    for point in points:
+        if point.kind != "transfer":
+            continue
+        here = [other for other in points if other.budget == point.budget]
+        random = [other.mean for other in here if other.kind == "random"]
+        baselines = [other for other in here if other.kind == "baseline"]
+        best = max(baselines, key=lambda other: other.mean, default=None)
+        gains.append(
+            Gain(
+                point.method,
+                point.budget,
+                point.mean - max(random) if random else None,
+                point.mean - best.mean if best else None,
+                best.method if best else None,
+            )
+        )
+    return gains
+
+
+def gain_warnings(gains: Sequence[Gain], metric: str) -> list[str]:
+    """A plain sentence for each method and budget at which transfer loses."""
+    sentences = []
+    for gain in gains:
+        for over, name in (
+            (gain.over_random, "the same network from random weights"),
+            (gain.over_baseline, str(gain.baseline)),
+        ):
+            if over is not None and over < 0:
+                sentences.append(
+                    f"negative transfer: with {gain.budget} notes {gain.method} is "
+                    f"{-over:.3f} {metric} below {name}"
+                )
+    return sentences
+
+
+def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    if len(values) < 2:
+        return None, None
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    half *= stdev(values) / math.sqrt(len(values))
+    mean = fmean(values)
+    return mean - half, mean + half

@@ -1,0 +1,100 @@
+"""The questions that frozen features are asked on behalf of a task: rows and their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clinical_tl.errors import TaskError
+from clinical_tl.schema import Note
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.task import check_annotated
+from clinical_tl.text.tags import OUTSIDE, text_units
+
+if TYPE_CHECKING:
+    from clinical_tl.tasks.task import Task
+
+LEAST_SUPPORT = 3
+"""A code needs so many notes with it, and without it, to be estimated."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Which rows are asked about, and the truth.
+
+    `targets` are classes, shape (rows,), or 0/1 labels, shape (rows, labels); `note` is the
+    position of each row's note, shape (rows,). Where rows are units of text, `keys` are their
+    (note, start, end), shape (rows, 3), else `None`.
+    """
+
+    targets: np.ndarray
+    note: np.ndarray
+    keys: np.ndarray | None
+    rows_left_out: int
+    labels_left_out: int
+
+
+def probe(
+    task: Task, notes: Sequence[Note], *, max_units: int, random: np.random.Generator
+) -> Probe:
+    """The rows of `notes` that `task` decides, with their targets.
+
+    Notes for classification and coding (codes with fewer than 3 notes with or without them
+    are left out), units of text for entity recognition: at most half of `max_units` inside
+    mentions, and as many outside, both drawn by `random`.
+
+    Raises `TaskError` for another task, notes not annotated for it, no code with enough
+    notes, no mention.
+    """
+    if isinstance(task, EntityRecognition):
+        return _tagging(task, notes, max_units, random)
+    if isinstance(task, NoteClassification):
+        classes = np.array(task.targets(notes, []))
+        known = np.flatnonzero(classes >= 0)
+        return Probe(classes[known], known, None, len(notes) - len(known), 0)
+    if isinstance(task, DiagnosisCoding):
+        labels = np.zeros((len(notes), len(task.labels)), dtype=np.int64)
+        for row, columns in enumerate(task.targets(notes, [])):
+            labels[row, columns] = 1
+        support = labels.sum(axis=0)
+        usable = (support >= LEAST_SUPPORT) & (len(notes) - support >= LEAST_SUPPORT)
+        if not usable.any():
+            raise TaskError(
+                f"none of {len(task.labels)} codes has {LEAST_SUPPORT} of the {len(notes)} notes "
+                "with it and as many without; give more notes, or roll codes up "
+                "(level='category')"
+            )
+        return Probe(labels[:, usable], np.arange(len(notes)), None, 0, int((~usable).sum()))
+    raise TaskError(
+        f"encoders can't be ranked for the task {task.kind!r}; allowed: note classification, "
+        "diagnosis coding, entity recognition"
+    )
+
+
+def _tagging(
+    task: EntityRecognition, notes: Sequence[Note], max_units: int, random: np.random.Generator
+) -> Probe:
+    check_annotated(notes, "spans", "entity recognition")
+    known = set(task.labels)
+    keys, tags = [], []
+    for row, note in enumerate(notes):
+        units = text_units(note.text)
+        spans = [span for span in note.spans or () if span.label in known]
+        tags.append(task.tag_set.encode(units, spans)[0])
+        keys.append(np.stack([np.full(len(units), row), units.starts, units.ends], axis=1))
+    all_tags, all_keys = np.concatenate(tags), np.concatenate(keys)
+    inside = random.permutation(np.flatnonzero(all_tags != OUTSIDE))[: max_units // 2]
+    outside = random.permutation(np.flatnonzero(all_tags == OUTSIDE))[: len(inside)]
+    if not len(inside):
+        raise TaskError(
+            f"none of the {len(notes)} notes has a mention that tags can hold; give notes with "
+            "mentions"
+        )
+    chosen = np.sort(np.concatenate([inside, outside]))
+    left_out = len(task.tag_set) - len(np.unique(all_tags[chosen]))
+    return Probe(all_tags[chosen], all_keys[chosen, 0], all_keys[chosen], 0, left_out)

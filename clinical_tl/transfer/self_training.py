@@ -1,0 +1,251 @@
+"""Semi-supervised transfer: a teacher labels unlabelled notes, a student learns from both.
+
+Classic self-training (Scudder 1965; Yarowsky 1995) with what keeps it from feeding on its own
+errors: confidence thresholds per class that reach a stated precision on dev notes, quotas
+that keep the classes' shares, a stop as soon as dev notes say that a round has not helped,
+and a refusal where the unlabelled notes come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clinical_tl.data.leakage import text_key
+from clinical_tl.errors import ConfigError, NoteError, TaskError
+from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer.silver_notes import select_silver
+
+if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.transfer_model import TransferModel
+
+logger = logging.getLogger(__name__)
+
+NEIGHBOURS = 3
+# Of labelled notes, by definition, a share of 5 % lies farther out than this.
+OUTSIDE_QUANTILE = 0.95
+LARGEST_SHARE_OUTSIDE = 0.5
+
+
+@dataclass(frozen=True)
+class SelfTrainingRound:
+    """One student. Round 0 is the teacher that saw the labelled notes alone.
+
+    `silver` notes with `silver_labels` labels, codes or mentions were added; `value` is the
+    dev metric; `thresholds` the confidence asked for, by class.
+    """
+
+    number: int
+    silver: int
+    silver_labels: int
+    value: float
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SelfTrainingResult:
+    """What the rounds gave. The model has the weights of `best_round`.
+
+    `silver` are the notes that its student learned from besides the labelled ones, each with
+    its provenance; `dropped` unlabelled notes had a text of the labelled or dev notes;
+    `share_outside` of the unlabelled notes lie farther from the labelled ones than those
+    from each other.
+    """
+
+    rounds: tuple[SelfTrainingRound, ...]
+    best_round: int
+    metric: str
+    silver: tuple[Note, ...]
+    dropped: int
+    share_outside: float
+
+    def table(self) -> list[dict[str, object]]:
+        """Rows for `format_table`."""
+        return [
+            {
+                "round": r.number,
+                "silver notes": r.silver,
+                "silver labels": r.silver_labels,
+                f"dev {self.metric}": r.value,
+                "kept": "yes" if r.number == self.best_round else "",
+            }
+            for r in self.rounds
+        ]
+
+
+def self_train(
+    model: TransferModel,
+    labelled: Notes | Sequence[Note],
+    unlabelled: Notes | Sequence[Note] | Sequence[str],
+    dev: Notes | Sequence[Note],
+    config: TrainingConfig | None = None,
+    *,
+    rounds: int = 3,
+    precision: float = 0.9,
+    ratio: float = 2.0,
+    allow_dissimilar: bool = False,
+) -> SelfTrainingResult:
+    """Train `model` in place on labelled notes and on what it makes of unlabelled ones.
+
+    The teacher of the first round is the model trained on `labelled`. In each round it labels
+    the unlabelled notes; labels whose confidence reaches their class's threshold are taken
+    (for entities each mention by itself: unsure ones are left out of the loss, neither
+    mention nor not); a student that starts from the model's first weights learns from
+    labelled and silver notes together, and is the next teacher if dev notes say it is better.
+    Otherwise training stops with the best model so far.
+
+    Args:
+        model: not trained yet, or trained on a source task.
+        labelled: notes annotated for the model's task.
+        unlabelled: notes of the same kind without annotation (annotations are not looked at).
+        dev: annotated notes that choose epochs, thresholds and rounds. They decide a lot:
+            report scores on test notes that they don't contain.
+        config: settings of every round; `r_drop` adds the consistency of two passes.
+        rounds: students at most.
+        precision: wanted of silver labels, as dev notes estimate it.
+        ratio: silver labels of a class at most, as a multiple of its labelled ones (for
+            entities: silver notes, as a multiple of labelled notes).
+        allow_dissimilar: go on where the unlabelled notes seem to come from elsewhere.
+
+    Raises:
+        NoteError: there are no unlabelled notes (besides those of labelled and dev), or more
+            than half of them lie outside of where the labelled ones are.
+        ConfigError: rounds below 1, a ratio not above 0, a precision outside (0, 1).
+        TaskError, TrainingError: as `fit`.
+    """
+    if rounds < 1 or not ratio > 0 or not 0 < precision < 1:
+        raise ConfigError(
+            f"rounds={rounds}, ratio={ratio}, precision={precision}: rounds must be at least 1, "
+            "the ratio above 0, the precision in (0, 1)"
+        )
+    config = config or TrainingConfig()
+    gold, dev_notes = as_notes(labelled), as_notes(dev)
+    pool, dropped = _unseen(as_notes(unlabelled), (*gold, *dev_notes))
+    outside = share_outside(model, gold, pool)
+    if outside > LARGEST_SHARE_OUTSIDE and not allow_dissimilar:
+        raise NoteError(
+            f"{100 * outside:.0f} % of the {len(pool)} unlabelled notes lie farther from the "
+            f"labelled ones than {100 * OUTSIDE_QUANTILE:.0f} % of those do from each other: they "
+            "seem to come from elsewhere, where a teacher is sure of what it does not know. Give "
+            "notes of the same kind, or pass allow_dissimilar=True"
+        )
+    start = _weights(model)
+    metric = config.metric or model.task.monitor
+    value = _fit(model, gold, dev_notes, config, 0)
+    history = [SelfTrainingRound(0, 0, 0, value)]
+    best, best_task, best_weights = 0, model.task, _weights(model)
+    best_metrics, best_silver = dict(model.metrics), tuple[Note, ...]()
+    for number in range(1, rounds + 1):
+        chosen = select_silver(
+            model, gold, pool, dev_notes, precision=precision, ratio=ratio, number=number
+        )
+        if not chosen.notes:
+            logger.warning("round %d: no prediction was sure enough; stopping", number)
+            break
+        _restore(model, start)
+        value = _fit(model, [*gold, *chosen.notes], dev_notes, config, number)
+        history.append(
+            SelfTrainingRound(number, len(chosen.notes), chosen.n_labels, value, chosen.thresholds)
+        )
+        if not value > history[best].value:
+            break
+        best, best_task, best_weights = number, model.task, _weights(model)
+        best_metrics, best_silver = dict(model.metrics), chosen.notes
+    _restore(model, best_weights)
+    model.task = best_task
+    result = SelfTrainingResult(tuple(history), best, metric, best_silver, dropped, outside)
+    model.metrics = {**best_metrics, "self_training": _summary(result)}
+    return result
+
+
+def share_outside(
+    model: TransferModel, labelled: Sequence[Note], unlabelled: Sequence[Note]
+) -> float:
+    """The share of unlabelled notes that lie farther out than nearly all labelled ones.
+
+    How far out a note lies is the mean cosine distance to its three nearest labelled notes
+    (others than itself), in the encoder the model starts from.
+    """
+    from clinical_tl.estimators.nearest_nodes import cosine_distances
+
+    inside, pool = (
+        model.embed_texts([note.text for note in notes]).cpu().numpy()
+        for notes in (labelled, unlabelled)
+    )
+    if len(inside) <= NEIGHBOURS:
+        raise TaskError(
+            f"{len(inside)} labelled notes can't say what they are like; give more than "
+            f"{NEIGHBOURS}"
+        )
+    among = cosine_distances(inside, inside)
+    np.fill_diagonal(among, np.inf)
+    limit = np.quantile(_nearest_mean(among), OUTSIDE_QUANTILE)
+    return float((_nearest_mean(cosine_distances(pool, inside)) > limit).mean())
+
+
+def _nearest_mean(distances: np.ndarray) -> np.ndarray:
+    nearest: np.ndarray = np.sort(distances, axis=1)[:, :NEIGHBOURS].mean(axis=1)
+    return nearest
+
+
+def _unseen(pool: Sequence[Note], known: Sequence[Note]) -> tuple[list[Note], int]:
+    """Notes of the pool whose text is none of the known ones', their ids made distinct."""
+    texts = {text_key(note.text) for note in known}
+    kept = [note for note in pool if text_key(note.text) not in texts and note.text.strip()]
+    if not kept:
+        raise NoteError(
+            f"of {len(pool)} unlabelled notes none has a text that the labelled and dev notes "
+            "don't have; give other unlabelled notes"
+        )
+    ids = {note.note_id for note in known}
+    distinct = [
+        replace(note, note_id=f"unlabelled-{note.note_id}") if note.note_id in ids else note
+        for note in kept
+    ]
+    return distinct, len(pool) - len(kept)
+
+
+def _fit(
+    model: TransferModel,
+    train: Sequence[Note],
+    dev: Sequence[Note],
+    config: TrainingConfig,
+    number: int,
+) -> float:
+    """Train one round, in a folder of its own; the dev metric."""
+    if config.output_dir is not None:
+        config = replace(config, output_dir=Path(config.output_dir) / f"round-{number}")
+    result = fit(model, train, dev, config)
+    return float(result.best_value or 0.0)
+
+
+def _weights(model: TransferModel) -> dict[str, torch.Tensor]:
+    return {name: p.detach().cpu().clone() for name, p in model.network.trainable().items()}
+
+
+def _restore(model: TransferModel, weights: dict[str, torch.Tensor]) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.network.trainable().items():
+            parameter.copy_(weights[name])
+
+
+def _summary(result: SelfTrainingResult) -> dict[str, object]:
+    return {
+        "rounds": [
+            {"round": r.number, "silver": r.silver, result.metric: r.value} for r in result.rounds
+        ],
+        "best_round": result.best_round,
+        "share_outside": result.share_outside,
+        "dropped": result.dropped,
+    }

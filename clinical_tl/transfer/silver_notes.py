@@ -1,0 +1,210 @@
+"""Silver notes: unlabelled notes with those of a teacher's labels that it can be believed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from clinical_tl.errors import TaskError
+from clinical_tl.estimators.confidence import confidence_thresholds
+from clinical_tl.schema import Note, Prediction, Span
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+
+if TYPE_CHECKING:
+    from clinical_tl.transfer_model import TransferModel
+
+SOURCE = "self-training"
+
+
+@dataclass(frozen=True)
+class SilverNotes:
+    """Notes with labels from a teacher; `n_labels` labels, codes or mentions in all.
+
+    Each note's metadata has `silver`: source, round and score; a mention carries its own as
+    attributes and `score`.
+    """
+
+    notes: tuple[Note, ...]
+    n_labels: int
+    thresholds: dict[str, float]
+
+
+def select_silver(
+    model: TransferModel,
+    labelled: Sequence[Note],
+    unlabelled: Sequence[Note],
+    dev: Sequence[Note],
+    *,
+    precision: float,
+    ratio: float,
+    number: int,
+) -> SilverNotes:
+    """Label `unlabelled` with the model, and keep what reaches `precision` by dev's account.
+
+    Classification: the surest notes of each class, at most `ratio` times its labelled ones.
+    Coding: the codes that are sure enough, in notes that have one; a code is added to at most
+    `ratio` times its labelled notes, the surest. Entities: the sure mentions; the unsure are
+    listed in the note's metadata (`silver.unsure`) and taught as neither mention nor not; at
+    most `ratio` times as many notes as labelled ones, those with the surest mentions first.
+
+    Raises `TaskError` for a task without confidences of this kind.
+    """
+    task = model.task
+    said = _Said(
+        labelled,
+        unlabelled,
+        dev,
+        model.predict(dev, progress=False),
+        model.predict(unlabelled, progress=False),
+        precision,
+        ratio,
+        number,
+    )
+    if isinstance(task, NoteClassification):
+        return _labels(said)
+    if isinstance(task, DiagnosisCoding):
+        return _codes(task, said)
+    if isinstance(task, EntityRecognition):
+        return _mentions(said)
+    raise TaskError(
+        f"{type(task).__name__} can't be self-trained; use NoteClassification, DiagnosisCoding or "
+        "EntityRecognition"
+    )
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a teacher said of dev and unlabelled notes, and how much of it may be taken."""
+
+    labelled: Sequence[Note]
+    unlabelled: Sequence[Note]
+    dev: Sequence[Note]
+    on_dev: Sequence[Prediction]
+    predictions: Sequence[Prediction]
+    precision: float
+    ratio: float
+    number: int
+
+
+def _labels(said: _Said) -> SilverNotes:
+    limits = confidence_thresholds(
+        [str(p.label) for p in said.on_dev],
+        [p.scores[str(p.label)] for p in said.on_dev],
+        [p.label == note.label for p, note in zip(said.on_dev, said.dev, strict=True)],
+        precision=said.precision,
+    )
+    quota = _Quota(Counter(str(note.label) for note in said.labelled), said.ratio)
+    order = _surest_first([p.scores[str(p.label)] for p in said.predictions])
+    chosen = {}
+    for i in order:
+        label = str(said.predictions[i].label)
+        score = said.predictions[i].scores[label]
+        if score >= limits.of(label) and quota.take(label):
+            chosen[i] = replace(
+                said.unlabelled[i],
+                label=label,
+                metadata=_provenance(said.unlabelled[i], said.number, score),
+            )
+    notes = tuple(chosen[i] for i in sorted(chosen))
+    return SilverNotes(notes, len(notes), dict(limits.by_class))
+
+
+def _codes(task: DiagnosisCoding, said: _Said) -> SilverNotes:
+    gold = [set(task.gold_labels([note])) for note in said.dev]
+    pairs = [
+        (p, code, own) for p, own in zip(said.on_dev, gold, strict=True) for code in p.codes or ()
+    ]
+    limits = confidence_thresholds(
+        [code for _, code, _ in pairs],
+        [p.scores[code] for p, code, _ in pairs],
+        [code in own for _, code, own in pairs],
+        precision=said.precision,
+    )
+    quota = _Quota(Counter(task.gold_labels(said.labelled)), said.ratio)
+    candidates = [(i, code) for i, p in enumerate(said.predictions) for code in p.codes or ()]
+    order = _surest_first([said.predictions[i].scores[code] for i, code in candidates])
+    taken: dict[int, list[str]] = {}
+    for position in order:
+        i, code = candidates[position]
+        if said.predictions[i].scores[code] >= limits.of(code) and quota.take(code):
+            taken.setdefault(i, []).append(code)
+    notes = tuple(
+        replace(
+            said.unlabelled[i],
+            codes=tuple(sorted(codes)),
+            metadata=_provenance(
+                said.unlabelled[i],
+                said.number,
+                min(said.predictions[i].scores[code] for code in codes),
+            ),
+        )
+        for i, codes in sorted(taken.items())
+    )
+    return SilverNotes(notes, sum(map(len, taken.values())), dict(limits.by_class))
+
+
+def _mentions(said: _Said) -> SilverNotes:
+    gold = [{span.key for span in note.spans or ()} for note in said.dev]
+    found = [
+        (span, own) for p, own in zip(said.on_dev, gold, strict=True) for span in p.spans or ()
+    ]
+    limits = confidence_thresholds(
+        [span.label for span, _ in found],
+        [float(span.score or 0.0) for span, _ in found],
+        [span.key in own for span, own in found],
+        precision=said.precision,
+    )
+    sure: dict[int, tuple[Span, ...]] = {}
+    for i, prediction in enumerate(said.predictions):
+        sure[i] = tuple(
+            replace(
+                span, attributes=(*span.attributes, ("source", SOURCE), ("round", str(said.number)))
+            )
+            for span in prediction.spans or ()
+            if float(span.score or 0.0) >= limits.of(span.label)
+        )
+    with_mentions = [i for i in sure if sure[i]]
+    means = [_mean_score(sure[i]) for i in with_mentions]
+    most = max(1, round(said.ratio * len(said.labelled)))
+    chosen = sorted(with_mentions[position] for position in _surest_first(means)[:most])
+    notes = []
+    for i in chosen:
+        kept = {span.key for span in sure[i]}
+        unsure = [
+            [span.start, span.end]
+            for span in said.predictions[i].spans or ()
+            if span.key not in kept
+        ]
+        metadata = _provenance(said.unlabelled[i], said.number, _mean_score(sure[i]))
+        metadata["silver"]["unsure"] = unsure
+        notes.append(replace(said.unlabelled[i], spans=sure[i], metadata=metadata))
+    return SilverNotes(tuple(notes), sum(len(sure[i]) for i in chosen), dict(limits.by_class))
+
+
+class _Quota:
+    """How many silver labels of a class may still be taken."""
+
+    def __init__(self, labelled: Counter[str], ratio: float) -> None:
+        self._left = {name: max(1, round(ratio * n)) for name, n in labelled.items()}
+
+    def take(self, name: str) -> bool:
+        left = self._left.get(name, 0)
+        self._left[name] = left - 1
+        return left > 0
+
+
+def _surest_first(scores: Sequence[float]) -> list[int]:
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+
+
+def _mean_score(spans: Sequence[Span]) -> float:
+    return sum(float(span.score or 0.0) for span in spans) / len(spans)
+
+
+def _provenance(note: Note, number: int, score: float) -> dict[str, Any]:
+    silver = {"source": SOURCE, "round": number, "score": round(float(score), 4)}
+    return {**note.metadata, "silver": silver}

@@ -1,0 +1,90 @@
+"""Training sets of several sizes, each within the next, and a task fitted on each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+import clinical_tl as ctl
+from clinical_tl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from clinical_tl.transfer.feature_extraction import FeatureTask
+
+TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
+VectorPooling = Literal["mean", "max", "cls"]
+Level = Literal["code", "category", "chapter"]
+FEWEST_DEV = 20
+MOST_EPOCHS = 30
+
+
+def fit_task(name: TaskName, notes: Dataset, level: Level = "category") -> FeatureTask:
+    """The task fitted on training notes."""
+    if name == "note_classification":
+        return ctl.NoteClassification.from_notes(notes)
+    if name == "entity_recognition":
+        return ctl.EntityRecognition.from_notes(notes)
+    return ctl.DiagnosisCoding.from_notes(notes, level=level)
+
+
+def check_budgets(budgets: Sequence[int], n_notes: int) -> list[int]:
+    """The budgets in order, 0 standing for all notes; refuses more than there are."""
+    sizes = sorted({n_notes if budget == 0 else budget for budget in budgets})
+    if not sizes or sizes[0] < 1 or sizes[-1] > n_notes:
+        raise ConfigError(
+            f"budgets {list(budgets)}: give numbers of notes between 1 and {n_notes}, 0 for all"
+        )
+    return sizes
+
+
+def subset(splits: dict[str, Dataset], budget: int, seed: int) -> tuple[Dataset, Dataset]:
+    """`budget` training notes, and as large a share of the dev notes (at least 20).
+
+    A larger budget contains a smaller one of the same seed. Choosing epochs on more dev notes
+    than there are training notes would be a luxury that few have.
+    """
+    train, dev = splits["train"], splits["dev"]
+    order = np.random.default_rng(seed).permutation(len(train))
+    n_dev = min(len(dev), max(FEWEST_DEV, round(len(dev) * budget / len(train))))
+    dev_order = np.random.default_rng(seed).permutation(len(dev))
+    return (
+        train.select(sorted(order[:budget].tolist())),
+        dev.select(sorted(dev_order[:n_dev].tolist())),
+    )
+
+
+def epochs_for(epochs: int, budget: int, n_notes: int) -> int:
+    """More passes over fewer notes: by the root of the ratio, thirty at most."""
+    return min(max(MOST_EPOCHS, epochs), math.ceil(epochs * math.sqrt(n_notes / budget)))
+
+
+def unlabelled_rest(
+    notes: Dataset, labelled: Dataset, at_most: int | None, seed: int
+) -> list[ctl.Note]:
+    """The notes that are not among the labelled ones, without their annotation."""
+    known = set(labelled["note_id"])
+    rows = [i for i, note_id in enumerate(notes["note_id"]) if note_id not in known]
+    if at_most is not None and at_most < len(rows):
+        kept = np.random.default_rng(seed).choice(len(rows), at_most, replace=False)
+        rows = [rows[i] for i in sorted(kept.tolist())]
+    return [
+        replace(note, label=None, codes=None, spans=None, relations=None)
+        for note in ctl.dataset_to_notes(notes.select(rows))
+    ]
+
+
+def with_labels(notes: Dataset, labels: list[str] | None) -> list[ctl.Note]:
+    """The notes with only the spans of these labels; with all of them if None."""
+    records = ctl.dataset_to_notes(notes)
+    if labels is None:
+        return records
+    return [
+        replace(note, spans=tuple(span for span in note.spans or () if span.label in labels))
+        for note in records
+    ]

@@ -1,0 +1,115 @@
+"""The methods of a learning curve: each trains on a run's notes and scores its test notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import clinical_tl as ctl
+from clinical_tl import baselines
+from clinical_tl import rules as ctl_rules
+from clinical_tl.errors import ConfigError
+from recipes.budgets import Level, TaskName, fit_task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from clinical_tl.models.adapter import Adapter
+    from clinical_tl.models.lora import LoRA
+    from clinical_tl.training.config import TrainingConfig
+    from clinical_tl.transfer.gain import Kind
+
+# Full fine-tuning wants a lower rate than LoRA.
+FULL_RATE = 2e-4
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every method gets: notes, encoder, settings."""
+
+    task: TaskName
+    level: Level
+    train: Dataset
+    dev: Dataset
+    test: Dataset
+    encoder: str
+    lora: LoRA
+    config: TrainingConfig
+
+
+@dataclass(frozen=True)
+class Method:
+    """A line of the curve; `score` gives the test scores of a run."""
+
+    name: str
+    kind: Kind
+    score: Callable[[Run, str | None], dict[str, float]]
+
+
+def _baseline(run: Run, _: str | None) -> dict[str, float]:
+    task: Any = fit_task(run.task, run.train, run.level)
+    if run.task == "entity_recognition":
+        predictions = baselines.memorised_mentions(run.train, run.test)
+    else:
+        task, predictions = baselines.tfidf(task, run.train, run.test, dev=run.dev)
+    return task.evaluate(run.test, predictions).summary()
+
+
+def _rules(run: Run, _: str | None) -> dict[str, float]:
+    rules = ctl_rules.from_annotations(run.train)
+    predictions = ctl_rules.RuleMatcher(rules).predict(run.test)
+    task = ctl.EntityRecognition.from_notes(run.train)
+    return task.evaluate(run.test, predictions).summary()
+
+
+def _frozen(run: Run, _: str | None) -> dict[str, float]:
+    task = fit_task(run.task, run.train, run.level)
+    model = ctl.FeatureModel.fit(
+        run.encoder, task, run.train, run.dev, seed=run.config.seed, progress=False
+    )
+    return model.evaluate(run.test, progress=False).summary()
+
+
+def _tuned(
+    run: Run, encoder: str, adapter: Adapter, *, pretrained: bool = True
+) -> dict[str, float]:
+    task = fit_task(run.task, run.train, run.level)
+    model = ctl.TransferModel.from_pretrained(
+        encoder, task, adapter=adapter, seed=run.config.seed, pretrained=pretrained
+    )
+    config = run.config
+    if adapter == "full":
+        config = replace(config, learning_rate=FULL_RATE)
+    ctl.fit(model, run.train, run.dev, config)
+    return model.evaluate(run.test, progress=False).summary()
+
+
+METHODS = {
+    "baseline": Method("baseline", "baseline", _baseline),
+    "rules": Method("rules", "baseline", _rules),
+    "frozen": Method("frozen features", "transfer", _frozen),
+    "lora": Method("LoRA", "transfer", lambda run, _: _tuned(run, run.encoder, run.lora)),
+    "full": Method("full", "transfer", lambda run, _: _tuned(run, run.encoder, "full")),
+    "adapted": Method(
+        "LoRA, adapted encoder",
+        "transfer",
+        lambda run, adapted: _tuned(run, str(adapted), run.lora),
+    ),
+    "random": Method(
+        "random weights",
+        "random",
+        lambda run, _: _tuned(run, run.encoder, "full", pretrained=False),
+    ),
+}
+
+
+def choose_methods(names: tuple[str, ...], task: TaskName, adapted: str | None) -> list[Method]:
+    """The methods by name, without those that can't run here."""
+    unknown = sorted(set(names) - set(METHODS))
+    if unknown:
+        raise ConfigError(f"methods {unknown}: choose among {', '.join(METHODS)}")
+    # Rules find mentions; without an adapted encoder there is nothing to put an adapter on.
+    left_out = {"rules"} if task != "entity_recognition" else set()
+    left_out |= {"adapted"} if adapted is None else set()
+    return [METHODS[name] for name in names if name not in left_out]

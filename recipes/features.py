@@ -1,0 +1,72 @@
+"""Frozen features with a regularised linear model: embed, fit, evaluate, save."""
+
+from __future__ import annotations
+
+import clinical_tl as ctl
+from recipes.budgets import Level, TaskName, VectorPooling, fit_task
+from recipes.command_line import run
+
+
+def main(
+    task: TaskName = "note_classification",
+    corpus: str | None = None,
+    train: str | None = None,
+    dev: str | None = None,
+    test: str | None = None,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
+    limit: int | None = None,
+    level: Level = "category",
+    encoder: str = "offline",
+    layer: int = -1,
+    pooling: VectorPooling = "mean",
+    cache: str | None = None,
+    seed: int = 0,
+    output: str = "runs/features",
+) -> dict[str, float]:
+    """Fit a linear model on what a frozen encoder makes of notes, and score it.
+
+    Args:
+        task: note_classification, diagnosis_coding or entity_recognition.
+        corpus: a public corpus by name, or "synthetic", the default.
+        train: your own annotated notes.
+        dev: notes to tune thresholds on; split off train by patient if not given.
+        test: notes to score on; split off train by patient if not given.
+        format: of the files, where their ending does not tell.
+        columns: field to column, for tables and JSON lines.
+        limit: use at most so many notes of each set, for a quick look.
+        level: of diagnosis codes: code, category or chapter.
+        encoder: a Hub id, a folder, or "offline".
+        layer: whose states are pooled; 0 is the embeddings, -1 the last.
+        pooling: mean, max or cls (entities: the state of each word's first token).
+        cache: folder for the notes' vectors; as confidential as the notes.
+        seed: of the folds on which the regularisation is chosen.
+        output: folder for the model.
+
+    Returns:
+        The test scores, metric name to value.
+    """
+    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
+    model = ctl.FeatureModel.fit(
+        encoder,
+        fit_task(task, splits["train"], level),
+        splits["train"],
+        splits["dev"],
+        layer=layer,
+        pooling=pooling,
+        cache=cache,
+        seed=seed,
+    )
+    tried = [
+        {"C": score.strength, "held-out log loss": score.log_loss}
+        for score in model.classifier.cross_validation
+    ]
+    print(ctl.format_table(tried, digits=4))
+    scores = model.evaluate(splits["test"]).summary()
+    print(ctl.format_table([{"metric": name, "value": v} for name, v in scores.items()]))
+    print(f"model: {model.save_pretrained(f'{output}/model')}")
+    return scores
+
+
+if __name__ == "__main__":
+    run(main)

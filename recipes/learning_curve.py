@@ -1,0 +1,105 @@
+"""Does transfer help, and from how many notes on? Methods × budgets × seeds: a table and a plot."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import clinical_tl as ctl
+from clinical_tl.models.lora import LoRA
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
+from recipes.budgets import Level, TaskName, check_budgets, epochs_for, subset
+from recipes.command_line import run
+from recipes.curve_methods import Run, choose_methods
+from recipes.curve_plot import plot_curve
+from recipes.results import Results
+
+METRICS = {
+    "note_classification": "macro_f1",
+    "diagnosis_coding": "micro_f1",
+    "entity_recognition": "f1",
+}
+
+
+def main(
+    task: TaskName = "note_classification",
+    corpus: str | None = None,
+    budgets: tuple[int, ...] = (10, 30, 100, 300, 0),
+    methods: tuple[str, ...] = ("baseline", "rules", "frozen", "lora", "full", "adapted", "random"),
+    seeds: int = 1,
+    level: Level = "category",
+    limit: int | None = None,
+    encoder: str = "offline",
+    adapted_encoder: str | None = None,
+    lora: LoRA = LoRA(),
+    training: TrainingConfig = TrainingConfig(),
+    output: str = "runs/learning_curve",
+) -> list[dict[str, Any]]:
+    """Score every method with 10, 30, 100, … training notes, and say what transfer gains.
+
+    Args:
+        task: note_classification, diagnosis_coding or entity_recognition.
+        corpus: a public corpus by name, or "synthetic", the default.
+        budgets: numbers of training notes; 0 for all. Dev notes shrink with them.
+        methods: baseline (TF-IDF; memorised mentions), rules (entities only), frozen (features
+            with a linear model), lora, full, adapted (LoRA on adapted_encoder), random (LoRA's
+            network from random weights, all of them trained).
+        seeds: repetitions, each with other notes and other weights; bands need two.
+        level: of diagnosis codes: code, category or chapter.
+        limit: use at most so many notes of each set, for a quick look.
+        encoder: a Hub id, a folder, or "offline".
+        adapted_encoder: a folder written by recipes/adapt_encoder.py; without it that method
+            is left out.
+        lora: the adapter's settings.
+        training: the settings of all fine-tuning; small budgets get more epochs.
+        output: folder for results.json and curve.png; finished cells are not run again.
+
+    Returns:
+        One row a cell: method, kind, budget, seed, value, seconds.
+    """
+    results = Results(f"{output}/results.json")
+    splits = ctl.note_splits(corpus, limit=limit)
+    n_notes, metric = len(splits["train"]), METRICS[task]
+    chosen = choose_methods(methods, task, adapted_encoder)
+    for seed in range(seeds):
+        for budget in check_budgets(list(budgets), n_notes):
+            for method in chosen:
+                key = {"method": method.name, "budget": budget, "seed": seed}
+                if results.has(key):
+                    continue
+                train, dev = subset(splits, budget, seed)
+                epochs = epochs_for(training.epochs, budget, n_notes)
+                config = replace(training, epochs=epochs, seed=seed)
+                made = Run(task, level, train, dev, splits["test"], encoder, lora, config)
+                started = time.perf_counter()
+                value = method.score(made, adapted_encoder)[metric]
+                seconds = round(time.perf_counter() - started, 1)
+                row = {**key, "kind": method.kind, "metric": metric, "value": value}
+                results.add({**row, "seconds": seconds})
+                print(
+                    f"{method.name}, {budget} notes, seed {seed}: {metric} {value:.4f}", flush=True
+                )
+    _report(results.rows, metric, output)
+    return results.rows
+
+
+def _report(rows: list[dict[str, Any]], metric: str, output: str) -> None:
+    fields = ("method", "kind", "budget", "seed", "value")
+    points = learning_curve([Cell(**{name: row[name] for name in fields}) for row in rows])
+    budgets = sorted({point.budget for point in points})
+    table = []
+    for method in dict.fromkeys(point.method for point in points):
+        mine = {point.budget: point.mean for point in points if point.method == method}
+        table.append({"method": method, **{f"{b} notes": mine.get(b) for b in budgets}})
+    print(ctl.format_table(table))
+    gains = transfer_gains(points)
+    print(ctl.format_table([asdict(gain) for gain in gains]))
+    for sentence in gain_warnings(gains, metric):
+        print(f"warning: {sentence}")
+    print(plot_curve(points, metric, f"{output}/curve.png"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,78 @@
+"""Every way to transfer on a real corpus: one row a recipe into runs/real_transfer/summary.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipes import (
+    adapt_encoder,
+    explore,
+    features,
+    learning_curve,
+    matching,
+    relation_extraction,
+    rules,
+    self_training,
+    similarity,
+    source_task,
+)
+from recipes.command_line import run
+from recipes.results import Results
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A recipe with its config; `writes` says that it takes an output folder."""
+
+    recipe: Callable[..., Any]
+    config: str
+    writes: bool = True
+
+
+STEPS = (
+    Step(similarity.main, "similarity_bc5cdr_ncbi", writes=False),
+    Step(matching.main, "matching_mts", writes=False),
+    Step(explore.main, "explore_mts_dialog", writes=False),
+    Step(features.main, "features_mts"),
+    Step(rules.main, "rules_ncbi_disease"),
+    Step(source_task.main, "bc5cdr_to_ncbi"),
+    Step(self_training.main, "self_training_ncbi"),
+    Step(learning_curve.main, "learning_curve_mts"),
+    Step(relation_extraction.main, "chemprot"),
+    Step(relation_extraction.main, "bc5cdr_relations"),
+    Step(adapt_encoder.main, "adapt_case_reports"),
+    Step(learning_curve.main, "learning_curve_ncbi"),
+)
+
+
+def main(output: str = "runs/real_transfer", only: str = "") -> None:
+    """Run every recipe of transfer that the summary does not have yet.
+
+    Args:
+        output: folder for summary.json and what the recipes write; several hours on two cores.
+        only: run only the configs whose name contains this.
+    """
+    results = Results(f"{output}/summary.json")
+    for step in STEPS:
+        key = {"row": step.config}
+        if only not in step.config or results.has(key):
+            continue
+        print(f"\n== {step.config}", flush=True)
+        flags = [f"--config={CONFIGS / step.config}.yaml"]
+        if step.writes:
+            flags.append(f"--output={output}/{step.config}")
+        started = time.perf_counter()
+        figures = run(step.recipe, flags)
+        seconds = round(time.perf_counter() - started, 1)
+        results.add({**key, "figures": figures, "seconds": seconds})
+    print(results.file)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,98 @@
+"""Fine-tune an encoder to relate entities: train, evaluate, save, optionally push."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import clinical_tl as ctl
+from clinical_tl import baselines
+from clinical_tl.models.lora import LoRA
+from clinical_tl.tasks.relation_extraction import RelationExtraction
+from clinical_tl.training.config import TrainingConfig
+from recipes.command_line import run
+
+
+def main(
+    corpus: str | None = None,
+    train: str | None = None,
+    dev: str | None = None,
+    test: str | None = None,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
+    limit: int | None = None,
+    encoder: str = "offline",
+    adapter: Literal["lora", "full", "frozen"] = "lora",
+    lora: LoRA = LoRA(),
+    level: Literal["mention", "concept"] = "mention",
+    context: int = 32,
+    max_distance: int | None = 100,
+    mention_pairs: int = 3,
+    negatives_per_positive: float | None = None,
+    groups: dict[str, str] | None = None,
+    training: TrainingConfig = TrainingConfig(),
+    output: str = "runs/relation_extraction",
+    push_to: str | None = None,
+) -> dict[str, float]:
+    """Train a relation extractor on notes with given entities and score it on test notes.
+
+    Args:
+        corpus: a public corpus by name (bc5cdr, chemprot), or "synthetic", the default.
+        train: your own training notes (BRAT, PubTator, JSON lines, …) with spans and relations.
+        dev: notes to choose epochs and threshold on; split off train by patient if not given.
+        test: notes to score on; split off train by patient if not given.
+        format: of the files, where their ending does not tell.
+        columns: field to column, for tables and JSON lines.
+        limit: use at most so many notes of each set, for a quick look.
+        encoder: a Hub id, a folder, or "offline".
+        adapter: what is trained: a LoRA adapter, all weights, or the head alone.
+        lora: the adapter's settings.
+        level: what relations relate: mentions (span ids) or concepts (their ids).
+        context: words shown on either side of a mention.
+        max_distance: most words between the mentions of a candidate pair; null for no limit.
+        mention_pairs: how many of a pair's mentions, the closest, are shown.
+        negatives_per_positive: unrelated pairs kept in training for each related one; null: all.
+        groups: label to group, to score groups of labels too.
+        training: the training settings.
+        output: folder for the model, the training log and checkpoints.
+        push_to: a Hub repository (org/name) to push the model to, private.
+
+    Returns:
+        The test scores, metric name to value.
+    """
+    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
+    task = RelationExtraction.from_notes(
+        splits["train"],
+        level=level,
+        context=context,
+        max_distance=max_distance,
+        mention_pairs=mention_pairs,
+        negatives_per_positive=negatives_per_positive,
+        groups=groups,
+        seed=training.seed,
+    )
+    model = ctl.TransferModel.from_pretrained(
+        encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
+    )
+    print(model.summary())
+    ctl.fit(model, splits["train"], splits["dev"], replace(training, output_dir=f"{output}/run"))
+    scores = model.evaluate(splits["test"])
+    print(ctl.format_table([score.row() for score in scores.relations.per_label]))
+    simple = baselines.cooccurrence(task, splits["train"], splits["test"])
+    floor = task.evaluate(splits["test"], simple).summary()
+    print(
+        ctl.format_table(
+            [
+                {"metric": name, "value": value, "same sentence": floor[name]}
+                for name, value in scores.summary().items()
+            ]
+        )
+    )
+    print(f"model: {model.save_pretrained(f'{output}/model')}")
+    if push_to:
+        print(f"pushed: {model.push_to_hub(push_to)}")
+    return scores.summary()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,110 @@
+"""Few labels, many notes without: supervised training against self-training, over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import fmean, pstdev
+from typing import Any
+
+import clinical_tl as ctl
+from clinical_tl.models.lora import LoRA
+from clinical_tl.training.config import TrainingConfig
+from recipes.budgets import Level, TaskName, epochs_for, fit_task, subset, unlabelled_rest
+from recipes.command_line import run
+from recipes.results import Results
+
+
+def main(
+    task: TaskName = "entity_recognition",
+    corpus: str | None = None,
+    shares: tuple[float, ...] = (0.05, 0.1, 0.25),
+    seeds: int = 1,
+    rounds: int = 2,
+    precision: float = 0.9,
+    ratio: float = 2.0,
+    unlabelled: int | None = None,
+    level: Level = "category",
+    limit: int | None = None,
+    encoder: str = "offline",
+    lora: LoRA = LoRA(),
+    training: TrainingConfig = TrainingConfig(),
+    output: str = "runs/self_training",
+) -> list[dict[str, Any]]:
+    """Hide the labels of most training notes, and see what the hidden notes are still worth.
+
+    Args:
+        task: note_classification, diagnosis_coding or entity_recognition.
+        corpus: a public corpus by name, or "synthetic", the default.
+        shares: of the training notes that keep their labels.
+        seeds: repetitions, each with other labelled notes and other weights.
+        rounds: students at most.
+        precision: wanted of silver labels, as dev notes estimate it.
+        ratio: silver labels of a class at most, as a multiple of its labelled ones.
+        unlabelled: use at most so many of the other notes.
+        level: of diagnosis codes: code, category or chapter.
+        limit: use at most so many notes of each set, for a quick look.
+        encoder: a Hub id, a folder, or "offline".
+        lora: the adapter's settings.
+        training: the settings of every round; small shares get more epochs.
+        output: folder for results.json; finished rows are not run again.
+
+    Returns:
+        One row a run: share, seed, test score of the teacher alone and of the best student.
+    """
+    results = Results(f"{output}/results.json")
+    splits = ctl.note_splits(corpus, limit=limit)
+    n_notes = len(splits["train"])
+    for seed in range(seeds):
+        for share in shares:
+            key = {"share": share, "seed": seed}
+            if results.has(key):
+                continue
+            budget = max(4, round(share * n_notes))
+            train, dev = subset(splits, budget, seed)
+            rest = unlabelled_rest(splits["train"], train, unlabelled, seed)
+            fitted = fit_task(task, train, level)
+            epochs = epochs_for(training.epochs, budget, n_notes)
+            config = replace(training, epochs=epochs, seed=seed)
+            scores = {}
+            for name in ("supervised", "self-training"):
+                model = ctl.TransferModel.from_pretrained(encoder, fitted, adapter=lora, seed=seed)
+                if name == "supervised":
+                    ctl.fit(model, train, dev, config)
+                else:
+                    trained = ctl.self_train(
+                        model, train, rest, dev, config,
+                        rounds=rounds, precision=precision, ratio=ratio,
+                    )  # fmt: skip
+                    print(ctl.format_table(trained.table()))
+                metric = "f1" if task == "entity_recognition" else "macro_f1"
+                metric = "micro_f1" if task == "diagnosis_coding" else metric
+                scores[name] = model.evaluate(splits["test"], progress=False).summary()[metric]
+            results.add(
+                {**key, "labelled": budget, "metric": metric, **scores,
+                 "best_round": trained.best_round, "silver": len(trained.silver)}
+            )  # fmt: skip
+    print(ctl.format_table(_summary(results.rows), digits=4))
+    print(results.file)
+    return results.rows
+
+
+def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    table = []
+    for share in sorted({row["share"] for row in rows}):
+        same = [row for row in rows if row["share"] == share]
+        gains = [row["self-training"] - row["supervised"] for row in same]
+        table.append(
+            {
+                "share": share,
+                "labelled": same[0]["labelled"],
+                "seeds": len(same),
+                **{name: fmean(r[name] for r in same) for name in ("supervised", "self-training")},
+                "gain": fmean(gains),
+                "spread of the gain": pstdev(gains),
+            }
+        )
+    return table
+
+
+if __name__ == "__main__":
+    run(main)

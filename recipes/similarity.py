@@ -1,0 +1,85 @@
+"""Compare source with target notes, and rank encoders for a task, before any training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import clinical_tl as ctl
+from clinical_tl.errors import ConfigError
+from clinical_tl.transfer.ranking import rank_encoders
+from clinical_tl.transfer.similarity import similarity
+from recipes.command_line import run
+
+TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
+
+
+def main(
+    source: str | None = None,
+    target: str | None = None,
+    source_notes: str | None = None,
+    target_notes: str | None = None,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
+    encoder: str = "offline",
+    encoders: list[str] | None = None,
+    task: TaskName | None = None,
+    level: Literal["code", "category", "chapter"] = "category",
+    max_notes: int = 500,
+    cache: str | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Say how alike two sets of notes are and, if encoders are named, which suits the target.
+
+    Args:
+        source: a public corpus by name (its training notes), or "synthetic", the default.
+        target: the same, of the notes to transfer to.
+        source_notes: your own source notes (BRAT, CoNLL, PubTator, JSON lines, …).
+        target_notes: your own target notes.
+        format: of the files, where their ending does not tell.
+        columns: field to column, for tables and JSON lines.
+        encoder: a Hub id, a folder, or "offline"; what the notes are compared with.
+        encoders: two or more encoders to rank for the task on the target notes.
+        task: what the encoders are ranked for; the target notes must be annotated for it.
+        level: of diagnosis codes.
+        max_notes: use at most so many notes of each set.
+        cache: folder to keep embeddings in; as confidential as the notes.
+        seed: of draws, folds and permutations.
+
+    Returns:
+        The similarity's figures, name to value.
+    """
+    if encoders and task is None:
+        raise ConfigError(
+            "encoders are named but no task; say what they are ranked for, e.g. "
+            "--task=entity_recognition"
+        )
+    ours, theirs = (
+        ctl.read_notes(file, format=format, columns=columns)
+        if file
+        else ctl.load_corpus(corpus or "synthetic", seed=seed)["train"]
+        for file, corpus in ((source_notes, source), (target_notes, target))
+    )
+    found = similarity(ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed)
+    print(f"{found.source.used} source notes, {found.target.used} target notes")
+    print(ctl.format_table(found.table()))
+    for warning in found.warnings():
+        print(f"warning: {warning}")
+    if encoders:
+        fitted: ctl.NoteClassification | ctl.DiagnosisCoding | ctl.EntityRecognition
+        if task == "note_classification":
+            fitted = ctl.NoteClassification.from_notes(theirs)
+        elif task == "diagnosis_coding":
+            fitted = ctl.DiagnosisCoding.from_notes(theirs, level=level)
+        else:
+            fitted = ctl.EntityRecognition.from_notes(theirs)
+        ranking = rank_encoders(
+            encoders, theirs, fitted, max_notes=max_notes, cache=cache, seed=seed
+        )
+        print(f"{ranking.rows} rows of {ranking.notes} notes, {ranking.labels} labels")
+        print(ctl.format_table(ranking.table()))
+        print(ctl.format_table(ranking.agreement_table()))
+    return found.summary()
+
+
+if __name__ == "__main__":
+    run(main)

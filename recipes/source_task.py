@@ -1,0 +1,97 @@
+"""Does a source task help a target task? The target trained with and without a source adapter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import clinical_tl as ctl
+from clinical_tl.models.lora import LoRA
+from clinical_tl.training.config import TrainingConfig
+from recipes.budgets import check_budgets, epochs_for, subset, with_labels
+from recipes.command_line import run
+from recipes.results import Results
+
+
+def main(
+    source: str,
+    target: str,
+    labels: list[str] | None = None,
+    budgets: tuple[int, ...] = (25, 50, 100, 0),
+    seeds: int = 1,
+    limit: int | None = None,
+    encoder: str = "offline",
+    lora: LoRA = LoRA(),
+    training: TrainingConfig = TrainingConfig(),
+    output: str = "runs/source_task",
+) -> list[dict[str, Any]]:
+    """Train an entity recogniser on a source corpus, then go on from it on a target corpus.
+
+    Args:
+        source: a public corpus with spans by name (bc5cdr), or "synthetic".
+        target: the corpus that matters, by name (ncbi_disease), or "synthetic".
+        labels: mention types of the source to train on; by default all.
+        budgets: numbers of target training notes; 0 for all. Dev notes shrink with them.
+        seeds: repetitions, each with other notes and other weights.
+        limit: use at most so many notes of each set, for a quick look.
+        encoder: a Hub id, a folder, or "offline".
+        lora: the adapter's settings, the same for source and target.
+        training: the settings of both; small budgets get more epochs.
+        output: folder for the source model and results.json; finished rows are not run again.
+
+    Returns:
+        One row a run: start, budget, seed and the test scores.
+    """
+    results = Results(f"{output}/results.json")
+    source_model = _source_model(source, labels, limit, encoder, lora, training, output)
+    splits = ctl.note_splits(target, limit=limit)
+    n_notes = len(splits["train"])
+    for seed in range(seeds):
+        for budget in check_budgets(budgets, n_notes):
+            for start in ("pretrained encoder", f"adapter from {source}"):
+                key = {"start": start, "budget": budget, "seed": seed}
+                if results.has(key):
+                    continue
+                train, dev = subset(splits, budget, seed)
+                model = ctl.TransferModel.from_pretrained(
+                    encoder, ctl.EntityRecognition.from_notes(train), adapter=lora, seed=seed
+                )
+                epochs = epochs_for(training.epochs, budget, n_notes)
+                config = replace(training, epochs=epochs, seed=seed)
+                init = None if start == "pretrained encoder" else source_model
+                ctl.fit(model, train, dev, config, init_adapter=init)
+                scores = model.evaluate(splits["test"], progress=False).summary()
+                results.add({**key, "epochs": epochs, **scores})
+    rows = sorted(results.rows, key=lambda row: (row["budget"], row["seed"], row["start"]))
+    shown = ("start", "budget", "seed", "f1", "overlap_f1")
+    print(ctl.format_table([{name: row[name] for name in shown} for row in rows]))
+    print(results.file)
+    return rows
+
+
+def _source_model(
+    source: str,
+    labels: list[str] | None,
+    limit: int | None,
+    encoder: str,
+    lora: LoRA,
+    training: TrainingConfig,
+    output: str,
+) -> Path:
+    folder = Path(output) / "source"
+    if folder.exists():
+        return folder
+    splits = {
+        name: with_labels(notes, labels)
+        for name, notes in ctl.note_splits(source, limit=limit).items()
+    }
+    task = ctl.EntityRecognition.from_notes(splits["train"])
+    model = ctl.TransferModel.from_pretrained(encoder, task, adapter=lora, seed=training.seed)
+    config = replace(training, output_dir=f"{output}/source_run")
+    ctl.fit(model, splits["train"], splits["dev"], config)
+    return model.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,102 @@
+"""`FeatureClassifier`: the choice of strength, groups, saving, misuse."""
+
+import numpy as np
+import pytest
+
+from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.estimators.feature_classifier import FILE, FeatureClassifier
+
+
+def clouds(n=90, d=5, classes=3, spread=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    x = rng.normal(size=(classes, d))[y] * 3 + rng.normal(size=(n, d)) * spread
+    return x.astype(np.float32), np.array(["knee", "lung", "skin"])[y]
+
+
+def test_clouds_are_told_apart_by_name():
+    x, y = clouds()
+    classifier = FeatureClassifier().fit(x, y)
+    assert (classifier.predict(x) == y).mean() > 0.95
+    assert classifier.predict_proba(x).shape == (90, 3)
+    np.testing.assert_allclose(classifier.predict_proba(x).sum(axis=1), 1)
+    tried = [s.strength for s in classifier.cross_validation]
+    assert tried == list(classifier.strengths[: len(tried)])
+    losses = [s.log_loss for s in classifier.cross_validation]
+    assert losses[:-1] == sorted(losses[:-1], reverse=True)
+
+
+def test_noise_asks_for_more_regularisation_than_signal():
+    x, y = clouds()
+    noise = np.random.default_rng(1).permutation(y)
+    assert FeatureClassifier().fit(x, noise).strength < FeatureClassifier().fit(x, y).strength
+
+
+def test_rows_of_a_group_are_never_on_both_sides():
+    # Each patient's rows are copies with a label of the patient's own: whoever divides a
+    # patient believes that the label can be learned.
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(30, 20)), 4, axis=0).astype(np.float32)
+    y = np.repeat(rng.integers(2, size=30), 4)
+    patients = np.repeat(np.arange(30), 4).tolist()
+    grouped = FeatureClassifier().fit(x, y, patients)
+    careless = FeatureClassifier().fit(x, y)
+    best = {
+        name: min(s.log_loss for s in c.cross_validation)
+        for name, c in (("grouped", grouped), ("careless", careless))
+    }
+    assert best["grouped"] > 0.6 > best["careless"]
+
+
+def test_many_labels_a_row():
+    x, _ = clouds()
+    y = np.stack([x[:, 0] > 0, x[:, 1] > 0, np.zeros(len(x))], axis=1).astype(int)
+    classifier = FeatureClassifier(strengths=[1.0]).fit(x, y)
+    assert (classifier.predict(x) == y).mean() > 0.95
+    assert classifier.cross_validation == ()
+
+
+def test_saved_and_loaded_it_says_the_same(tmp_path):
+    x, y = clouds()
+    classifier = FeatureClassifier(seed=3).fit(x, y)
+    again = FeatureClassifier.load(classifier.save(tmp_path / "head"))
+    np.testing.assert_array_equal(again.predict_proba(x), classifier.predict_proba(x))
+    assert again.classes == classifier.classes
+    assert again.cross_validation == classifier.cross_validation
+    assert [file.name for file in (tmp_path / "head").iterdir()] == [FILE]
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    x, y = clouds()
+    FeatureClassifier(strengths=[1.0]).fit(x, y).save(tmp_path)
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:40])
+    with pytest.raises(ArtifactError, match=FILE):
+        FeatureClassifier.load(tmp_path)
+    with pytest.raises(ArtifactError, match="save it again"):
+        FeatureClassifier.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x[:5], y), "one row of features each"),
+        (lambda x, y: (x, np.full(len(y), "skin")), "one class only"),
+        (lambda x, y: (x, np.full((len(y), 2), 2)), "matrix of 0 and 1"),
+        (lambda x, y: (np.where(np.arange(len(x))[:, None] == 4, np.nan, x), y), "row 4"),
+    ],
+)
+def test_misuse_is_refused(change, message):
+    with pytest.raises(TaskError, match=message):
+        FeatureClassifier().fit(*change(*clouds()))
+
+
+def test_unfitted_or_mismatched_use_is_refused():
+    x, y = clouds()
+    with pytest.raises(TaskError, match="call fit"):
+        FeatureClassifier().predict(x)
+    with pytest.raises(TaskError, match="5 features a row"):
+        FeatureClassifier(strengths=[1.0]).fit(x, y).predict(x[:, :2])
+    with pytest.raises(TaskError, match="one group"):
+        FeatureClassifier().fit(x, y, ["same"] * len(y))
+    with pytest.raises(TaskError, match="strengths above 0"):
+        FeatureClassifier(strengths=[0.0])

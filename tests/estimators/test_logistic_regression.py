@@ -1,0 +1,81 @@
+"""The linear model against scikit-learn's, piece by piece, and from disk."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from clinical_tl.estimators import logistic_regression
+from clinical_tl.estimators.logistic_regression import fit_logistic, log_losses
+
+
+def features(n=120, d=6, seed=0):
+    rng = np.random.default_rng(seed)
+    # Columns of very different scale and offset, one constant.
+    x = rng.normal(size=(n, d)) * 10.0 ** rng.integers(-2, 3, size=d) + rng.normal(size=d) * 5
+    x[:, -1] = 3.0
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize("strength", [0.01, 1.0])
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_the_multinomial_model_is_scikit_learns(monkeypatch, strength, chunk):
+    monkeypatch.setattr(logistic_regression, "CHUNK", chunk)
+    x = features()
+    noise = np.random.default_rng(1).normal(size=len(x))
+    y = np.digitize((x[:, 0] - x[:, 0].mean()) / x[:, 0].std() + noise, [-0.5, 0.8])
+    ours = fit_logistic(x, y, n_outputs=3, strength=strength)
+    scaler = StandardScaler().fit(x.astype(np.float64))
+    theirs = LogisticRegression(C=strength, max_iter=10_000, tol=1e-10)
+    theirs.fit(scaler.transform(x), y)
+    expected = theirs.predict_proba(scaler.transform(x))
+    np.testing.assert_allclose(ours.probabilities(x, exclusive=True), expected, atol=2e-4)
+
+
+def test_binary_models_are_scikit_learns_one_by_one():
+    x = features()
+    rng = np.random.default_rng(2)
+    y = rng.random((len(x), 3)) < np.array([0.1, 0.5, 0.9])
+    ours = fit_logistic(x, y, n_outputs=3, strength=0.1)
+    scaler = StandardScaler().fit(x.astype(np.float64))
+    for column in range(3):
+        theirs = LogisticRegression(C=0.1, max_iter=10_000, tol=1e-10)
+        theirs.fit(scaler.transform(x), y[:, column])
+        expected = theirs.predict_proba(scaler.transform(x))[:, 1]
+        found = ours.probabilities(x, exclusive=False)[:, column]
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_rows_that_are_left_out_change_nothing():
+    x = features()
+    y = np.arange(len(x)) % 2
+    rows = np.arange(0, len(x), 3)
+    part = fit_logistic(x, y, n_outputs=2, strength=0.5, rows=rows)
+    alone = fit_logistic(x[rows], y[rows], n_outputs=2, strength=0.5)
+    np.testing.assert_array_equal(part.coefficients, alone.coefficients)
+
+
+def test_a_start_elsewhere_ends_at_the_same_place():
+    x = features()
+    y = np.arange(len(x)) % 3
+    near = fit_logistic(x, y, n_outputs=3, strength=0.01)
+    warm = fit_logistic(x, y, n_outputs=3, strength=1.0, start=near)
+    cold = fit_logistic(x, y, n_outputs=3, strength=1.0)
+    np.testing.assert_allclose(warm.logits(x), cold.logits(x), atol=5e-3)
+
+
+def test_features_on_disk_give_the_same_bits(tmp_path):
+    x = features()
+    y = np.arange(len(x)) % 2
+    x.tofile(tmp_path / "x.f32")
+    mapped = np.memmap(tmp_path / "x.f32", dtype=np.float32, mode="r", shape=x.shape)
+    on_disk = fit_logistic(mapped, y, n_outputs=2, strength=1.0)
+    in_memory = fit_logistic(x, y, n_outputs=2, strength=1.0)
+    np.testing.assert_array_equal(on_disk.coefficients, in_memory.coefficients)
+
+
+def test_log_losses_by_hand():
+    p = np.array([[0.25, 0.75], [0.5, 0.5]])
+    np.testing.assert_allclose(log_losses(p, np.array([0, 1])), -np.log([0.25, 0.5]))
+    binary = log_losses(p, np.array([[True, False], [False, False]]))
+    np.testing.assert_allclose(binary, [-np.log(0.25), -np.log(0.5)])

@@ -1,0 +1,206 @@
+"""Masked language modelling: what is hidden, its gold, the head, and the folder that comes out."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_tl.errors import ConfigError, EncoderError, NoteError
+from clinical_tl.models.encoder import find_encoder
+from clinical_tl.models.lora import LoRA
+from clinical_tl.models.masked_lm import load_masked_lm, masked_logits
+from clinical_tl.models.network import base_model
+from clinical_tl.schema import Note, as_notes
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.text.batches import build_items, collate
+from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.text.windows import Windowing
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer.domain_adaptation import REPORT_FILE, adapt_encoder
+from clinical_tl.transfer.masked_language import MaskedLanguage
+from clinical_tl.transfer_model import TransferModel
+from tests.tiny_encoders import CONFIGS, write_encoder
+
+QUICK = TrainingConfig(epochs=2, batch_tokens=512, progress=False)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_encoder):
+    return NoteTokenizer.from_pretrained(tiny_encoder)
+
+
+def corrupted(tokenizer, texts, *, seed=0, share=0.15, length=32, overlap=8):
+    notes = [Note(str(i), text) for i, text in enumerate(texts)]
+    tokens = tokenizer.encode(texts)
+    task = MaskedLanguage.for_tokenizer(tokenizer, share=share)
+    items = build_items(
+        tokens, Windowing(length, overlap), n_special=tokenizer.n_special, whole_notes=False
+    )
+    plain = collate(items, tokens, tokenizer)
+    return plain, task.corrupt(plain, task.targets(notes, tokens), seed), task, tokens
+
+
+@settings(max_examples=30)
+@given(
+    texts=st.lists(st.text("abc XYZ,.12é\n", min_size=1, max_size=200), min_size=1, max_size=4),
+    seed=st.integers(0, 1000),
+    share=st.floats(0.05, 0.9),
+)
+def test_what_is_hidden_was_there_and_the_rest_is_untouched(tokenizer, texts, seed, share):
+    plain, hidden, task, _ = corrupted(tokenizer, texts, seed=seed, share=share)
+    chosen = hidden.hidden_ids >= 0
+    assert torch.equal(hidden.hidden_ids[chosen], plain.input_ids[chosen])
+    assert not (chosen & ~plain.owned).any()
+    low, high = task.ordinary_ids
+    changed = hidden.input_ids != plain.input_ids
+    values = hidden.input_ids[changed]
+    assert ((values == task.mask_id) | ((values >= low) & (values < high))).all()
+    # Special tokens and padding are never touched; a word is whole where windows overlap.
+    assert not (changed & (plain.attention_mask == 0)).any()
+
+
+def test_whole_words_are_hidden_once_at_the_stated_share(tokenizer):
+    text = "hypertension diabetes pneumonia anticoagulation " * 40
+    plain, hidden, task, tokens = corrupted(tokenizer, [text], share=0.25)
+    words = task.targets([Note("0", text)], tokens)[0]
+    guessed = np.zeros(len(words), dtype=int)
+    for row, window in enumerate(plain.windows):
+        own = hidden.hidden_ids[row][plain.owned[row]].numpy() >= 0
+        guessed[window.own_start : window.own_stop] += own
+    assert guessed.max() == 1
+    by_word = [guessed[words == word] for word in range(words.max() + 1)]
+    assert all(len(set(word.tolist())) == 1 for word in by_word)
+    assert sum(word[0] for word in by_word) == round(0.25 * len(by_word)) == 40
+
+
+def test_of_the_chosen_words_80_10_and_10_percent(tokenizer):
+    plain, hidden, task, _ = corrupted(tokenizer, ["a, " * 5000], share=0.9)
+    chosen = hidden.hidden_ids >= 0
+    found, before = hidden.input_ids[chosen], plain.input_ids[chosen]
+    masked = (found == task.mask_id).float().mean().item()
+    kept = (found == before).float().mean().item()
+    assert masked == pytest.approx(0.8, abs=0.02)
+    assert kept == pytest.approx(0.1, abs=0.02)
+
+
+def test_windows_of_a_note_hide_the_same_words(tokenizer):
+    text = "cough fever rash pain " * 30
+    plain, hidden, _, tokens = corrupted(tokenizer, [text], share=0.3)
+    seen: dict[int, set[int]] = {}
+    for row, window in enumerate(plain.windows):
+        ids = hidden.input_ids[row, 1 : 1 + len(window)].tolist()
+        for position, token in zip(range(window.start, window.stop), ids, strict=True):
+            seen.setdefault(position, set()).add(token)
+    assert len(seen) == len(tokens[0])
+    assert all(len(tokens_there) == 1 for tokens_there in seen.values())
+
+
+def test_seeds_differ_and_repeat(tokenizer):
+    texts = ["fever and cough and rash and pain and nausea"]
+    first, again, other = (corrupted(tokenizer, texts, seed=s)[1].input_ids for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_logits_at_masked_tokens_are_the_whole_models(architecture, tmp_path):
+    folder = write_encoder(tmp_path / "e", architecture)
+    loaded = load_masked_lm(find_encoder(folder))
+    assert not loaded.pretrained_head
+    model = loaded.model.eval()
+    own = NoteTokenizer.from_pretrained(folder)
+    _, hidden, _, _ = corrupted(own, ["fever and cough", "a rash"], share=0.5)
+    with torch.no_grad():
+        found = masked_logits(model, base_model(model), hidden)
+        whole = model(input_ids=hidden.input_ids, attention_mask=hidden.attention_mask).logits
+    torch.testing.assert_close(found, whole[hidden.hidden_ids >= 0], atol=1e-5, rtol=1e-5)
+    model.save_pretrained(tmp_path / "with_head")
+    own.save_pretrained(tmp_path / "with_head")
+    assert load_masked_lm(find_encoder(tmp_path / "with_head")).pretrained_head
+
+
+@pytest.mark.parametrize("adapter", [LoRA(r=4), "full"], ids=["lora", "full"])
+def test_the_adapted_folder_is_an_encoder_for_every_other_stage(
+    adapter, tiny_encoder, synthetic_notes, tmp_path, caplog
+):
+    caplog.set_level(logging.WARNING)
+    result = adapt_encoder(
+        tiny_encoder, synthetic_notes, tmp_path / "out", adapter=adapter, config=QUICK, window=64
+    )
+    assert "ships without a masked-language-model head" in caplog.text
+    assert result.new_head
+    assert result.perplexity_after < result.perplexity_before
+    assert result.train_notes + result.held_out_notes == len(synthetic_notes)
+    assert not (tmp_path / "out.run").exists()
+    report = json.loads((tmp_path / "out" / REPORT_FILE).read_text())
+    assert report["perplexity_after"] == result.perplexity_after
+    assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text()
+    task = NoteClassification.from_notes(synthetic_notes)
+    adapted = TransferModel.from_pretrained(tmp_path / "out", task)
+    plain = TransferModel.from_pretrained(tiny_encoder, task)
+    texts = ["fever and cough"]
+    assert not torch.allclose(adapted.embed_texts(texts), plain.embed_texts(texts))
+    # Going on from there, the head is no longer new.
+    again = adapt_encoder(tmp_path / "out", synthetic_notes, tmp_path / "more", config=QUICK)
+    assert not again.new_head
+    assert again.perplexity_before == pytest.approx(result.perplexity_after, rel=0.15)
+
+
+def test_an_interrupted_adaptation_goes_on_to_the_same_weights(
+    tiny_encoder, synthetic_notes, tmp_path, monkeypatch
+):
+    from safetensors.torch import load_file
+
+    from clinical_tl.training.loop import TrainingRun
+
+    adapt_encoder(tiny_encoder, synthetic_notes, tmp_path / "whole", config=QUICK)
+    plain = TrainingRun._step
+    steps = []
+
+    def dies(self, batch, bar):
+        steps.append(0)
+        if len(steps) == dies.at:
+            raise KeyboardInterrupt
+        return plain(self, batch, bar)
+
+    monkeypatch.setattr(TrainingRun, "_step", dies)
+    for dies.at in (9, 30):
+        with pytest.raises(KeyboardInterrupt):
+            adapt_encoder(tiny_encoder, synthetic_notes, tmp_path / "parts", config=QUICK)
+    dies.at = 0
+    adapt_encoder(tiny_encoder, synthetic_notes, tmp_path / "parts", config=QUICK)
+    whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_held_out_texts_are_nobody_elses(synthetic_notes):
+    from clinical_tl.transfer.domain_adaptation import _divide
+
+    notes = as_notes(synthetic_notes)
+    doubled = notes + [Note(f"copy {n.note_id}", n.text, patient_id=n.patient_id) for n in notes]
+    train, held_out = _divide(doubled, None, 0)
+    assert held_out
+    assert {n.text for n in train}.isdisjoint(n.text for n in held_out)
+
+
+def test_misuse_is_refused(tiny_encoder, tmp_path):
+    with pytest.raises(NoteError, match="no unlabelled notes"):
+        adapt_encoder(tiny_encoder, [], tmp_path / "o")
+    with pytest.raises(NoteError, match="at least two"):
+        adapt_encoder(tiny_encoder, ["one text", "one text"], tmp_path / "o")
+    with pytest.raises(ConfigError, match="'mlm'"):
+        adapt_encoder(tiny_encoder, ["a", "b"], tmp_path / "o", method="clm")
+    with pytest.raises(ConfigError, match=r"choose in \(0, 1\)"):
+        adapt_encoder(tiny_encoder, ["a", "b"], tmp_path / "o", share=1.0)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious").touch()
+    with pytest.raises(ConfigError, match="is not empty"):
+        adapt_encoder(tiny_encoder, ["a", "b"], tmp_path / "full")
+    tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
+    tokenizer.tokenizer.mask_token = None
+    with pytest.raises(EncoderError, match="no mask token"):
+        MaskedLanguage.for_tokenizer(tokenizer)

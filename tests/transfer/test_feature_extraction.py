@@ -1,0 +1,115 @@
+"""Frozen features with a linear model, for each task that has one."""
+
+from dataclasses import replace
+
+import pytest
+
+from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.models.frozen_encoder import FrozenEncoder
+from clinical_tl.schema import as_notes
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.transfer import feature_extraction
+from clinical_tl.transfer.feature_extraction import FeatureModel
+from clinical_tl.transfer_model import TransferModel
+
+TASKS = [NoteClassification, DiagnosisCoding, EntityRecognition]
+# Little regularisation: enough features to remember the training notes.
+SHARP = {"strengths": [1e3], "progress": False}
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder):
+    return FrozenEncoder.from_pretrained(tiny_encoder, window=64, overlap=16)
+
+
+@pytest.fixture(scope="module")
+def notes(synthetic_notes):
+    return synthetic_notes.select(range(24))
+
+
+@pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)
+def test_training_notes_are_learned_saved_and_loaded(kind, encoder, notes, tmp_path):
+    task = kind.from_notes(notes)
+    model = FeatureModel.fit(encoder, task, notes, notes, **SHARP)
+    scores = model.evaluate(notes, progress=False).summary()
+    if kind is not EntityRecognition:
+        # Thirty-two random features of a word can't tell entities.
+        assert scores["accuracy" if kind is NoteClassification else "micro_f1"] > 0.95
+    assert model.metrics["test"] == scores
+    folder = model.save_pretrained(tmp_path / "model")
+    again = FeatureModel.load(folder)
+    assert again.predict(notes, progress=False) == pytest.approx(
+        model.predict(notes, progress=False)
+    )
+    assert not [f for f in folder.iterdir() if f.suffix in {".pkl", ".pickle", ".joblib", ".bin"}]
+
+
+def test_predictions_of_a_note_do_not_depend_on_the_others(encoder, notes):
+    task = EntityRecognition.from_notes(notes)
+    model = FeatureModel.fit(encoder, task, notes, **SHARP)
+    together = model.predict(notes, progress=False)
+    alone = [model.predict([note], progress=False)[0] for note in as_notes(notes)]
+    assert [[s.key for s in p.spans] for p in together] == [[s.key for s in p.spans] for p in alone]
+
+
+def test_coding_thresholds_come_from_dev(encoder, notes):
+    task = DiagnosisCoding.from_notes(notes)
+    assert FeatureModel.fit(encoder, task, notes, **SHARP).task.thresholds is None
+    assert FeatureModel.fit(encoder, task, notes, notes, **SHARP).task.thresholds is not None
+
+
+def test_many_units_are_tuned_on_a_sample(encoder, notes, monkeypatch):
+    monkeypatch.setattr(feature_extraction, "TUNING_UNITS", 300)
+    task = EntityRecognition.from_notes(notes)
+    model = FeatureModel.fit(encoder, task, notes, strengths=[0.1, 1.0], progress=False)
+    assert len(model.classifier.cross_validation) == 2
+    # The same balance of loss and penalty over all units as over the sample.
+    assert model.classifier.strength < 0.5
+
+
+def test_a_patients_notes_share_a_fold(encoder, notes, monkeypatch):
+    seen = []
+    plain = feature_extraction.FeatureClassifier.fit
+
+    def remember(self, X, y, groups=None):  # noqa: N803  (the name is scikit-learn's)
+        seen.append(list(groups))
+        return plain(self, X, y, groups)
+
+    monkeypatch.setattr(feature_extraction.FeatureClassifier, "fit", remember)
+    records = as_notes(notes)
+    mixed = [replace(n, patient_id="p1" if i < 5 else None) for i, n in enumerate(records)]
+    FeatureModel.fit(encoder, NoteClassification.from_notes(notes), mixed, **SHARP)
+    assert len(set(seen[0])) == len(records) - 4
+
+
+def test_empty_texts_have_no_spans(encoder, notes):
+    model = FeatureModel.fit(encoder, EntityRecognition.from_notes(notes), notes, **SHARP)
+    predictions = model.predict([" ", ""], progress=False)
+    assert [p.spans for p in predictions] == [(), ()]
+    assert model.predict([], progress=False) == []
+
+
+def test_misuse_is_refused(encoder, notes, tiny_encoder, tmp_path):
+    with pytest.raises(TaskError, match="no linear form"):
+        FeatureModel.fit(encoder, object(), notes)
+    task = NoteClassification.from_notes(notes)
+    tuned = TransferModel.from_pretrained(tiny_encoder, task)
+    with pytest.raises(ArtifactError, match=r"TransferModel\.load"):
+        FeatureModel.load(tuned.save_pretrained(tmp_path / "tuned"))
+    folder = FeatureModel.fit(encoder, task, notes, **SHARP).save_pretrained(tmp_path / "features")
+    with pytest.raises(ArtifactError, match=r"FeatureModel\.load"):
+        TransferModel.load(folder)
+
+
+@pytest.mark.usefixtures("offline_encoder")
+def test_real_features_beat_random_ones(notes, encoder, synthetic_notes):
+    train, held_out = notes, synthetic_notes.select(range(24, 40))
+    task = EntityRecognition.from_notes(train)
+    strengths = {"strengths": [0.01], "progress": False}
+    f1 = {}
+    for name, reader in (("random", encoder), ("offline", "offline")):
+        model = FeatureModel.fit(reader, task, train, **strengths)
+        f1[name] = model.evaluate(held_out, progress=False).summary()["f1"]
+    assert f1["offline"] > f1["random"] + 0.1

@@ -1,0 +1,126 @@
+"""Matching labels and notes of two corpora, with the real encoder where meaning counts."""
+
+import pytest
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.models.frozen_encoder import FrozenEncoder
+from clinical_tl.schema import Note, Span
+from clinical_tl.transfer.matching import match_labels, match_notes
+
+HEART = ["crushing chest pain, troponin raised", "chest pain on exertion, normal troponin"]
+SKIN = ["itchy red rash on both arms", "scaly plaques over the elbows, psoriasis"]
+LUNG = ["wheeze and dry cough, asthma", "wheeze at night, asthma since childhood"]
+
+
+@pytest.fixture(scope="module")
+def encoder(offline_encoder):
+    return FrozenEncoder.from_pretrained(offline_encoder)
+
+
+def labelled(prefix, **texts):
+    return [
+        Note(f"{prefix}{label}{i}", text, label=label)
+        for label, some in texts.items()
+        for i, text in enumerate(some)
+    ]
+
+
+@pytest.fixture(scope="module")
+def source():
+    return labelled("s", cardiology=HEART[:1], dermatology=SKIN[:1], pulmonology=LUNG[:1])
+
+
+@pytest.fixture(scope="module")
+def target():
+    return labelled("t", A=SKIN[1:], B=LUNG[1:], C=HEART[1:])
+
+
+def test_labels_that_mean_the_same_are_matched_whatever_their_names(encoder, source, target):
+    matching = match_labels(source, target, encoder, field="label", limit=2.0, progress=False)
+    assert matching.mapping == {
+        "A": ("dermatology",),
+        "B": ("pulmonology",),
+        "C": ("cardiology",),
+    }
+    assert [p.distance for p in matching.pairs] == sorted(p.distance for p in matching.pairs)
+
+
+def test_pairs_too_far_apart_are_shown_and_rejected(encoder, source, target):
+    matching = match_labels(source, target, encoder, field="label", limit=0.0, progress=False)
+    assert matching.mapping == {}
+    assert len(matching.pairs) == 3
+    assert all(str(row["accepted"]).startswith("no (above") for row in matching.table())
+
+
+def test_one_to_one_leaves_a_label_over_and_one_to_many_does_not(encoder, source):
+    finer = labelled("t", eczema=SKIN[:1], psoriasis=SKIN[1:], asthma=LUNG[:1], fibrillation=HEART)
+    alone = match_labels(source, finer, encoder, field="label", limit=2.0, progress=False)
+    assert len(alone.unmatched) == 1
+    assert alone.table()[-1]["accepted"] == "no partner"
+    shared = match_labels(
+        source, finer, encoder, field="label", limit=2.0, one_to_many=True, progress=False
+    )
+    assert shared.unmatched == ()
+    assert shared.mapping["eczema"] == shared.mapping["psoriasis"] == ("dermatology",)
+
+
+def test_descriptions_take_part(encoder):
+    # The examples say nothing; what the labels mean decides.
+    source = labelled("s", x=["a note"], y=["a note."])
+    target = labelled("t", p=["the note"], q=["the note."])
+    meanings = {"x": SKIN[0], "y": LUNG[0], "p": LUNG[1], "q": SKIN[1]}
+    matching = match_labels(
+        source, target, encoder, field="label", descriptions=meanings, limit=2.0, progress=False
+    )
+    assert matching.mapping == {"p": ("y",), "q": ("x",)}
+
+
+def test_mentions_and_codes_are_examples_too(encoder):
+    def spans(label, *mentions):
+        return [
+            Note(f"{label}{i}", mention, spans=(Span(0, len(mention), label),))
+            for i, mention in enumerate(mentions)
+        ]
+
+    source = spans("Disease", "asthma", "psoriasis") + spans("Chemical", "aspirin", "warfarin")
+    target = spans("Problem", "pneumonia", "eczema") + spans("Drug", "ibuprofen", "heparin")
+    matching = match_labels(source, target, encoder, field="spans", progress=False)
+    assert matching.mapping == {"Problem": ("Disease",), "Drug": ("Chemical",)}
+    coded = [Note("1", "a", codes=("J45",)), Note("2", "b", codes=("L40",))]
+    others = [Note("1", "c", codes=("L40.0",)), Note("2", "d", codes=("J45.909",))]
+    matching = match_labels(coded, others, encoder, field="codes", limit=2.0, progress=False)
+    assert matching.mapping == {"L40.0": ("L40",), "J45.909": ("J45",)}
+
+
+def test_notes_get_the_label_of_their_mutual_neighbours(encoder, source):
+    target = [Note("1", SKIN[1], metadata={"ward": 3}), Note("2", LUNG[1]), Note("3", HEART[1])]
+    matching = match_notes(source, target, encoder, k=1, progress=False)
+    assert {n.note_id: n.label for n in matching.notes} == {
+        "1": "dermatology",
+        "2": "pulmonology",
+        "3": "cardiology",
+    }
+    first = matching.notes[0]
+    assert first.metadata["ward"] == 3
+    assert first.metadata["silver"] == {
+        "source": "matching",
+        "from": ["sdermatology0"],
+        "score": 1.0,
+    }
+
+
+def test_a_note_that_is_nobodys_neighbour_is_named(encoder, source):
+    target = [Note("far", "the invoice is due on Monday"), Note("1", SKIN[1]), Note("2", LUNG[1])]
+    target += [Note("3", HEART[1])]
+    assert match_notes(source, target, encoder, k=1, progress=False).unmatched == ("far",)
+
+
+def test_misuse_is_refused(encoder, source, target):
+    with pytest.raises(TaskError, match="no 'codes' to match"):
+        match_labels(source, target, encoder, field="codes", progress=False)
+    with pytest.raises(TaskError, match="1 of 1 source notes have no label"):
+        match_notes([Note("1", "a")], target, encoder, progress=False)
+    with pytest.raises(TaskError, match="at least 1"):
+        match_notes(source, target, encoder, k=0, progress=False)
+    with pytest.raises(ConfigError, match="choose 'label', 'codes' or 'spans'"):
+        match_labels(source, target, encoder, field="labels", progress=False)

@@ -1,0 +1,185 @@
+"""Self-training: what becomes silver, provenance, the stop on dev, refusals."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.schema import Note, Prediction, Span, as_notes
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer import self_training
+from clinical_tl.transfer.self_training import self_train, share_outside
+from clinical_tl.transfer.silver_notes import select_silver
+from clinical_tl.transfer_model import TransferModel
+
+QUICK = TrainingConfig(epochs=2, batch_tokens=512, progress=False)
+# Dev notes of a tiny random model earn no trust: take nearly everything.
+EASY = {"precision": 0.02, "allow_dissimilar": True}
+
+
+@pytest.fixture(scope="module")
+def notes(synthetic_notes):
+    return as_notes(synthetic_notes)
+
+
+@pytest.fixture(params=[NoteClassification, DiagnosisCoding, EntityRecognition])
+def task_kind(request):
+    return request.param
+
+
+def build(encoder, kind, notes, **settings):
+    return TransferModel.from_pretrained(
+        encoder, kind.from_notes(notes, **settings), window=64, overlap=16
+    )
+
+
+class Oracle:
+    """A model whose predictions are given; the task is real."""
+
+    def __init__(self, task, predictions):
+        self.task, self.predictions = task, {p.note_id: p for p in predictions}
+
+    def predict(self, notes, *, progress):
+        assert not progress
+        return [self.predictions[note.note_id] for note in notes]
+
+
+def said(note_id, label, score):
+    other = "b" if label == "a" else "a"
+    return Prediction(note_id, label=label, scores={label: score, other: 1 - score})
+
+
+def test_the_surest_of_each_class_up_to_its_quota():
+    labelled = [Note("1", "t", label="a"), Note("2", "u", label="a"), Note("3", "v", label="b")]
+    dev = [Note(f"d{i}", f"dev {i}", label="a") for i in range(8)]
+    pool = [Note(f"p{i}", f"pool {i}") for i in range(6)]
+    scores = [("a", 0.95), ("a", 0.99), ("a", 0.97), ("b", 0.96), ("b", 0.98), ("a", 0.5)]
+    model = Oracle(
+        NoteClassification.from_notes(labelled),
+        [said(f"d{i}", "a", 0.9) for i in range(8)]
+        + [said(f"p{i}", label, score) for i, (label, score) in enumerate(scores)],
+    )
+    silver = select_silver(model, labelled, pool, dev, precision=0.8, ratio=1.0, number=2)
+    # Two of class a, one of b; 0.5 is below the threshold of 0.9.
+    assert [(n.note_id, n.label) for n in silver.notes] == [("p1", "a"), ("p2", "a"), ("p4", "b")]
+    assert silver.notes[0].metadata["silver"] == {
+        "source": "self-training",
+        "round": 2,
+        "score": 0.99,
+    }
+    assert all(note.label is None for note in pool)
+
+
+def test_codes_are_taken_one_by_one():
+    labelled = [Note("1", "t", codes=("I10", "E11")), Note("2", "u", codes=("I10",))]
+    dev = [Note(f"d{i}", f"dev {i}", codes=("I10",)) for i in range(10)]
+    pool = [Note("p0", "x"), Note("p1", "y"), Note("p2", "z")]
+
+    def coded(note_id, **scores):
+        return Prediction(note_id, codes=tuple(scores), scores=scores)
+
+    model = Oracle(
+        DiagnosisCoding.from_notes(labelled),
+        [coded(f"d{i}", I10=0.8) for i in range(10)]
+        + [coded("p0", I10=0.9, E11=0.95), coded("p1", I10=0.5, E11=0.9), coded("p2")],
+    )
+    silver = select_silver(model, labelled, pool, dev, precision=0.8, ratio=1.0, number=1)
+    assert [(n.note_id, n.codes) for n in silver.notes] == [("p0", ("E11", "I10"))]
+    assert silver.n_labels == 2
+
+
+def test_unsure_mentions_are_neither_mention_nor_not(tiny_encoder):
+    labelled = [Note("1", "fever and cough", spans=(Span(0, 5, "Sign"),))]
+    dev = [Note(f"d{i}", "fever", spans=(Span(0, 5, "Sign"),)) for i in range(10)]
+    pool = [Note("p0", "fever and cough and rash"), Note("p1", "nothing")]
+    task = EntityRecognition.from_notes(labelled)
+    sure, unsure = Span(0, 5, "Sign", score=0.95), Span(10, 15, "Sign", score=0.4)
+    model = Oracle(
+        task,
+        [Prediction(f"d{i}", spans=(Span(0, 5, "Sign", score=0.9),)) for i in range(10)]
+        + [Prediction("p0", spans=(sure, unsure)), Prediction("p1", spans=())],
+    )
+    silver = select_silver(model, labelled, pool, dev, precision=0.8, ratio=5.0, number=1)
+    (note,) = silver.notes
+    assert [s.key for s in note.spans] == [sure.key]
+    assert note.spans[0].score == 0.95
+    assert dict(note.spans[0].attributes) == {"source": "self-training", "round": "1"}
+    tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
+    tokens = tokenizer.encode([note.text])
+    target = task.targets([note], tokens)[0]
+    inside = (tokens[0].starts >= 10) & (tokens[0].ends <= 15)
+    assert (target[inside] == IGNORED).all()
+    assert (target[~inside] != IGNORED).sum() == 4
+
+
+def test_rounds_end_with_the_best_weights(task_kind, tiny_encoder, notes):
+    model = build(tiny_encoder, task_kind, notes[:12])
+    result = self_train(
+        model, notes[:12], notes[12:30], notes[30:], QUICK, rounds=2, ratio=3.0, **EASY
+    )
+    values = [r.value for r in result.rounds]
+    assert result.best_round == int(np.argmax(values))
+    # A round that does not help is the last one.
+    assert all(later > earlier for earlier, later in pairwise(values[:-1]))
+    scores = model.task.evaluate(notes[30:], model.predict(notes[30:], progress=False)).summary()
+    assert scores[result.metric] == pytest.approx(values[result.best_round])
+    assert model.metrics["self_training"]["best_round"] == result.best_round
+    assert len(result.table()) == len(result.rounds)
+    known = {n.note_id for n in notes[12:30]}
+    for note in result.silver:
+        assert note.note_id in known
+        assert note.metadata["silver"]["source"] == "self-training"
+
+
+def test_the_same_seed_gives_the_same_students(tiny_encoder, notes):
+    ends = []
+    for _ in range(2):
+        model = build(tiny_encoder, NoteClassification, notes[:12])
+        self_train(model, notes[:12], notes[12:30], notes[30:], QUICK, rounds=1, **EASY)
+        ends.append({name: p.clone() for name, p in model.network.trainable().items()})
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_nobody_is_sure_enough(tiny_encoder, notes):
+    model = build(tiny_encoder, NoteClassification, notes[:12])
+    result = self_train(
+        model, notes[:12], notes[12:30], notes[30:], QUICK, precision=0.99, allow_dissimilar=True
+    )
+    assert (len(result.rounds), result.best_round, result.silver) == (1, 0, ())
+
+
+def test_known_texts_are_dropped_and_counted(tiny_encoder, notes):
+    model = build(tiny_encoder, NoteClassification, notes[:12])
+    pool = [*notes[12:14], replace(notes[0], note_id="again"), replace(notes[31], note_id="leak")]
+    pool.append(Note(notes[1].note_id, "another text with a known id"))
+    result = self_train(model, notes[:12], pool, notes[30:], QUICK, rounds=1, **EASY)
+    assert result.dropped == 2
+    assert {n.note_id for n in result.silver}.isdisjoint({"again", "leak", notes[1].note_id})
+
+
+@pytest.mark.usefixtures("offline_encoder")
+def test_notes_from_elsewhere_are_refused(notes):
+    model = build("offline", NoteClassification, notes[:20])
+    elsewhere = [f"The train to platform {i} leaves at {i} o'clock." for i in range(10)]
+    assert share_outside(model, notes[:20], [Note("x", t) for t in elsewhere]) == 1.0
+    assert share_outside(model, notes[:20], notes[20:]) < 0.5
+    with pytest.raises(NoteError, match="100 % of the 10 unlabelled notes"):
+        self_train(model, notes[:20], elsewhere, notes[30:], QUICK)
+
+
+def test_misuse_is_refused(tiny_encoder, notes):
+    model = build(tiny_encoder, NoteClassification, notes[:12])
+    with pytest.raises(ConfigError, match="rounds must be at least 1"):
+        self_train(model, notes[:12], notes[12:], notes[30:], rounds=0)
+    with pytest.raises(NoteError, match="other unlabelled notes"):
+        self_train(model, notes[:12], notes[:12], notes[30:])
+    with pytest.raises(NoteError, match="other unlabelled notes"):
+        self_train(model, notes[:12], [], notes[30:])
+    assert self_training.NEIGHBOURS == 3
