@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -57,10 +57,15 @@ class EntityRecognitionScores:
 
 @dataclass(frozen=True)
 class EntityRecognition:
-    """Mentions of several types, tagged as BIO or BILOU."""
+    """Mentions of several types, tagged as BIO or BILOU.
+
+    Mentions with a score below `threshold` are left out; it is tuned on dev notes, `None`
+    until then.
+    """
 
     labels: LabelSet
     scheme: Scheme = "BIO"
+    threshold: float | None = None
 
     kind: ClassVar[str] = "entity_recognition"
     whole_notes: ClassVar[bool] = False
@@ -176,16 +181,41 @@ class EntityRecognition:
         tag_set = self.tag_set
         tags = decode_tags(log_probabilities, tag_set.transitions())
         chosen = np.exp(log_probabilities[np.arange(len(tags)), tags])
-        return Prediction(note.note_id, spans=tag_set.decode(units, tags, chosen))
+        spans = tag_set.decode(units, tags, chosen)
+        return self.decided([Prediction(note.note_id, spans=spans)])[0]
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> EntityRecognition:
-        """The task itself: the likeliest sequence needs no threshold."""
-        del notes, predictions
-        return self
+        """The task with the threshold of best exact-span F1 on these (development) notes.
+
+        Of equal ones the lowest, so that what makes no difference stays in.
+        """
+        gold = [{span.key for span in note.spans or ()} for note in notes]
+        found = sorted(
+            (
+                (float(span.score or 0.0), span.key in own)
+                for prediction, own in zip(predictions, gold, strict=True)
+                for span in prediction.spans or ()
+            ),
+            reverse=True,
+        )
+        if not found:
+            return replace(self, threshold=None)
+        scores, right = (np.array(part) for part in zip(*found, strict=True))
+        f1 = 2 * np.cumsum(right) / (np.arange(1, len(found) + 1) + sum(map(len, gold)))
+        # Mentions of one score come in together, so a threshold stands after the last of them.
+        f1[:-1][scores[1:] == scores[:-1]] = -1.0
+        best = len(f1) - 1 - int(f1[::-1].argmax())
+        return replace(self, threshold=float(scores[best]))
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions themselves."""
-        return list(predictions)
+        """The predictions without the mentions that score below the threshold."""
+        if self.threshold is None:
+            return list(predictions)
+        least = self.threshold
+        return [
+            replace(p, spans=tuple(s for s in p.spans or () if float(s.score or 0.0) >= least))
+            for p in predictions
+        ]
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' mention types, with how many mentions they have."""
@@ -221,7 +251,9 @@ class EntityRecognition:
     def from_dict(cls, row: Mapping[str, Any]) -> EntityRecognition:
         """The inverse of `to_dict`."""
         return cls(
-            LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])), row["scheme"]
+            LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])),
+            row["scheme"],
+            row.get("threshold"),
         )
 
 

@@ -239,7 +239,7 @@ class FeatureModel:
             chosen = every[np.arange(low, high), tags]
             spans = tag_set.decode(_slice(units, low, high), tags, chosen)
             predictions.append(Prediction(note.note_id, spans=spans))
-        return predictions
+        return task.decided(predictions)
 
 
 def _fit_units(

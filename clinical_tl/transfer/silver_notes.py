@@ -54,12 +54,20 @@ def select_silver(
     Raises `TaskError` for a task without confidences of this kind.
     """
     task = model.task
+    if isinstance(task, EntityRecognition):
+        # Mentions below the task's own threshold are unsure ones too, not absent ones.
+        model.task = replace(task, threshold=None)
+    try:
+        on_dev = model.predict(dev, progress=False)
+        predictions = model.predict(unlabelled, progress=False)
+    finally:
+        model.task = task
     said = _Said(
         labelled,
         unlabelled,
         dev,
-        model.predict(dev, progress=False),
-        model.predict(unlabelled, progress=False),
+        on_dev,
+        predictions,
         precision,
         ratio,
         number,

@@ -5,7 +5,12 @@ import pytest
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, Span
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.training.source_weights import start_from
 from clinical_tl.transfer.matching import match_labels, match_notes
+from clinical_tl.transfer_model import TransferModel
 
 HEART = ["crushing chest pain, troponin raised", "chest pain on exertion, normal troponin"]
 SKIN = ["itchy red rash on both arms", "scaly plaques over the elbows, psoriasis"]
@@ -124,3 +129,22 @@ def test_misuse_is_refused(encoder, source, target):
         match_notes(source, target, encoder, k=0, progress=False)
     with pytest.raises(ConfigError, match="choose 'label', 'codes' or 'spans'"):
         match_labels(source, target, encoder, field="labels", progress=False)
+
+
+def test_matched_labels_start_a_target_that_has_no_labels_of_its_own(
+    offline_encoder, encoder, source, target
+):
+    # A head trained on the source serves the target's names before any target note is learnt.
+    trained = TransferModel.from_pretrained(
+        offline_encoder, NoteClassification.from_notes(source), adapter="frozen"
+    )
+    config = TrainingConfig(epochs=60, head_learning_rate=3e-3, progress=False)
+    fit(trained, source, config=config)
+    matching = match_labels(source, target, encoder, field="label", limit=2.0, progress=False)
+    untrained = TransferModel.from_pretrained(
+        offline_encoder, NoteClassification.from_notes(target), adapter="frozen"
+    )
+    report = start_from(untrained, trained, labels=matching.mapping)
+    assert report.new == ()
+    predicted = untrained.predict(target, progress=False)
+    assert [p.label for p in predicted] == [note.label for note in target]
