@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from clinical_tl.data.writing import write_notes as write_notes
     from clinical_tl.errors import ClinicalTLError as ClinicalTLError
     from clinical_tl.estimators.feature_classifier import FeatureClassifier as FeatureClassifier
+    from clinical_tl.hub import push_folder as push_folder
     from clinical_tl.metrics.table import format_table as format_table
+    from clinical_tl.model_card import write_card as write_card
+    from clinical_tl.model_collection import load_many as load_many
     from clinical_tl.models.lora import LoRA as LoRA
+    from clinical_tl.onnx_export import export_onnx as export_onnx
+    from clinical_tl.onnx_model import OnnxModel as OnnxModel
+    from clinical_tl.release.canaries import canary_notes as canary_notes
+    from clinical_tl.release.gate import check_release as check_release
     from clinical_tl.report.highlight import highlight as highlight
     from clinical_tl.schema import LabelSet as LabelSet
     from clinical_tl.schema import Note as Note
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from clinical_tl.tasks.note_classification import NoteClassification as NoteClassification
     from clinical_tl.tasks.relation_extraction import RelationExtraction as RelationExtraction
     from clinical_tl.training.config import TrainingConfig as TrainingConfig
+    from clinical_tl.training.dp import DP as DP
     from clinical_tl.training.fit import fit as fit
     from clinical_tl.transfer.domain_adaptation import adapt_encoder as adapt_encoder
     from clinical_tl.transfer.embeddings import embed as embed
@@ -80,6 +88,14 @@ _HOMES = {
     "match_notes": "transfer.matching",
     "adapt_encoder": "transfer.domain_adaptation",
     "self_train": "transfer.self_training",
+    "push_folder": "hub",
+    "write_card": "model_card",
+    "canary_notes": "release.canaries",
+    "check_release": "release.gate",
+    "load_many": "model_collection",
+    "export_onnx": "onnx_export",
+    "OnnxModel": "onnx_model",
+    "DP": "training.dp",
     "ClinicalTLError": "errors",
 }
 

@@ -40,6 +40,14 @@ class ArtifactError(ClinicalTLError, ValueError):
     """A saved folder that is corrupted, truncated or from an incompatible version."""
 
 
+class HubError(ClinicalTLError, RuntimeError):
+    """A push to or a pull from the Hub that failed: network, login, rights, conflicts."""
+
+
+class ReleaseError(ClinicalTLError, RuntimeError):
+    """A folder that the release gate holds back; says which checks block, and why."""
+
+
 class MissingExtraError(ClinicalTLError, ImportError):
     """An optional dependency that is not installed."""
 

@@ -1,36 +1,319 @@
-"""Pushing a saved folder to the Hugging Face Hub, in one commit, private by default."""
+"""The Hugging Face Hub: pushing a saved folder, private by default, and pulling one by its id.
+
+Only the files that `task.json` declares travel, in either direction: whatever else lies in a
+folder stays there, and nothing that is pulled is code.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from clinical_tl.artifact import TASK_FILE, read_artifact
-from clinical_tl.errors import ArtifactError
+from clinical_tl.artifact import CARD_FILE, TASK_FILE, read_artifact
+from clinical_tl.errors import ArtifactError, ClinicalTLError, ConfigError, HubError
+from clinical_tl.hub_failure import explain
+from clinical_tl.release.gate import require_release
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from huggingface_hub import CommitInfo, HfApi
+
+    from clinical_tl.release.check import DataUse
+    from clinical_tl.schema import Note, Notes
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_PLAIN_FILE = re.compile(r"[\w-][\w.-]*\.(json|safetensors|txt|model)")
+
+
+class PushOptions(TypedDict, total=False):
+    """How `push_folder` pushes."""
+
+    private: bool
+    token: str | None
+    revision: str | None
+    create_pr: bool
+    tag: str | None
+    endpoint: str | None
+    data_use: DataUse | None
+    overrides: Sequence[str]
+    train: Notes | Sequence[Note] | None
+    held_out: Notes | Sequence[Note] | None
 
 
 def push_folder(
-    folder: str | Path, repo_id: str, *, private: bool = True, token: str | None = None
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool = True,
+    token: str | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
+    endpoint: str | None = None,
+    data_use: DataUse | None = None,
+    overrides: Sequence[str] = (),
+    train: Notes | Sequence[Note] | None = None,
+    held_out: Notes | Sequence[Note] | None = None,
 ) -> str:
-    """Upload a folder written by `save_pretrained`; returns the commit's address.
+    """Upload a folder written by `save_pretrained` in one commit; returns the commit's address.
 
     Needs the network and a token (`hf auth login`, or `token`). Patients' notes trained these
-    weights: look at the folder, and at the terms of your data, before making it public.
+    weights: look at the folder, and at the terms of your data, before making it public. The
+    declared files alone are uploaded; those of an earlier push that are no longer part of the
+    model are removed. Called again after a failure, it sends only what had not arrived; a
+    folder that is there already makes no second commit.
 
-    Raises `ArtifactError` for a damaged folder, or for an adapter of a local encoder, which
-    nobody else could load.
+    Args:
+        folder: the saved model.
+        repo_id: `"org/name"`, created if it does not exist.
+        private: of a repository created now; an existing one that is public is refused.
+        token: of the Hub; by default the one you are logged in with.
+        revision: the branch, created if it does not exist; by default `main`.
+        create_pr: propose the commit as a pull request, whose address is returned.
+        tag: a name for the commit, such as `"v1.0"`.
+        endpoint: another Hub's address; by default that of `HF_ENDPOINT`.
+        data_use: the terms of the training notes, `"public"`, `"credentialed"` or `"local"`;
+            without them nothing leaves (see `release.gate`).
+        overrides: names of checks whose block is lifted.
+        train: the training notes, to look for quotations and to audit memorisation.
+        held_out: notes like them that training did not see.
+
+    Raises:
+        ArtifactError: a damaged folder, one with single notes' embeddings, or an encoder that
+            is a local folder, which nobody else could load.
+        ReleaseError: a check of the release gate blocks; nothing was sent.
+        ConfigError: `create_pr` together with `revision` or `tag`.
+        HubError: the Hub can't be reached or refuses; the folder is as it was.
     """
     from huggingface_hub import HfApi
 
     folder = Path(folder)
-    description = read_artifact(folder)
-    encoder = description["encoder"]["name"]
-    if description["adapter"] == "peft" and Path(encoder).is_dir():
-        raise ArtifactError(
-            f"{folder / TASK_FILE}: the adapter's encoder is a local folder, which nobody else "
-            "has; train on the encoder's Hub id, or push a merged model (merge())"
+    if create_pr and (revision is not None or tag is not None):
+        raise ConfigError(
+            "create_pr=True proposes a change of the main branch, which others then merge; leave "
+            "out revision, and tag the commit once it is merged"
         )
-    api = HfApi(token=token)
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    message = f"clinical_tl {description['package_version']}: {description['task']['kind']}"
-    commit = api.upload_folder(repo_id=repo_id, folder_path=str(folder), commit_message=message)
-    return str(commit)
+    description = read_artifact(folder)
+    _check_shareable(folder, description)
+    require_release(
+        folder,
+        repo_private=private,
+        data_use=data_use,
+        overrides=overrides,
+        train=train,
+        held_out=held_out,
+    )
+    names = [*description["files"], TASK_FILE]
+    if (folder / CARD_FILE).is_file():
+        names.append(CARD_FILE)
+    api = HfApi(endpoint=endpoint, token=token)
+    with _speaking_to_hub(
+        f"the push of {folder} to {repo_id!r} failed",
+        f"The folder {folder} is whole; push it again with push_folder or recipes.push: files "
+        "that arrived are not sent twice.",
+    ):
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if private and not api.model_info(repo_id).private:
+            raise HubError(
+                f"{repo_id!r} exists and is public, so nothing was uploaded; to publish the "
+                f"model give private=False, otherwise choose another name. {folder} is whole"
+            )
+        if revision is not None and not revision.startswith("refs/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        message = f"clinical_tl {description['package_version']}: {description['task']['kind']}"
+        commit = _commit(api, repo_id, folder, names, message, revision, create_pr=create_pr)
+        if tag is not None:
+            _tag(api, repo_id, tag, commit)
+    return str(commit.pr_url or commit.commit_url)
+
+
+def push_saved(
+    save: Callable[[Path], object],
+    repo_id: str,
+    *,
+    folder: str | Path | None = None,
+    **options: Unpack[PushOptions],
+) -> str:
+    """Save a model with `save` and push its folder; returns the commit's address.
+
+    The model lies in `folder` afterwards, or in a temporary folder, which is kept, and named
+    in the error, where the Hub could not take it. Raises what `push_folder` does.
+    """
+    if folder is not None:
+        save(Path(folder))
+        return push_folder(folder, repo_id, **options)
+    home = Path(tempfile.mkdtemp(prefix="clinical_tl-"))
+    try:
+        save(home / "model")
+        address = push_folder(home / "model", repo_id, **options)
+    except HubError:
+        raise
+    except BaseException:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    shutil.rmtree(home, ignore_errors=True)
+    return address
+
+
+def find_folder(name: str | Path, *, revision: str | None = None) -> Path:
+    """The local folder of a saved model: itself, or that of a Hub id, pulled if need be.
+
+    Raises `ConfigError` for a revision of a local folder; else what `pull_folder` does.
+    """
+    path = Path(name)
+    if not path.exists() and isinstance(name, str) and _HUB_ID.fullmatch(name) and "/" in name:
+        return pull_folder(name, revision=revision)
+    if revision is not None:
+        raise ConfigError(
+            f"revision={revision!r}: only repositories of the Hub ('org/name') have revisions, "
+            f"and {str(name)!r} is a folder of this machine; leave it out"
+        )
+    return path
+
+
+def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None = None) -> Path:
+    """Download a pushed model into the cache, or find it there; returns its folder.
+
+    Works from the cache alone where the Hub can't be reached. `revision` is a branch, a tag or
+    a commit; a commit's hash always gives the same model.
+
+    Raises:
+        HubError: no such repository or revision, no right to read it, or no network and
+            nothing in the cache.
+        ArtifactError: the repository holds no model of this package, or declares files that
+            are no plain data.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, RemoteEntryNotFoundError
+
+    at = "" if revision is None else f" at revision {revision!r}"
+    with _speaking_to_hub(f"{repo_id!r}{at} is no folder here, and could not be pulled"):
+        try:
+            file = Path(hf_hub_download(repo_id, TASK_FILE, revision=revision, token=token))
+        except RemoteEntryNotFoundError as error:
+            raise ArtifactError(
+                f"{repo_id!r}{at} holds no {TASK_FILE}: it was not pushed by clinical_tl; load it "
+                "as an encoder (TransferModel.from_pretrained) or with its own library"
+            ) from error
+        names = _declared(file)
+        if names is None or not all(_PLAIN_FILE.fullmatch(name) for name in names):
+            raise ArtifactError(
+                f"{repo_id!r}{at} declares files that are no plain data (allowed: .json, "
+                ".safetensors, .txt, .model); don't load it, ask its authors to save it again"
+            )
+        # The cache files a snapshot under its commit: everything comes from the same one, even
+        # if somebody pushes meanwhile. One by one, as a file that fails must not be passed over.
+        commit = file.parent.name
+        for name in names:
+            hf_hub_download(repo_id, name, revision=commit, token=token)
+        with suppress(EntryNotFoundError):
+            hf_hub_download(repo_id, CARD_FILE, revision=commit, token=token)
+        return file.parent
+
+
+def _check_shareable(folder: Path, description: dict[str, Any]) -> None:
+    if "novelty.json" in description["files"]:
+        from clinical_tl.estimators.novelty import NoveltyDetector
+
+        detector = NoveltyDetector.load(folder)
+        if detector.holds_notes:
+            raise ArtifactError(
+                f"the novelty detector ({detector.method}) holds embeddings of single "
+                "training notes, from which text can be recovered; fit it with "
+                "method='mahalanobis', or set model.novelty = None before pushing"
+            )
+    encoder = description["encoder"]["name"]
+    carries_encoder = any(re.match(r"model\b.*\.safetensors", f) for f in description["files"])
+    path = Path(encoder)
+    # What carries its encoder needs no other, but must not tell of this machine's folders either.
+    tells_a_path = path.is_absolute() or (len(path.parts) > 1 and path.exists())
+    if tells_a_path or (path.is_dir() and not carries_encoder):
+        raise ArtifactError(
+            f"{folder / TASK_FILE}: the model's encoder is a local folder, which nobody else "
+            "has; train on the encoder's Hub id, name that with load(..., encoder=...), or push "
+            "a model that carries its encoder: push_to_hub(..., merge=True)"
+        )
+
+
+def _commit(
+    api: HfApi,
+    repo_id: str,
+    folder: Path,
+    names: list[str],
+    message: str,
+    revision: str | None,
+    *,
+    create_pr: bool,
+) -> CommitInfo:
+    """One commit for all files, on top of what was looked at to find those to delete."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    head = api.model_info(repo_id, revision=revision).sha
+    there = set(api.list_repo_files(repo_id, revision=head))
+    earlier: list[str] = []
+    if TASK_FILE in there:
+        earlier = _declared(Path(api.hf_hub_download(repo_id, TASK_FILE, revision=head))) or []
+    stale = sorted((there & set(earlier)) - set(names))
+    # `upload_folder` may divide an upload into several commits; half a model must never be seen.
+    return api.create_commit(
+        repo_id,
+        [
+            *(CommitOperationDelete(name) for name in stale),
+            *(CommitOperationAdd(name, str(folder / name)) for name in names),
+        ],
+        commit_message=message,
+        revision=revision,
+        create_pr=create_pr,
+        parent_commit=head,
+    )
+
+
+def _tag(api: HfApi, repo_id: str, tag: str, commit: CommitInfo) -> None:
+    """Tag the commit; a tag that it has already is no error."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api.create_tag(repo_id, tag=tag, revision=commit.oid)
+    except HfHubHTTPError as error:
+        if error.response.status_code != 409:
+            raise
+        if api.model_info(repo_id, revision=tag).sha != commit.oid:
+            raise HubError(
+                f"the model was pushed ({commit.commit_url}), but the tag {tag!r} names another "
+                "commit of the repository; push again with another tag, nothing is sent twice"
+            ) from error
+
+
+def _declared(file: Path) -> list[str] | None:
+    """The files that a `task.json` declares; None if it does not say."""
+    try:
+        files = json.loads(file.read_text(encoding="utf-8"))["files"]
+        return [str(name) for name in dict(files)]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def _speaking_to_hub(failure: str, comfort: str = "") -> Iterator[None]:
+    """Turns whatever the client raises into one `HubError`.
+
+    The client's errors have no common base: they come from three libraries, which change with
+    its version.
+    """
+    try:
+        yield
+    except ClinicalTLError:
+        raise
+    except Exception as error:
+        explanation = explain(error)
+        if explanation is None:
+            raise
+        what, mend = explanation
+        raise HubError(f"{failure}: {what}. {mend}. {comfort}".rstrip()) from error

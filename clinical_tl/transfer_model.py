@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -17,7 +17,7 @@ from clinical_tl.data import icd10
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
-from clinical_tl.hub import push_folder
+from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.models.adapter import Adapter
 from clinical_tl.models.encoder import EncoderSource, find_encoder
 from clinical_tl.models.frozen_encoder import encoder_windowing, pool_texts
@@ -28,6 +28,7 @@ from clinical_tl.models.saved_network import (
     adapter_kind,
     load_network,
     merged_model,
+    merged_network,
     save_network,
 )
 from clinical_tl.prediction import DEFAULT_BATCH_TOKENS, predict_notes
@@ -38,6 +39,8 @@ from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from clinical_tl.estimators.novelty_methods import NoveltyMethod
     from clinical_tl.tasks.task import Scores, Task
 
@@ -111,16 +114,24 @@ class TransferModel:
         return model
 
     @classmethod
-    def load(cls, folder: str | Path, *, encoder: str | Path | None = None) -> TransferModel:
-        """The model that `save_pretrained` wrote.
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        revision: str | None = None,
+        encoder: str | Path | None = None,
+    ) -> TransferModel:
+        """The model that `save_pretrained` wrote, from its folder or pulled from the Hub.
 
+        `folder` may be a Hub id (`"org/name"`), `revision` then its branch, tag or commit.
         `encoder` names another place for the same encoder (a local copy behind a firewall);
         its weights must have the hash of those the model was trained on.
 
         Raises `ArtifactError` for a folder that is damaged, incompatible, or whose encoder is
-        not the one it was trained on; `EncoderError` if that can't be found.
+        not the one it was trained on; `EncoderError` if that can't be found; `HubError` for
+        an id that can't be pulled.
         """
-        folder = Path(folder)
+        folder = find_folder(folder, revision=revision)
         description = read_artifact(folder)
         if description["adapter"] == "features":
             raise ArtifactError(
@@ -197,21 +208,49 @@ class TransferModel:
             write_files=write_files,
         )
 
-    def push_to_hub(self, repo_id: str, *, private: bool = True, token: str | None = None) -> str:
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        folder: str | Path | None = None,
+        merge: bool = False,
+        **options: Unpack[PushOptions],
+    ) -> str:
         """Save the model and upload it in one commit, private by default; returns its address.
 
-        Needs the network. Raises `ArtifactError` for an adapter of a local encoder, or a
-        novelty detector that holds single notes' embeddings.
+        Needs the network and a token. `options` are those of `clinical_tl.hub.push_folder`
+        (`private`, `revision`, `create_pr`, `tag`, `token`). The saved model stays in `folder`
+        if that is given, and wherever it lies if the push fails. `merge` pushes `merged()`,
+        for an encoder that nobody else has. Of several processes the first pushes; the others
+        return an empty string.
+
+        Raises:
+            HubError: the Hub can't be reached or refuses; the message says how to go on.
+            ArtifactError: an encoder that is a local folder, or a novelty detector that holds
+                single notes' embeddings.
         """
-        if self.novelty is not None and self.novelty.holds_notes:
-            raise ArtifactError(
-                f"the novelty detector ({self.novelty.method}) holds embeddings of single "
-                "training notes, from which text can be recovered; fit it with "
-                "method='mahalanobis', or set model.novelty = None before pushing"
-            )
-        with tempfile.TemporaryDirectory() as draft:
-            folder = self.save_pretrained(Path(draft) / "model")
-            return push_folder(folder, repo_id, private=private, token=token)
+        from accelerate import PartialState
+
+        processes = PartialState()
+        try:
+            if not processes.is_main_process:
+                return ""
+            model = self.merged() if merge else self
+            return push_saved(model._write, repo_id, folder=folder, **options)  # noqa: SLF001  (its own)
+        finally:
+            processes.wait_for_everyone()
+
+    def merged(self) -> TransferModel:
+        """A copy with the adapter folded into the weights: a full model, free of its encoder."""
+        source = self.source
+        if Path(source.name).is_dir():
+            source = replace(source, name=re.sub(r"[^\w.-]+", "-", Path(source.name).name))
+        network = merged_network(self.network).eval()
+        model = TransferModel(
+            network, self.task, self.tokenizer, self.windowing, source, self.metrics
+        )
+        model.novelty = self.novelty
+        return model
 
     def merge(self, folder: str | Path) -> Path:
         """Write a plain transformers folder, the adapter folded into the weights.

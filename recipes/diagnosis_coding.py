@@ -30,6 +30,7 @@ def main(
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/diagnosis_coding",
     push_to: str | None = None,
+    data_use: Literal["public", "credentialed", "local"] | None = None,
 ) -> dict[str, float]:
     """Train a diagnosis coder and score it on test notes.
 
@@ -52,6 +53,7 @@ def main(
         training: the training settings.
         output: folder for the model, the training log and checkpoints.
         push_to: a Hub repository (org/name) to push the model to, private.
+        data_use: the terms of the training notes; nothing is pushed without them.
 
     Returns:
         The test scores, metric name to value.
@@ -75,7 +77,10 @@ def main(
     print(ctl.format_table([{"metric": name, "value": v} for name, v in scores.summary().items()]))
     print(f"model: {model.save_pretrained(f'{output}/model')}")
     if push_to:
-        print(f"pushed: {model.push_to_hub(push_to)}")
+        address = model.push_to_hub(
+            push_to, data_use=data_use, train=splits["train"], held_out=splits["test"]
+        )
+        print(f"pushed: {address}")
     return scores.summary()
 
 

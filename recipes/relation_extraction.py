@@ -33,6 +33,7 @@ def main(
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/relation_extraction",
     push_to: str | None = None,
+    data_use: Literal["public", "credentialed", "local"] | None = None,
 ) -> dict[str, float]:
     """Train a relation extractor on notes with given entities and score it on test notes.
 
@@ -56,6 +57,7 @@ def main(
         training: the training settings.
         output: folder for the model, the training log and checkpoints.
         push_to: a Hub repository (org/name) to push the model to, private.
+        data_use: the terms of the training notes; nothing is pushed without them.
 
     Returns:
         The test scores, metric name to value.
@@ -90,7 +92,10 @@ def main(
     )
     print(f"model: {model.save_pretrained(f'{output}/model')}")
     if push_to:
-        print(f"pushed: {model.push_to_hub(push_to)}")
+        address = model.push_to_hub(
+            push_to, data_use=data_use, train=splits["train"], held_out=splits["test"]
+        )
+        print(f"pushed: {address}")
     return scores.summary()
 
 

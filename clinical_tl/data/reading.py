@@ -15,6 +15,7 @@ from clinical_tl.data.brat import read_brat
 from clinical_tl.data.chemprot import read_chemprot
 from clinical_tl.data.codiesp import read_codiesp
 from clinical_tl.data.conll import read_conll
+from clinical_tl.data.doc_bin import read_doc_bin
 from clinical_tl.data.faults import Duplicates, Faults, Place
 from clinical_tl.data.hub import HUB_PREFIX, load_from_hub, read_dataset
 from clinical_tl.data.json_lines import read_json_lines
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[..., Iterator[Note]]] = {
     "brat": read_brat,
     "codiesp": read_codiesp,
     "chemprot": read_chemprot,
+    "docbin": read_doc_bin,
 }
 DATASET_READER: Callable[..., Iterator[Note]] = read_dataset
 FOLDER_FORMATS = ("brat", "codiesp")
@@ -57,6 +59,7 @@ ENDINGS = {
     ".conll": "conll",
     ".bio": "conll",
     ".iob2": "conll",
+    ".spacy": "docbin",
 }
 MEND = (
     "correct the input, or read the sound notes alone with on_error='skip' (the rest is then "
@@ -103,7 +106,7 @@ def read_notes(
         source: a file, a folder, a `datasets.Dataset`, or `"hub:<dataset id>"` (the only form
             that uses the network).
         format: `json_lines`, `csv`, `tsv`, `parquet`, `pubtator`, `conll`, `brat`,
-            `codiesp` or `chemprot`; without it the file's ending decides.
+            `codiesp`, `chemprot` or `docbin`; without it the file's ending decides.
         columns: field → column for tables, JSON lines and datasets, e.g.
             `{"note_id": "ID", "text": "section_text", "label": "section_header"}`. Fields not
             named come from columns of their own name; `None` leaves a field out.
@@ -122,7 +125,7 @@ def read_notes(
             is written to disk.
         **options: what the format's reader takes beside: `scheme`, `grouping`, `token_column`,
             `tag_column`, `id_column` (conll), `texts`, `codes_file` (codiesp), `no_relation`
-            (chemprot), `delimiter` (csv).
+            (chemprot), `delimiter` (csv), `mentions`, `spans_key`, `cats` (docbin).
 
     Raises:
         FaultyNotesError: faults, with `on_error="raise"`; or nothing sound to keep.

@@ -1,4 +1,4 @@
-"""`write_notes`: notes as JSON lines, CoNLL or BRAT."""
+"""`write_notes`: notes as JSON lines, CoNLL, BRAT or spaCy's DocBin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_tl.data.conll import write_conll
+from clinical_tl.data.doc_bin import write_doc_bin
 from clinical_tl.data.json_lines import write_json_lines
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.standoff_writer import write_brat
@@ -22,6 +23,7 @@ WRITERS: dict[str, Callable[[Iterable[Note], Path, Losses], None]] = {
     "json_lines": write_json_lines,
     "conll": write_conll,
     "brat": write_brat,
+    "docbin": write_doc_bin,
 }
 ENDINGS = {
     ".jsonl": "json_lines",
@@ -30,6 +32,7 @@ ENDINGS = {
     ".conll": "conll",
     ".bio": "conll",
     ".iob2": "conll",
+    ".spacy": "docbin",
 }
 
 
@@ -48,15 +51,16 @@ def write_notes(
     format: str | None = None,  # noqa: A002  (the word everyone looks for)
     lossy: bool = False,
 ) -> Written:
-    """Writes notes to a file (JSON lines, CoNLL) or a folder (BRAT).
+    """Writes notes to a file (JSON lines, CoNLL, DocBin) or a folder (BRAT).
 
-    JSON lines hold everything; the others may not, and then nothing is written unless `lossy`.
+    JSON lines and DocBin hold everything; the others may not, and then nothing is written unless
+    `lossy`.
     A file is replaced as a whole, a folder must be new or empty.
 
     Args:
         notes: a dataset from `read_notes`, or records.
         path: where to.
-        format: `json_lines`, `conll` or `brat`; without it the path's ending decides.
+        format: `json_lines`, `conll`, `brat` or `docbin`; without it the path's ending decides.
         lossy: leave out what the format can't hold; it is counted in the result and the log.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,12 +93,18 @@ def merged_model(network: Network) -> PreTrainedModel:
 
     Raises `ArtifactError` for a label-attention head, which transformers does not know.
     """
-    import copy
-
     if network.head is not None:
         raise ArtifactError(
             "a label-attention head has no plain transformers equivalent; save it with "
             "save_pretrained(), or train with head='linear' to merge"
         )
+    return merged_network(network).model  # type: ignore[return-value]  # a module, for peft's sake
+
+
+def merged_network(network: Network) -> Network:
+    """A copy of a network with its adapter folded into the weights, saved as a full model."""
     model: Any = copy.deepcopy(network.model)
-    return model.merge_and_unload() if is_peft(model) else model  # type: ignore[no-any-return]
+    if is_peft(model):
+        model = model.merge_and_unload()
+    model.requires_grad_(True)
+    return Network(model, copy.deepcopy(network.head), frozen_encoder=False)

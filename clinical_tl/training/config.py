@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from clinical_tl.errors import ConfigError
+from clinical_tl.training.dp import DP
 
 Precision = Literal["no", "bf16", "fp16"]
 
@@ -43,6 +44,9 @@ class TrainingConfig:
         resume: go on from the newest checkpoint in `output_dir`, if there is one.
         trackers: names that Accelerate knows, e.g. `("tensorboard",)`.
         progress: show progress bars.
+        dp: train with differential privacy (extra `[privacy]`); its `notes_per_step` and
+            `max_grad_norm` then take the place of this config's batches and clipping, the
+            training loss is not kept, and a step takes a pass a note.
 
     Raises `ConfigError` that lists every setting out of range.
     """
@@ -69,6 +73,7 @@ class TrainingConfig:
     resume: bool = True
     trackers: tuple[str, ...] = ()
     progress: bool = True
+    dp: DP | None = None
 
     def __post_init__(self) -> None:
         rules: dict[str, tuple[bool, str]] = {
@@ -81,6 +86,7 @@ class TrainingConfig:
             "warmup": (0 <= self.warmup <= 1, "between 0 and 1"),
             "max_grad_norm": (self.max_grad_norm > 0, "above 0"),
             "precision": (self.precision in ("no", "bf16", "fp16"), "'no', 'bf16' or 'fp16'"),
+            "dp": (self.dp is None or self.precision != "fp16", "None with precision='fp16'"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
             "dropout": (_rate(self.dropout), "in [0, 1), or None"),
             "attention_dropout": (_rate(self.attention_dropout), "in [0, 1), or None"),
@@ -97,7 +103,7 @@ class TrainingConfig:
             ),
         }
         wrong = [
-            f"{name}={getattr(self, name)!r} (allowed: {allowed})"
+            f"{name}={'DP(…)' if name == 'dp' else repr(getattr(self, name))} (allowed: {allowed})"
             for name, (ok, allowed) in rules.items()
             if not ok
         ]

@@ -6,13 +6,19 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_tl.training.dp import PrivacyReport
+from clinical_tl.training.progress import Progress
+
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch: mean training loss a decision, dev metrics (if there is a dev set), seconds."""
+    """One epoch: mean training loss a decision, dev metrics (if there is a dev set), seconds.
+
+    The loss is `None` in private training, which may not tell it.
+    """
 
     epoch: int
-    loss: float
+    loss: float | None
     dev: dict[str, float]
     seconds: float
 
@@ -23,7 +29,8 @@ class TrainingResult:
 
     `best_epoch` (from 1) is the one whose weights the model has now, `metric` the dev metric
     it was chosen by and `best_value` its value (`None` without a dev set). `seconds` counts
-    the time in training, stops left out; `tokens` those seen, padding left out.
+    the time in training, stops left out; `tokens` those seen, padding left out (0 in private
+    training, which may not tell them), `privacy` what such training guarantees.
     """
 
     epochs: tuple[EpochResult, ...]
@@ -36,6 +43,7 @@ class TrainingResult:
     device: str
     precision: str
     stopped_early: bool
+    privacy: PrivacyReport | None = None
 
 
 class TrainingLog:
@@ -63,3 +71,27 @@ class TrainingLog:
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def training_result(
+    progress: Progress,
+    *,
+    metric: str | None,
+    device: str,
+    precision: str,
+    privacy: PrivacyReport | None,
+) -> TrainingResult:
+    """What a finished run did."""
+    return TrainingResult(
+        epochs=tuple(EpochResult(**epoch) for epoch in progress.epochs),
+        best_epoch=progress.best_epoch,
+        metric=metric,
+        best_value=progress.best_value,
+        steps=progress.step,
+        tokens=progress.tokens,
+        seconds=progress.seconds,
+        device=device,
+        precision=precision,
+        stopped_early=progress.stopped_early,
+        privacy=privacy,
+    )

@@ -9,7 +9,6 @@ a kill there is no generator to restore.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import time
@@ -40,15 +39,18 @@ from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, new
 from clinical_tl.training.checks import check_notes
 from clinical_tl.training.device import build_accelerator, deterministic_kernels
 from clinical_tl.training.fingerprint import fingerprint
-from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult
+from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult, training_result
 from clinical_tl.training.optimiser import (
     build_optimiser,
     optimiser_state,
     restore_optimiser,
     set_rates,
+    sum_gradients,
 )
+from clinical_tl.training.privacy import private_training
 from clinical_tl.training.progress import Progress
 from clinical_tl.training.regularisers import l2_sp, starting_point
+from clinical_tl.training.seeds import mix_seeds
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
@@ -95,7 +97,9 @@ class TrainingRun:
             self.tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
         )
         self.accelerator = build_accelerator(config, self.folder)
-        self.shares = config.gradient_accumulation * self.accelerator.num_processes
+        processes = self.accelerator.num_processes
+        self.shares = config.gradient_accumulation * processes
+        self.private = private_training(config, network, task, examples, self.items, processes)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
 
@@ -148,12 +152,14 @@ class TrainingRun:
             self._checkpoint()
 
     def _plan(self, epoch: int) -> list[list[int]]:
+        if self.private is not None:
+            return self.private.plan(epoch)
         plan = plan_mixed_batches if self.task.whole_notes else plan_batches
         return plan(
             self.items,
             budget=self.config.batch_tokens * self.shares,
             n_special=self.tokenizer.n_special,
-            seed=_mix(self.config.seed, epoch),
+            seed=mix_seeds(self.config.seed, epoch),
         )
 
     def _parts(self, share: Sequence[int]) -> list[list[int]]:
@@ -178,7 +184,7 @@ class TrainingRun:
                 self._checkpoint()
         scores = self._dev_scores()
         progress.seconds += time.perf_counter() - started
-        loss = progress.loss_sum / max(progress.loss_weight, 1e-12)
+        loss = progress.mean_loss
         result = EpochResult(progress.epoch + 1, loss, scores, progress.seconds)
         progress.epochs = (*progress.epochs, asdict(result))
         progress.epoch += 1
@@ -186,7 +192,7 @@ class TrainingRun:
         self._keep_best(scores)
         value = scores.get(self.metric)
         if value is not None:
-            bar.set_postfix({"loss": f"{loss:.4f}", f"dev {self.metric}": f"{value:.4f}"})
+            bar.set_postfix({"loss": loss, f"dev {self.metric}": value})
         self.log.write(progress.step, epoch=result.epoch, train_loss=loss, dev=scores)
         self.accelerator.log(
             {"train/epoch_loss": loss, **{f"dev/{name}": v for name, v in scores.items()}},
@@ -198,28 +204,33 @@ class TrainingRun:
         progress, config = self.progress, self.config
         share_of_peak = set_rates(self.optimiser, progress.step, self.total_steps, config.warmup)
         weight = sum(self._weight(position) for position in batch)
-        mine = split_batch(self.items, batch, self.shares)
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        loss = torch.zeros((), device=self.accelerator.device)
-        for number, share in enumerate(mine):
-            if number % processes != rank:
-                continue
-            for part_number, part in enumerate(self._parts(share)):
-                loss += self._backward(part, weight, number, part_number)
+        processes = self.accelerator.num_processes
+        if self.private is not None:
+            loss = self.private.set_gradients(batch, progress.step, self._note_backward)
+        else:
+            loss = self._batch_backward(batch, weight)
         if config.l2_sp:
             # Added once a step and not once a share; every process adds the same.
             penalty = config.l2_sp * l2_sp(self.network, self.start) / processes
             self.accelerator.backward(penalty)
         if processes > 1:
-            self._sum_gradients()
+            sum_gradients(self.accelerator, list(self.network.trainable().values()))
             loss = self.accelerator.reduce(loss, reduction="sum")
         value = float(loss)
         if not math.isfinite(value):
             self._stop_at_nan(batch, value)
-        self.accelerator.clip_grad_norm_(self.network.trainable().values(), config.max_grad_norm)
+        if self.private is None:
+            self.accelerator.clip_grad_norm_(
+                self.network.trainable().values(), config.max_grad_norm
+            )
         self.optimiser.step()
         self.optimiser.zero_grad()
         progress.step += 1
+        if self.private is not None:
+            # Losses and lengths of the notes drawn carry no noise: nothing may keep them.
+            bar.update()
+            self.log.write(progress.step, rate=share_of_peak)
+            return
         progress.loss_sum += value * weight
         progress.loss_weight += weight
         progress.tokens += sum(len(w) for position in batch for w in self.items[position].windows)
@@ -228,14 +239,32 @@ class TrainingRun:
         self.log.write(progress.step, loss=value, rate=share_of_peak, tokens=progress.tokens)
         self.accelerator.log({"train/loss": value}, step=progress.step)
 
+    def _batch_backward(self, batch: Sequence[int], weight: float) -> torch.Tensor:
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        loss = torch.zeros((), device=self.accelerator.device)
+        for number, share in enumerate(split_batch(self.items, batch, self.shares)):
+            if number % processes != rank:
+                continue
+            for part_number, part in enumerate(self._parts(share)):
+                loss += self._backward(part, weight, number, part_number)
+        return loss
+
+    def _note_backward(self, own: Sequence[int], number: int) -> torch.Tensor:
+        """The mean loss of one note's examples or units, whatever other notes have."""
+        decided = len(own) if self.task.whole_notes else sum(map(self._weight, own))
+        loss = torch.zeros((), device=self.accelerator.device)
+        for part_number, part in enumerate(self._parts(own)):
+            loss += self._backward(part, decided or 1.0, number, part_number)
+        return loss
+
     def _backward(self, part: Sequence[int], weight: float, *numbers: int) -> torch.Tensor:
         config, task = self.config, self.task
-        torch.manual_seed(_mix(config.seed, self.progress.step, *numbers))
+        torch.manual_seed(mix_seeds(config.seed, self.progress.step, *numbers))
         inputs = collate([self.items[p] for p in part], self.tokens, self.tokenizer)
         inputs = inputs.to(self.accelerator.device)
         if isinstance(task, HidesInputs):
             # Not by share: windows of one note hide the same words wherever they are dealt.
-            inputs = task.corrupt(inputs, self.targets, _mix(config.seed, self.progress.step))
+            inputs = task.corrupt(inputs, self.targets, mix_seeds(config.seed, self.progress.step))
         serving = nullcontext() if self.features is None else self.features.serving(inputs)
         with self.accelerator.autocast(), serving:
             logits, gold = task.decisions(self.network(inputs), inputs, self.targets)
@@ -255,15 +284,6 @@ class TrainingRun:
         if self.task.whole_notes:
             return self.task.weight(target, 0, len(self.tokens[item.note]))
         return sum(self.task.weight(target, w.own_start, w.own_stop) for w in item.windows)
-
-    def _sum_gradients(self) -> None:
-        parameters = list(self.network.trainable().values())
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        flat = self.accelerator.reduce(flat, reduction="sum")
-        pieces = flat.split([gradient.numel() for gradient in gradients])
-        for parameter, piece in zip(parameters, pieces, strict=True):
-            parameter.grad = piece.view_as(parameter)
 
     def _dev_scores(self) -> dict[str, float]:
         if not self.dev:
@@ -371,22 +391,10 @@ class TrainingRun:
         )
 
     def _result(self) -> TrainingResult:
-        progress = self.progress
-        return TrainingResult(
-            epochs=tuple(EpochResult(**epoch) for epoch in progress.epochs),
-            best_epoch=progress.best_epoch,
+        return training_result(
+            self.progress,
             metric=self.metric if self.dev else None,
-            best_value=progress.best_value,
-            steps=progress.step,
-            tokens=progress.tokens,
-            seconds=progress.seconds,
             device=self.accelerator.device.type,
             precision=self.config.precision,
-            stopped_early=progress.stopped_early,
+            privacy=None if self.private is None else self.private.report,
         )
-
-
-def _mix(*numbers: int) -> int:
-    """One seed from several numbers, well mixed."""
-    text = ",".join(map(str, numbers)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big")

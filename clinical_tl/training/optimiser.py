@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +10,8 @@ import torch
 from clinical_tl.models.network import is_peft
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from clinical_tl.models.network import Network
     from clinical_tl.training.config import TrainingConfig
 
@@ -76,3 +78,13 @@ def restore_optimiser(
         parameter = parameters[name]
         # Fused AdamW keeps its step count beside the parameters.
         optimiser.state[parameter][moment] = value.to(parameter.device)
+
+
+def sum_gradients(accelerator: Accelerator, parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Replace each parameter's gradient by its sum over all processes."""
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = accelerator.reduce(flat, reduction="sum")
+    pieces = flat.split([gradient.numel() for gradient in gradients])
+    for parameter, piece in zip(parameters, pieces, strict=True):
+        parameter.grad = piece.view_as(parameter)

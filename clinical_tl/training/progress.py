@@ -22,3 +22,8 @@ class Progress:
     finished: bool = False
     stopped_early: bool = False
     epochs: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Of a decision in this epoch so far; `None` where nothing was kept of it."""
+        return self.loss_sum / self.loss_weight if self.loss_weight else None

@@ -16,6 +16,7 @@ import numpy as np
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.errors import ArtifactError, NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
+from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
@@ -26,6 +27,8 @@ from clinical_tl.text.tags import Units
 from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.tasks.task import Scores
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -172,16 +175,33 @@ class FeatureModel:
         )
         return folder
 
+    def push_to_hub(
+        self, repo_id: str, *, folder: str | Path | None = None, **options: Unpack[PushOptions]
+    ) -> str:
+        """Save the model and upload it in one commit, private by default; returns its address.
+
+        As `TransferModel.push_to_hub`; the encoder must be one that others can have.
+        """
+        return push_saved(self.save_pretrained, repo_id, folder=folder, **options)
+
     @classmethod
-    def load(cls, folder: str | Path, *, encoder: str | Path | None = None) -> FeatureModel:
-        """The model that `save_pretrained` wrote; `encoder` names another place of the same one.
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        revision: str | None = None,
+        encoder: str | Path | None = None,
+    ) -> FeatureModel:
+        """The model that `save_pretrained` wrote, from its folder or a Hub id at `revision`.
+
+        `encoder` names another place of the same encoder.
 
         Raises `ArtifactError` for a folder that is damaged, of another kind, or whose encoder
-        is not the one it was fitted on.
+        is not the one it was fitted on; `HubError` for an id that can't be pulled.
         """
         from clinical_tl.models.frozen_encoder import FrozenEncoder
 
-        folder = Path(folder)
+        folder = find_folder(folder, revision=revision)
         description = read_artifact(folder)
         if description["adapter"] != ADAPTER:
             raise ArtifactError(

@@ -1,0 +1,95 @@
+"""`OnnxModel`: a model exported to ONNX, run by ONNX Runtime on a CPU.
+
+Windows, batches and decoding are the ones of `TransferModel`; only the network is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinical_tl.artifact import read_artifact
+from clinical_tl.errors import ArtifactError, ConfigError, EncoderError
+from clinical_tl.prediction import DEFAULT_BATCH_TOKENS, predict_notes
+from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.tasks import TASKS
+from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.text.windows import Windowing
+
+if TYPE_CHECKING:
+    from clinical_tl.models.network import Network
+    from clinical_tl.tasks.task import Task
+
+ONNX = "onnx"
+
+
+class OnnxModel:
+    """The graphs with the task, tokenizer and windows they were exported with.
+
+    `export` is what `OnnxReport.to_dict` said when the folder was written.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        tokenizer: NoteTokenizer,
+        windowing: Windowing,
+        export: Mapping[str, Any],
+    ) -> None:
+        self.network = network
+        self.task = task
+        self.tokenizer = tokenizer
+        self.windowing = windowing
+        self.export = export
+
+    @classmethod
+    def load(cls, folder: str | Path, *, threads: int | None = None) -> OnnxModel:
+        """The model that `export_onnx` wrote, to run on `threads` threads (`None`: all cores).
+
+        Raises `ArtifactError` for a folder that is damaged or holds no exported model,
+        `MissingExtraError` without the extra `[onnx]`.
+        """
+        from clinical_tl.models.onnx_graph import load_graphs
+
+        folder = Path(folder)
+        description = read_artifact(folder)
+        if description["adapter"] != ONNX:
+            raise ArtifactError(
+                f"{folder} holds no exported model but one for clinical_tl.TransferModel.load() "
+                "or FeatureModel.load(); export a TransferModel with export_onnx()"
+            )
+        try:
+            task = TASKS[description["task"]["kind"]].from_dict(description["task"])
+            windowing = Windowing(**description["windowing"])
+            network = load_graphs(folder, threads=threads)
+        except (KeyError, TypeError, ConfigError, EncoderError) as error:
+            raise ArtifactError(
+                f"{folder}: the exported model can't be loaded ({type(error).__name__}); export "
+                "it again with this version"
+            ) from error
+        tokenizer = NoteTokenizer.from_pretrained(folder)
+        return cls(network, task, tokenizer, windowing, description[ONNX])
+
+    def predict(
+        self,
+        notes: Notes | Sequence[Note] | Sequence[str],
+        *,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        progress: bool = True,
+    ) -> list[Prediction]:
+        """One `Prediction` a note or text, in input order; notes may have any length.
+
+        `batch_tokens` bounds memory. In int8 a note's scores depend a little on its batch,
+        as activations are scaled by the batch.
+        """
+        return predict_notes(
+            self.network,
+            self.task,
+            self.tokenizer,
+            self.windowing,
+            as_notes(notes),
+            batch_tokens=batch_tokens,
+            progress=progress,
+        )

@@ -1,0 +1,1 @@
+"""The release gate: what is looked at before a trained folder leaves the house."""

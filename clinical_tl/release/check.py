@@ -1,0 +1,38 @@
+"""What a check of the release gate says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["pass", "warn", "block"]
+DataUse = Literal["public", "credentialed", "local"]
+
+
+@dataclass(frozen=True)
+class ReleaseCheck:
+    """One check's verdict.
+
+    `name` is also the name of its override. `reason` gives files, places, kinds and counts,
+    never what was found there. `overridden_by` is the override that lifted a block, as given.
+    """
+
+    name: str
+    status: Status
+    reason: str
+    overridden_by: str | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the folder may not leave because of it."""
+        return self.status == "block" and self.overridden_by is None
+
+    def row(self) -> dict[str, str]:
+        """One row for `format_table`."""
+        status = f"{self.status}, overridden" if self.overridden_by is not None else self.status
+        return {
+            "check": self.name,
+            "status": status,
+            "override": self.name if self.status == "block" else "",
+            "reason": self.reason,
+        }

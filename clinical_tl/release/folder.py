@@ -1,0 +1,174 @@
+"""The folder that is to leave: what kind it is, its files, and all text in them, with its place."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from clinical_tl.artifact import CARD_FILE, METRICS_FILE, TASK_FILE
+from clinical_tl.errors import ArtifactError
+from clinical_tl.release.patterns import find_identifiers
+
+ADAPTATION_FILE = "adaptation.json"
+TOKENIZER_FILE = "tokenizer.json"
+VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "spm.model", "spiece.model")
+"""The encoder's public vocabulary: words, years and web addresses that pretraining saw."""
+
+# Runs of characters in a binary file that may be words, as `strings` finds them.
+_PRINTABLE = re.compile(rb"[\x20-\x7e]{6,}")
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+_LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A piece of text in a file; `place` is a line or a JSON path that itself tells nothing."""
+
+    place: str
+    text: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class ReleaseFolder:
+    """A folder to release: a task's artifact, an adapted encoder, or a plain model.
+
+    `description` is the content of `task.json` or `adaptation.json`, empty where there is
+    neither (a merged model) or it can't be read.
+    """
+
+    path: Path
+    kind: Literal["artifact", "adapted_encoder", "plain"]
+    description: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> ReleaseFolder:
+        """Raises `ArtifactError` where there is no folder or it is empty."""
+        path = Path(path)
+        if not path.is_dir() or not any(path.iterdir()):
+            raise ArtifactError(
+                f"{path} is no folder, or an empty one; give one that save_pretrained(), "
+                "adapt_encoder() or merge() wrote"
+            )
+        metrics = _json(path / METRICS_FILE)
+        if (path / TASK_FILE).is_file():
+            return cls(path, "artifact", _json(path / TASK_FILE), metrics)
+        if (path / ADAPTATION_FILE).is_file():
+            return cls(path, "adapted_encoder", _json(path / ADAPTATION_FILE), metrics)
+        return cls(path, "plain", {}, metrics)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file and link, those of subfolders included, sorted."""
+        return sorted(p for p in self.path.rglob("*") if p.is_symlink() or not p.is_dir())
+
+    @property
+    def encoder(self) -> str | None:
+        """The name of the encoder it was trained from."""
+        encoder = self.description.get("encoder")
+        name = encoder.get("name") if isinstance(encoder, dict) else encoder
+        return name if isinstance(name, str) else None
+
+    def shown(self, file: Path) -> str:
+        """A file's name within the folder, unless that has the look of an identifier."""
+        name = file.relative_to(self.path).as_posix()
+        if find_identifiers(name.replace("_", " ")) or find_identifiers(Path(name).stem):
+            return f"a file whose name looks like an identifier ({file.suffix or 'no ending'})"
+        return name
+
+    def card(self) -> str:
+        """The model card's text, empty where there is none."""
+        file = self.path / CARD_FILE
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+
+
+def fragments(file: Path) -> Iterator[Fragment]:
+    """All text of a file, in its order.
+
+    Of a tokenizer only what was added to its vocabulary, of safetensors the header (tensors
+    are numbers), of other binary files every run of six printable characters.
+    """
+    if file.name in VOCABULARY_FILES:
+        return
+    if file.suffix == ".safetensors":
+        yield from _walk(read_header(file), "header")
+        return
+    content = file.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if not text or "\0" in text:
+        for run in _PRINTABLE.finditer(content):
+            yield Fragment(f"byte {run.start()}", run.group().decode("ascii"))
+        return
+    if file.suffix == ".json":
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if isinstance(value, dict) and file.name == TOKENIZER_FILE:
+            value = {name: part for name, part in value.items() if name != "model"}
+        if value is not None:
+            yield from _walk(value, "$")
+            return
+    for number, line in enumerate(text.splitlines(), start=1):
+        yield Fragment(f"line {number}", line)
+
+
+def _walk(value: object, path: str, key: str = "") -> Iterator[Fragment]:
+    """Keys and strings of a JSON value; a key that may tell something is shown by its number."""
+    if isinstance(value, dict):
+        for number, (name, inner) in enumerate(value.items()):
+            plain = _PLAIN_KEY.fullmatch(name) and not find_identifiers(name.replace("_", " "))
+            place = f"{path}.{name}" if plain else f"{path}.<key {number}>"
+            yield Fragment(f"{path}.<key {number}>", name, "<key>")
+            yield from _walk(inner, place, name)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _walk(inner, f"{path}[{number}]", key)
+    elif isinstance(value, str):
+        # An estimator keeps its settings as JSON within the header.
+        inner = _json_text(value)
+        if inner is None:
+            yield Fragment(path, value, key)
+        else:
+            yield from _walk(inner, path, key)
+
+
+def _json_text(text: str) -> dict[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """The JSON header of a safetensors file, empty where it has none."""
+    with file.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 0 < length <= min(_LONGEST_HEADER, file.stat().st_size - 8):
+            return {}
+        try:
+            value = json.loads(stream.read(length))
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,53 @@
+"""The check of the encoder's licence: known, and free to pass on what was made from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID
+from clinical_tl.release.check import ReleaseCheck
+from clinical_tl.release.folder import ADAPTATION_FILE, ReleaseFolder
+
+NAME = "licence"
+
+# As their owners state them on the Hub; all let derivatives be passed on.
+ENCODER_LICENCES = {
+    OFFLINE_HUB_ID: "apache-2.0",
+    "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext": "mit",
+    "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract": "mit",
+    "michiyasunaga/BioLinkBERT-base": "apache-2.0",
+    "michiyasunaga/BioLinkBERT-large": "apache-2.0",
+    "thomas-sounack/BioClinical-ModernBERT-base": "mit",
+    "thomas-sounack/BioClinical-ModernBERT-large": "mit",
+    "emilyalsentzer/Bio_ClinicalBERT": "mit",
+}
+_LONGEST_DESCENT = 8
+
+
+def check_licence(folder: ReleaseFolder, *, public: bool) -> ReleaseCheck:
+    """A licence that is not known blocks a public repository and warns for a private one."""
+    encoder = folder.encoder
+    licence = None if encoder is None else encoder_licence(encoder)
+    if licence is not None:
+        return ReleaseCheck(NAME, "pass", f"encoder under {licence}, which allows passing it on")
+    return ReleaseCheck(
+        NAME,
+        "block" if public else "warn",
+        "the encoder's licence is not known here; look it up, and if it allows passing on what "
+        "was made from the encoder, say so with the override 'licence=<its name>'",
+    )
+
+
+def encoder_licence(name: str) -> str | None:
+    """The licence of an encoder by name; a folder that was adapted has that of its origin."""
+    for _ in range(_LONGEST_DESCENT):
+        report = Path(name) / ADAPTATION_FILE
+        if not report.is_file():
+            break
+        try:
+            origin = json.loads(report.read_text(encoding="utf-8"))["encoder"]
+        except (KeyError, TypeError, ValueError):
+            return None
+        name = str(origin)
+    return ENCODER_LICENCES.get(OFFLINE_HUB_ID if name == OFFLINE else name)

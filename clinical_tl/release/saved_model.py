@@ -1,0 +1,145 @@
+"""A saved folder read for an audit: each note's loss under the model it holds.
+
+The attack of Yeom et al. 2018 (arXiv 1709.01604), section 4.2, needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clinical_tl.errors import ArtifactError
+from clinical_tl.models.encoder import EncoderSource, find_encoder
+from clinical_tl.release.folder import ReleaseFolder
+from clinical_tl.schema import Note
+from clinical_tl.tasks import TASKS
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.task import examples_of
+from clinical_tl.text.batches import build_items, collate, plan_batches
+from clinical_tl.text.windows import Windowing
+
+if TYPE_CHECKING:
+    from clinical_tl.models.network import Network
+    from clinical_tl.tasks.task import Task
+    from clinical_tl.text.tokenizer import NoteTokenizer
+
+Floats = npt.NDArray[np.float64]
+NoteLosses = Callable[[Sequence[Note]], Floats]
+"""Notes → the mean loss of the decisions in each, shape (notes,); NaN where there is none."""
+
+BATCH_TOKENS = 8192
+LEAST_PROBABILITY = 1e-9
+
+_ANNOTATION = {
+    "note_classification": ("label",),
+    "diagnosis_coding": ("codes",),
+    "entity_recognition": ("spans",),
+    "relation_extraction": ("spans", "relations"),
+}
+
+
+def annotated(folder: ReleaseFolder, notes: Sequence[Note]) -> list[Note]:
+    """The notes that have what the folder's task decides."""
+    task = folder.description.get("task", {})
+    fields = _ANNOTATION.get(task.get("kind", ""), ())
+    return [note for note in notes if all(getattr(note, name) is not None for name in fields)]
+
+
+def saved_losses(folder: ReleaseFolder) -> NoteLosses:
+    """The losses that a saved model has on notes; several calls load it once.
+
+    Raises `ArtifactError` or `EncoderError` where it can't be loaded, and `ArtifactError` for
+    entity recognition on frozen features, which has no loss of a note.
+    """
+    description = folder.description
+    try:
+        task: Any = TASKS[description["task"]["kind"]].from_dict(description["task"])
+        windowing = Windowing(**description["windowing"])
+        adapter, saved = description["adapter"], description["encoder"]
+        name, revision, sha256 = saved["name"], saved["revision"], saved["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder.path}: task.json does not describe a task") from error
+    if adapter == "features":
+        return _feature_losses(folder, task, name, revision)
+    from clinical_tl.models.saved_network import HEAD_FILE, load_network
+    from clinical_tl.text.tokenizer import NoteTokenizer
+
+    own = adapter == "full" or (adapter == "frozen" and not (folder.path / HEAD_FILE).exists())
+    source = (
+        EncoderSource(name, str(folder.path), revision, sha256)
+        if own
+        else find_encoder(name, revision=revision)
+    )
+    if source.sha256 != sha256:
+        raise ArtifactError(f"{folder.path}: its encoder's weights are not those it was trained on")
+    network = load_network(source, task.head_spec, adapter, folder.path).eval()
+    tokenizer = NoteTokenizer.from_pretrained(folder.path)
+    return lambda notes: np.array(
+        [_loss(network, task, tokenizer, windowing, note) for note in notes], dtype=np.float64
+    )
+
+
+def _loss(
+    network: Network, task: Task, tokenizer: NoteTokenizer, windowing: Windowing, note: Note
+) -> float:
+    """Mean over a note's decisions; those on labels not seen in training are left out."""
+    import torch
+
+    read = examples_of(task, [note], training=False)[0]
+    tokens = tokenizer.encode([example.text for example in read])
+    targets = task.targets(read, tokens)
+    items = build_items(
+        tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
+    )
+    total, n = 0.0, 0
+    with torch.inference_mode():
+        for batch in plan_batches(items, budget=BATCH_TOKENS, n_special=tokenizer.n_special):
+            inputs = collate([items[i] for i in batch], tokens, tokenizer).to(network.device)
+            logits, gold = task.decisions(network(inputs), inputs, targets)
+            known = gold >= 0 if gold.ndim == 1 else slice(None)
+            losses = task.losses(logits[known], gold.to(logits.device)[known])
+            total, n = total + float(losses.double().sum()), n + losses.numel()
+    return total / n if n else float("nan")
+
+
+def _feature_losses(
+    folder: ReleaseFolder,
+    task: NoteClassification | DiagnosisCoding,
+    name: str,
+    revision: str | None,
+) -> NoteLosses:
+    from clinical_tl.estimators.feature_classifier import FeatureClassifier
+    from clinical_tl.models.frozen_encoder import FrozenEncoder
+
+    if not isinstance(task, NoteClassification | DiagnosisCoding):
+        raise ArtifactError(f"{folder.path}: no loss of a note on frozen features")
+    settings, windowing = folder.description["features"], folder.description["windowing"]
+    encoder = FrozenEncoder.from_pretrained(
+        name, revision=revision, window=windowing["length"], overlap=windowing["overlap"]
+    )
+    classifier = FeatureClassifier.load(folder.path)
+
+    columns = [int(c) for c in classifier.classes or range(len(task.labels))]
+
+    def losses(notes: Sequence[Note]) -> Floats:
+        vectors = encoder.vectors(
+            [note.text for note in notes], pooling=settings["pooling"], layer=settings["layer"]
+        )
+        every = np.zeros((len(notes), len(task.labels)))
+        every[:, columns] = classifier.predict_proba(vectors)
+        every = every.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        if isinstance(task, NoteClassification):
+            gold = np.array(task.targets(notes, []))
+            mine: Floats = -np.log(every[np.arange(len(notes)), gold])
+            return np.where(gold >= 0, mine, np.nan)
+        given = np.zeros(every.shape, dtype=bool)
+        for row, own in enumerate(task.targets(notes, [])):
+            given[row, own] = True
+        mean: Floats = -np.log(np.where(given, every, 1 - every)).mean(axis=1)
+        return mean
+
+    return losses

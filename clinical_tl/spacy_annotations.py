@@ -1,0 +1,141 @@
+"""What a model or rules say of a text, set on a spaCy document.
+
+`spacy_component` tells what is found where.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from spacy.tokens import Doc
+from spacy.tokens import Span as SpacySpan
+from spacy.util import filter_spans
+
+from clinical_tl.errors import ConfigError
+from clinical_tl.schema import LabelScores, Prediction, Span
+
+Alignment = Literal["strict", "contract", "expand"]
+
+_extensions: set[str] = set()
+
+
+@dataclass(frozen=True)
+class ComponentSettings:
+    """What a component is made of; `source` is a model's folder or Hub id, or a rules file."""
+
+    kind: Literal["model", "rules"]
+    source: str
+    key: str
+    alignment_mode: Alignment
+    set_ents: bool
+    overwrite_ents: bool
+    save_source: bool
+    encoder: str | None = None
+    batch_tokens: int = 8192
+    context: bool = True
+
+    def __post_init__(self) -> None:
+        if self.alignment_mode not in get_args(Alignment):
+            raise ConfigError(
+                f"alignment_mode={self.alignment_mode!r}; allowed: {list(get_args(Alignment))}"
+            )
+        if not self.key.isidentifier():
+            raise ConfigError(f"key={self.key!r}; allowed: a Python name, for doc._.<key>")
+
+
+def add_extension(key: str) -> None:
+    """Make `doc._.<key>` and `span._.<key>`, `None` until a component sets them.
+
+    Raises `ConfigError` if another component has one of them.
+    """
+    if key in _extensions:
+        return
+    if Doc.has_extension(key) or SpacySpan.has_extension(key):
+        raise ConfigError(
+            f"doc._.{key} or span._.{key} belongs to another component; choose another key=…"
+        )
+    Doc.set_extension(key, default=None)
+    SpacySpan.set_extension(key, default=None)
+    _extensions.add(key)
+
+
+def set_prediction(doc: Doc, prediction: Prediction, settings: ComponentSettings) -> Counter[str]:
+    """Set a prediction on its document.
+
+    Returns how many `mentions` it has, and how many of them are `misaligned`, `dropped` and
+    `not_in_ents`.
+    """
+    counts: Counter[str] = Counter()
+    if prediction.label is not None or prediction.codes is not None:
+        scores = prediction.scores
+        # Looked up one by one, thousands of codes would take their square.
+        values = scores.array.tolist() if isinstance(scores, LabelScores) else scores.values()
+        doc.cats.update(zip(scores, map(float, values), strict=True))
+    if prediction.spans is not None:
+        stretches = _aligned(doc, prediction.spans, settings, counts)
+        doc.spans[settings.key] = stretches
+        if settings.set_ents:
+            _set_entities(doc, stretches, counts, overwrite=settings.overwrite_ents)
+    # Plain values, so that documents can be serialised with them.
+    decided = {
+        "label": prediction.label,
+        "codes": None if prediction.codes is None else list(prediction.codes),
+        "evidence": {
+            code: [[span.start, span.end, span.score] for span in spans]
+            for code, spans in prediction.evidence.items()
+        },
+    }
+    told = {name: counts[name] for name in ("misaligned", "dropped", "not_in_ents")}
+    doc._.set(settings.key, {**decided, **told})
+    return counts
+
+
+def _aligned(
+    doc: Doc, spans: Sequence[Span], settings: ComponentSettings, counts: Counter[str]
+) -> list[SpacySpan]:
+    stretches: dict[tuple[int, int], SpacySpan] = {}
+    # Best first: of two mentions that come to lie on the same tokens it is kept.
+    for span in sorted(spans, key=lambda span: -(span.score or 0.0)):
+        concept = span.concepts[0] if len(span.concepts) == 1 else ""
+        stretch = doc.char_span(
+            span.start,
+            span.end,
+            label=span.label,
+            kb_id=concept,
+            alignment_mode=settings.alignment_mode,
+        )
+        counts["mentions"] += 1
+        is_exact = stretch is not None and (stretch.start_char, stretch.end_char) == (
+            span.start,
+            span.end,
+        )
+        counts["misaligned"] += not is_exact
+        if stretch is None or (stretch.start, stretch.end) in stretches:
+            counts["dropped"] += 1
+            continue
+        stretch._.set(
+            settings.key,
+            {
+                "score": span.score,
+                "attributes": dict(span.attributes),
+                "concepts": list(span.concepts),
+                "start": span.start,
+                "end": span.end,
+            },
+        )
+        stretches[stretch.start, stretch.end] = stretch
+    return [stretches[bounds] for bounds in sorted(stretches)]
+
+
+def _set_entities(
+    doc: Doc, stretches: Sequence[SpacySpan], counts: Counter[str], *, overwrite: bool
+) -> None:
+    own, present = filter_spans(stretches), list(doc.ents)
+    first, second = (own, present) if overwrite else (present, own)
+    taken = {token for entity in first for token in range(entity.start, entity.end)}
+    free = [entity for entity in second if taken.isdisjoint(range(entity.start, entity.end))]
+    counts["not_in_ents"] += len(stretches) - len(own if overwrite else free)
+    doc.ents = sorted([*first, *free], key=lambda entity: entity.start)

@@ -1,0 +1,276 @@
+"""The package as spaCy components: `nlp.add_pipe("clinical_tl", config={"model": folder})`.
+
+A model's or a set of rules' predictions are set on documents:
+
+- mentions in `doc.spans[key]`, and in `doc.ents` where there is room; `span._.<key>` has each
+  one's `score`, `attributes`, `concepts`, and the characters (`start`, `end`) as predicted;
+- the scores of labels and codes in `doc.cats`;
+- what was decided in `doc._.<key>`: `label`, `codes`, `evidence` (code → start, end, score), and
+  how many mentions were `misaligned`, `dropped` or `not_in_ents`.
+
+`key` is a setting, `clinical_tl` or `clinical_tl_rules` by default. Mentions have character
+offsets, spaCy's spans are runs of tokens: what does not begin and end with a token is counted
+and treated as `alignment_mode` says. The model is loaded when it is first needed.
+Values are plain (lists, numbers, strings), so documents are serialised with them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spacy.language import Language
+from spacy.util import raise_error
+
+from clinical_tl.errors import ArtifactError
+from clinical_tl.schema import Note
+from clinical_tl.spacy_annotations import ComponentSettings, add_extension, set_prediction
+from clinical_tl.spacy_source import MODEL_FOLDER, RULES_FILE, Predict, load_source, save_source
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+ErrorHandler = Callable[[str, Any, "list[Doc]", Exception], Any]
+
+SETTINGS_FILE = "settings.json"
+
+log = logging.getLogger(__name__)
+
+
+class ClinicalComponent:
+    """A model or rules in a spaCy pipeline; made by `nlp.add_pipe`.
+
+    `counts` adds up, over all documents, the `mentions`, and how many of them were
+    `misaligned`, `dropped` or `not_in_ents`.
+    """
+
+    def __init__(self, name: str, settings: ComponentSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.counts: Counter[str] = Counter()
+        self._predict: Predict | None = None
+        self._error_handler: ErrorHandler = raise_error
+        self._told = 0
+        add_extension(settings.key)
+
+    @property
+    def misaligned(self) -> int:
+        """Mentions so far that did not begin and end with a token."""
+        return self.counts["misaligned"]
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Annotate one document."""
+        try:
+            self._annotate([doc])
+        except Exception as error:
+            self._error_handler(self.name, self, [doc], error)
+        if not self._told:
+            self._tell()
+        return doc
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate documents in batches of `batch_size`, in order."""
+        remaining = iter(stream)
+        while docs := list(islice(remaining, batch_size)):
+            try:
+                self._annotate(docs)
+            except Exception as error:
+                self._error_handler(self.name, self, docs, error)
+            else:
+                yield from docs
+        self._tell()
+
+    def set_error_handler(self, error_handler: ErrorHandler) -> None:
+        """What is done with documents that fail; by default the error is raised."""
+        self._error_handler = error_handler
+
+    def get_error_handler(self) -> ErrorHandler:
+        """What `set_error_handler` set."""
+        return self._error_handler
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Any]] | None = None,
+        *,
+        nlp: Language | None = None,
+    ) -> None:
+        """Load the model now (it is not trained here); raises what `load_source` raises."""
+        del get_examples, nlp
+        self._predict = load_source(self.settings)
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write the settings and, with `save_model` (or `save_rules`), what they name.
+
+        The encoder of an adapter is not written: it is found by its name again.
+        """
+        del exclude
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.settings.save_source:
+            save_source(self.settings, folder)
+        (folder / SETTINGS_FILE).write_bytes(self.to_bytes())
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> ClinicalComponent:
+        """Read what `to_disk` wrote; a model or rules saved there take the place of the source."""
+        del exclude
+        folder = Path(path)
+        try:
+            self.from_bytes((folder / SETTINGS_FILE).read_bytes())
+        except OSError as error:
+            raise ArtifactError(
+                f"{folder} holds no {SETTINGS_FILE}; give a folder written by nlp.to_disk()"
+            ) from error
+        saved = folder / (MODEL_FOLDER if self.settings.kind == "model" else RULES_FILE)
+        if saved.exists():
+            self.settings = replace(self.settings, source=str(saved))
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """The settings alone: the model is named in them and not part of the bytes."""
+        del exclude
+        return json.dumps(asdict(self.settings), sort_keys=True).encode()
+
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> ClinicalComponent:
+        """Take the settings that `to_bytes` gave; the model is loaded anew when needed."""
+        del exclude
+        try:
+            settings = ComponentSettings(**json.loads(data))
+        except (TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"the settings of the component {self.name!r} are damaged, or of another version; "
+                "save the pipeline again"
+            ) from error
+        add_extension(settings.key)
+        self.settings = settings
+        self._predict = None
+        return self
+
+    def _annotate(self, docs: Sequence[Doc]) -> None:
+        if self._predict is None:
+            self.initialize()
+        if self._predict is not None and docs:
+            notes = [Note(str(i), doc.text) for i, doc in enumerate(docs)]
+            for doc, prediction in zip(docs, self._predict(notes), strict=True):
+                self.counts += set_prediction(doc, prediction, self.settings)
+
+    def _tell(self) -> None:
+        if self.counts["misaligned"] > self._told:
+            self._told = self.counts["misaligned"]
+            log.warning(
+                "%s: %d of %d mentions so far do not begin and end with a token; %d were dropped, "
+                "the others set by alignment_mode=%r",
+                self.name,
+                self._told,
+                self.counts["mentions"],
+                self.counts["dropped"],
+                self.settings.alignment_mode,
+            )
+
+
+@Language.factory(
+    "clinical_tl",
+    assigns=["doc.ents", "doc.spans", "doc.cats"],
+    default_config={
+        "model": "",
+        "encoder": None,
+        "key": "clinical_tl",
+        "alignment_mode": "expand",
+        "set_ents": True,
+        "overwrite_ents": False,
+        "batch_tokens": 8192,
+        "save_model": False,
+    },
+)
+def make_component(
+    nlp: Language,
+    name: str,
+    model: str,
+    encoder: str | None,
+    key: str,
+    alignment_mode: str,
+    set_ents: bool,
+    overwrite_ents: bool,
+    batch_tokens: int,
+    save_model: bool,
+) -> ClinicalComponent:
+    """A trained model as a component.
+
+    Args:
+        nlp: the pipeline.
+        name: the component's name.
+        model: what `save_pretrained` wrote (`TransferModel` or `FeatureModel`), or a Hub id.
+        encoder: another place for the model's encoder.
+        key: under which predictions are found: `doc.spans[key]`, `doc._.<key>`, `span._.<key>`.
+        alignment_mode: of a mention that does not begin and end with a token: `strict` drops
+            it, `contract` keeps the tokens wholly inside it (and drops it where there are
+            none), `expand` takes all tokens that it touches.
+        set_ents: whether mentions become entities, where there is room.
+        overwrite_ents: whether they displace entities that stand there already.
+        batch_tokens: bounds memory.
+        save_model: whether `nlp.to_disk` writes the model too.
+    """
+    del nlp
+    return ClinicalComponent(
+        name,
+        ComponentSettings(
+            "model",
+            model,
+            key,
+            alignment_mode,  # type: ignore[arg-type]  # checked by the settings
+            set_ents,
+            overwrite_ents,
+            save_model,
+            encoder=encoder,
+            batch_tokens=batch_tokens,
+        ),
+    )
+
+
+@Language.factory(
+    "clinical_tl_rules",
+    assigns=["doc.ents", "doc.spans"],
+    default_config={
+        "rules": "",
+        "context": True,
+        "key": "clinical_tl_rules",
+        "alignment_mode": "expand",
+        "set_ents": True,
+        "overwrite_ents": False,
+        "save_rules": False,
+    },
+)
+def make_rules_component(
+    nlp: Language,
+    name: str,
+    rules: str,
+    context: bool,
+    key: str,
+    alignment_mode: str,
+    set_ents: bool,
+    overwrite_ents: bool,
+    save_rules: bool,
+) -> ClinicalComponent:
+    """Rules as a component: `rules` is a file that `RuleSet.save` wrote.
+
+    `context` gives mentions attributes (negation and so on); the rest as for `clinical_tl`.
+    """
+    del nlp
+    return ClinicalComponent(
+        name,
+        ComponentSettings(
+            "rules",
+            rules,
+            key,
+            alignment_mode,  # type: ignore[arg-type]  # checked by the settings
+            set_ents,
+            overwrite_ents,
+            save_rules,
+            context=context,
+        ),
+    )

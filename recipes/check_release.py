@@ -1,0 +1,65 @@
+"""The release gate on its own: what would keep a trained folder from leaving, and why."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import clinical_tl as ctl
+from clinical_tl.errors import ReleaseError
+from clinical_tl.release.gate import check_release
+from recipes.command_line import run
+
+
+def main(
+    model: str,
+    data_use: Literal["public", "credentialed", "local"] | None = None,
+    public: bool = False,
+    corpus: str | None = None,
+    train: str | None = None,
+    held_out: str | None = None,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
+    overrides: list[str] | None = None,
+) -> bool:
+    """Check a saved model or adapted encoder before it is pushed; nothing is sent.
+
+    Ends with exit status 2 where a check blocks.
+
+    Args:
+        model: a folder written by a training recipe (…/model) or by recipes.adapt_encoder.
+        data_use: the terms of the training notes; "credentialed" is MIMIC, n2c2 and the like,
+            "local" your own patients'. Without it the check blocks.
+        public: whether the repository will be public.
+        corpus: a public corpus by name: its training and test notes.
+        train: the training notes, to look for quotations and to audit memorisation.
+        held_out: notes like them that training did not see, such as the test notes.
+        format: of the files, where their ending does not tell.
+        columns: field to column, for tables and JSON lines.
+        overrides: checks whose block is lifted, e.g. ["licence=mit"].
+
+    Returns:
+        True: the folder may leave.
+    """
+    notes = ctl.load_corpus(corpus) if corpus else {}
+    given = {"train": train, "test": held_out}
+    for name, path in given.items():
+        if path is not None:
+            notes[name] = ctl.read_notes(path, format=format, columns=columns)
+    report = check_release(
+        model,
+        data_use=data_use,
+        public=public,
+        train=notes.get("train"),
+        held_out=notes.get("test"),
+        overrides=overrides or (),
+    )
+    for row in report.table():
+        print(f"{row['status']:<6} {row['check']}: {row['reason']}")
+    if not report.allowed:
+        names = [check.name for check in report.blocked]
+        raise ReleaseError(f"{model} may not leave: {names} block; lift them with --overrides")
+    return True
+
+
+if __name__ == "__main__":
+    run(main)

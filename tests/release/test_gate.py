@@ -1,0 +1,99 @@
+"""The gate as a whole: what passes, what is refused, and what overrides leave behind."""
+
+import pytest
+
+import clinical_tl as ctl
+from clinical_tl.errors import ArtifactError, ClinicalTLError, ConfigError, ReleaseError
+from clinical_tl.release.gate import CHECKS, check_release, require_release
+from clinical_tl.schema import Note
+from recipes import check_release as recipe
+from tests.release.folders import SECRET, write_model
+
+NOTES = [Note(str(i), f"A text about {SECRET} and matter {i}.", label="a") for i in range(3)]
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_model(tmp_path / "model")
+
+
+@pytest.fixture
+def leaking(model):
+    (model / "notes.csv").write_text(f"{NOTES[0].text} Seen on 12/03/2019.\n")
+    return model
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_a_model_of_public_notes_may_leave(model, public):
+    report = check_release(model, data_use="public", public=public)
+    assert report.allowed
+    assert report.blocked == ()
+    assert tuple(row["check"] for row in report.table()) == CHECKS
+    assert [check.status for check in report.checks].count("warn") == 1
+    assert require_release(model, repo_private=not public, data_use="public") == report
+
+
+def test_the_refusal_names_every_block_and_quotes_nothing(leaking):
+    with pytest.raises(ReleaseError) as refused:
+        require_release(
+            leaking, repo_private=False, data_use="credentialed", train=NOTES, held_out=NOTES
+        )
+    message = str(refused.value)
+    assert isinstance(refused.value, ClinicalTLError)
+    assert "5 of 6 checks block" in message
+    assert "overrides=['identifiers', 'layout', 'data_use', 'memorisation', 'evaluation']" in (
+        message
+    )
+    assert "notes.csv, line 1: date ×1" in message
+    assert "Nothing was sent." in message
+    assert SECRET not in message
+    assert "12/03" not in message
+
+
+def test_overrides_lift_blocks_and_stay_in_the_report(leaking):
+    overrides = ["identifiers", "layout=a table of made-up notes"]
+    report = require_release(leaking, repo_private=True, data_use="public", overrides=overrides)
+    by_name = {check.name: check for check in report.checks}
+    assert by_name["layout"].overridden_by == "layout=a table of made-up notes"
+    assert by_name["data_use"].overridden_by is None
+    assert "block, overridden" in str(report)
+    with pytest.raises(ReleaseError, match="1 of 6 checks block"):
+        require_release(leaking, repo_private=True, data_use="public", overrides=["layout"])
+
+
+@pytest.mark.parametrize("overrides", [["everything"], ["licence", "layuot=x"], "layout"])
+def test_an_unknown_override_is_refused(model, overrides):
+    with pytest.raises(ConfigError, match="allowed: a list of check names"):
+        check_release(model, data_use="public", overrides=overrides)
+
+
+def test_there_has_to_be_a_folder(tmp_path):
+    with pytest.raises(ArtifactError, match="no folder, or an empty one"):
+        check_release(tmp_path, data_use="public")
+    with pytest.raises(ArtifactError, match="no folder, or an empty one"):
+        check_release(tmp_path / "nowhere", data_use="public")
+
+
+def test_a_merged_model_is_checked_too(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    report = check_release(tmp_path, data_use="local", public=True)
+    assert [check.name for check in report.blocked] == ["memorisation", "evaluation", "licence"]
+
+
+def test_the_gate_changes_nothing(leaking):
+    before = {file: file.read_bytes() for file in leaking.rglob("*")}
+    check_release(leaking, data_use="public", train=NOTES)
+    assert {file: file.read_bytes() for file in leaking.rglob("*")} == before
+
+
+def test_the_recipe_says_what_it_found(leaking, model, tmp_path, capsys):
+    ctl.write_notes(ctl.notes_to_dataset(NOTES), tmp_path / "train.jsonl")
+    given = {"data_use": "public", "train": str(tmp_path / "train.jsonl")}
+    with pytest.raises(ReleaseError, match=r"\['identifiers', 'layout'\] block"):
+        recipe.main(str(leaking), **given)
+    shown = capsys.readouterr().out
+    assert "block  identifiers: " in shown
+    assert SECRET not in shown
+    (leaking / "notes.csv").unlink()
+    assert recipe.main(str(model), **given, overrides=["licence=mit"])
+    assert "pass   identifiers: none in 6 files" in capsys.readouterr().out

@@ -1,0 +1,65 @@
+"""Shapes of identifiers: found where they are, and not where figures and versions stand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_tl.release.patterns import find_identifiers
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("seen 2019-03-12 again", "date"),
+        ("on 12/03/2019.", "date"),
+        ("3.12.19", "date"),
+        ("12 March 2019", "date"),
+        ("March 12, 2019", "date"),
+        ("[**2151-7-16**]", "date"),
+        ("20190312", "date"),
+        ("(617) 555-0123", "phone number"),
+        ("617-555-0123", "phone number"),
+        ("+49 30 1234 5678", "phone number"),
+        ("MRN: 123456", "record number"),
+        ("patient id 48213", "record number"),
+        ("mrn_48213", "record number"),
+        ("123-45-6789", "record number"),
+        ("number 10032725", "record number"),
+        ("ann.lee@ward.example.org", "email"),
+        ("see https://example.org/x", "URL"),
+        ("www.example.org", "URL"),
+        ("Dr. Zebulon", "name after a title"),
+        ("Mrs Zebulon", "name after a title"),
+        ("/home/zebulon/runs", "home folder"),
+        (r"C:\Users\zebulon\runs", "home folder"),
+    ],
+)
+def test_every_kind_is_found_once(text, kind):
+    assert dict(find_identifiers(text)) == {kind: 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "5.23.0",
+        "0.7952190170940171",
+        "814,472 trainable parameters",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "I10, E11.9, D003643, C0012345",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "12 to 40 training examples",
+        "arXiv 1810.03993",
+        "model-00001-of-00002.safetensors",
+        "model.layers.0.attention.weight",
+        "drug-induced condition",
+    ],
+)
+def test_figures_codes_and_names_of_files_are_none(text):
+    assert not find_identifiers(text)
+
+
+@given(st.dates(), st.sampled_from(["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d %B %Y", "%B %d, %Y"]))
+def test_any_date_of_a_century_is_found(day, style):
+    written = day.replace(year=1900 + day.year % 200).strftime(style)
+    assert find_identifiers(f"on {written} at noon")["date"] == 1
