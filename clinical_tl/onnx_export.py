@@ -17,6 +17,7 @@ from clinical_tl.schema import Note, Notes, Prediction, as_notes
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
+    from clinical_tl.text.batches import WindowBatch
     from clinical_tl.transfer_model import TransferModel
 
 # Rounding differs between libraries by 1e-6 or so of a logit; a wrong graph by far more.
@@ -207,7 +208,7 @@ def _note_difference(model: TransferModel, exported: Network, notes: Sequence[No
     )
 
 
-def _logit_difference(network: Network, exported: Network, batch: Any) -> float:  # noqa: ANN401
+def _logit_difference(network: Network, exported: Network, batch: WindowBatch) -> float:
     import torch
 
     mode = network.training

@@ -329,7 +329,7 @@ class TransferModel:
         notes: Notes | Sequence[Note],
         *,
         name: str = "test",
-        **predicting: Any,  # noqa: ANN401
+        **predicting: Any,  # noqa: ANN401  (what predict takes)
     ) -> Scores:
         """Predict annotated notes and score them; the summary is kept in `metrics[name]`."""
         records = as_notes(notes)

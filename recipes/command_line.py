@@ -12,7 +12,7 @@ from jsonargparse import auto_cli
 from clinical_tl.errors import ClinicalTLError
 
 
-def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any:  # noqa: ANN401
+def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any:  # noqa: ANN401  (what the recipe returns)
     """Call a recipe with the shell's arguments (or these).
 
     What the package refuses on purpose ends with its message and exit status 2, without a

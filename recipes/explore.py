@@ -94,7 +94,7 @@ def main(
     return figures
 
 
-def _print_clusters(clustering: Clustering, notes: Any, min_notes: int) -> None:  # noqa: ANN401
+def _print_clusters(clustering: Clustering, notes: Any, min_notes: int) -> None:  # noqa: ANN401  (a dataset, unimported)
     print(ctl.format_table([vars(candidate) for candidate in clustering.candidates]))
     terms = distinctive_terms(
         notes["text"], clustering.labels, min_notes=min_notes, patients=notes["patient_id"]

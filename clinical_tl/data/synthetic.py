@@ -195,7 +195,7 @@ def _note(
     rng: random.Random,
 ) -> Note:
     # Typos have a generator of their own: the same notes come with and without them.
-    writer = NoteWriter(rng=random.Random(rng.getrandbits(64)), typo_rate=typo_rate)  # noqa: S311
+    writer = NoteWriter(rng=random.Random(rng.getrandbits(64)), typo_rate=typo_rate)  # noqa: S311  (no secret)
     with_headings = target >= _MIN_WORDS_FOR_HEADINGS and rng.random() < 0.8
     headings = {
         section: f"{rng.choice(names)}:" if with_headings else ""

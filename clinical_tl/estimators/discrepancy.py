@@ -61,8 +61,8 @@ class LabelShift:
 
 
 def proxy_a_distance(
-    X_source: npt.ArrayLike,  # noqa: N803  (X, y as in the papers)
-    X_target: npt.ArrayLike,  # noqa: N803
+    X_source: npt.ArrayLike,
+    X_target: npt.ArrayLike,
     *,
     seed: int,
 ) -> ProxyADistance:
@@ -107,8 +107,8 @@ def proxy_a_distance(
 
 
 def mmd(
-    X: npt.ArrayLike,  # noqa: N803  (X, Y as in the paper)
-    Y: npt.ArrayLike,  # noqa: N803
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike,
     *,
     bandwidth: float | None = None,
     permutations: int = 200,

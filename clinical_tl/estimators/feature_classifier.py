@@ -59,7 +59,7 @@ class FeatureClassifier:
 
     def fit(
         self,
-        X: npt.NDArray[np.floating],  # noqa: N803  (scikit-learn's name)
+        X: npt.NDArray[np.floating],
         y: npt.ArrayLike,
         groups: Sequence[Hashable] | None = None,
     ) -> FeatureClassifier:
@@ -89,7 +89,7 @@ class FeatureClassifier:
         self.weights = fit_logistic(X, targets, n_outputs=n_outputs, strength=self.strength)
         return self
 
-    def predict_proba(self, X: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:  # noqa: N803  (scikit-learn's name)
+    def predict_proba(self, X: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Probabilities, shape (n, classes) or (n, labels)."""
         weights = self._fitted()
         if X.ndim != 2 or X.shape[1] != weights.coefficients.shape[1]:
@@ -99,7 +99,7 @@ class FeatureClassifier:
             )
         return weights.probabilities(X, exclusive=self.classes is not None)
 
-    def predict(self, X: npt.NDArray[np.floating]) -> npt.NDArray[Any]:  # noqa: N803  (scikit-learn's name)
+    def predict(self, X: npt.NDArray[np.floating]) -> npt.NDArray[Any]:
         """The likeliest class, shape (n,), or 0 and 1 at one half, shape (n, labels)."""
         probabilities = self.predict_proba(X)
         if self.classes is None:

@@ -25,7 +25,7 @@ class Indicators:
     classes: Ints | None
 
 
-def feature_matrix(X: npt.ArrayLike, *, name: str, least: int = 2) -> Floats:  # noqa: N803  (X, y as in the papers)
+def feature_matrix(X: npt.ArrayLike, *, name: str, least: int = 2) -> Floats:
     """`X` as float64 of shape (n, d), checked to be finite, with at least `least` rows.
 
     Raises `TaskError` naming the matrix and its shape, or the first row with a value that is

@@ -26,7 +26,7 @@ NEIGHBOUR_BLOCK = 1024
 SUM_TOLERANCE = 1e-3
 
 
-def log_me(X: npt.ArrayLike, y: npt.ArrayLike) -> float:  # noqa: N803  (X, y as in the papers)
+def log_me(X: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """LogME: the largest log evidence a row of a Bayesian linear model, mean over columns of y.
 
     You et al. 2021 (LogME: practical assessment of pre-trained models, ICML, arXiv 2102.11005),
@@ -82,7 +82,7 @@ def log_me(X: npt.ArrayLike, y: npt.ArrayLike) -> float:  # noqa: N803  (X, y as
     return float((evidence / n).mean())
 
 
-def h_score(X: npt.ArrayLike, y: npt.ArrayLike, *, shrinkage: bool = True) -> float:  # noqa: N803
+def h_score(X: npt.ArrayLike, y: npt.ArrayLike, *, shrinkage: bool = True) -> float:
     """H-score: tr(cov(f)⁻¹ cov(E[f | y])), how far classes lie apart for how much features vary.
 
     Bao et al. 2019 (An information-theoretic approach to transferability, eq. 3); with
@@ -156,7 +156,7 @@ def leep(source_probabilities: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
 
 def knn_accuracy(
-    X: npt.ArrayLike,  # noqa: N803  (X, y as in the papers)
+    X: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
     k: int = 5,

@@ -231,9 +231,10 @@ def load_pretrained(
     if head.kind == "label_attention" and config.model_type in _POOLED:
         extra["add_pooling_layer"] = False
     if not pretrained:
-        return auto.from_config(config, **extra)  # type: ignore[no-any-return]
+        fresh: PreTrainedModel = auto.from_config(config, **extra)
+        return fresh
     try:
-        model = auto.from_pretrained(
+        model: PreTrainedModel = auto.from_pretrained(
             source.path,
             config=config,
             revision=source.revision,
@@ -246,7 +247,7 @@ def load_pretrained(
             f"the encoder {source.name!r} could not be loaded ({type(error).__name__}); it must "
             "be a transformers encoder with weights in safetensors (or PyTorch) format"
         ) from error
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 # Architectures whose bare model has a pooler that label attention would never use.

@@ -70,7 +70,7 @@ class Task(Protocol):
         """The loss of each decision, shape (n,)."""
         ...
 
-    def weight(self, target: Any, start: int, stop: int) -> float:  # noqa: ANN401
+    def weight(self, target: Any, start: int, stop: int) -> float:  # noqa: ANN401  (each task has targets of its own)
         """How much tokens `start` to `stop` of a note with this target weigh in a batch's mean."""
         ...
 

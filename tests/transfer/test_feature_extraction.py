@@ -73,7 +73,7 @@ def test_a_patients_notes_share_a_fold(encoder, notes, monkeypatch):
     seen = []
     plain = feature_extraction.FeatureClassifier.fit
 
-    def remember(self, X, y, groups=None):  # noqa: N803  (the name is scikit-learn's)
+    def remember(self, X, y, groups=None):
         seen.append(list(groups))
         return plain(self, X, y, groups)
 
