@@ -104,12 +104,12 @@ METHODS = {
 }
 
 
-def choose_methods(names: tuple[str, ...], task: TaskName, adapted: str | None) -> list[Method]:
-    """The methods by name, without those that can't run here."""
+def choose_methods(names: tuple[str, ...], task: TaskName, adapted: str | None) -> list[str]:
+    """The names of the methods, without those that can't run here."""
     unknown = sorted(set(names) - set(METHODS))
     if unknown:
         raise ConfigError(f"methods {unknown}: choose among {', '.join(METHODS)}")
     # Rules find mentions; without an adapted encoder there is nothing to put an adapter on.
     left_out = {"rules"} if task != "entity_recognition" else set()
     left_out |= {"adapted"} if adapted is None else set()
-    return [METHODS[name] for name in names if name not in left_out]
+    return [name for name in names if name not in left_out]

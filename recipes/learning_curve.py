@@ -12,11 +12,12 @@ from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
 from recipes.budgets import Level, TaskName, check_budgets, epochs_for, subset
 from recipes.command_line import run
-from recipes.curve_methods import Run, choose_methods
+from recipes.curve_methods import METHODS, Run, choose_methods
 from recipes.curve_plot import plot_curve
 from recipes.results import Results
+from recipes.workers import run_side_by_side
 
-METRICS = {
+SCORES = {
     "note_classification": "macro_f1",
     "diagnosis_coding": "micro_f1",
     "entity_recognition": "f1",
@@ -36,6 +37,7 @@ def main(
     lora: LoRA = LoRA(),
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/learning_curve",
+    workers: int = 0,
 ) -> list[dict[str, Any]]:
     """Score every method with 10, 30, 100, … training notes, and say what transfer gains.
 
@@ -55,34 +57,55 @@ def main(
         lora: the adapter's settings.
         training: the settings of all fine-tuning; small budgets get more epochs.
         output: folder for results.json and curve.png; finished cells are not run again.
+        workers: cells run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
         One row a cell: method, kind, budget, seed, value, seconds.
     """
     results = Results(f"{output}/results.json")
-    splits = ctl.note_splits(corpus, limit=limit)
-    n_notes, metric = len(splits["train"]), METRICS[task]
+    n_notes = len(ctl.note_splits(corpus, limit=limit)["train"])
     chosen = choose_methods(methods, task, adapted_encoder)
-    for seed in range(seeds):
-        for budget in check_budgets(list(budgets), n_notes):
-            for method in chosen:
-                key = {"method": method.name, "budget": budget, "seed": seed}
-                if results.has(key):
-                    continue
-                train, dev = subset(splits, budget, seed)
-                epochs = epochs_for(training.epochs, budget, n_notes)
-                config = replace(training, epochs=epochs, seed=seed)
-                made = Run(task, level, train, dev, splits["test"], encoder, lora, config)
-                started = time.perf_counter()
-                value = method.score(made, adapted_encoder)[metric]
-                seconds = round(time.perf_counter() - started, 1)
-                row = {**key, "kind": method.kind, "metric": metric, "value": value}
-                results.add({**row, "seconds": seconds})
-                print(
-                    f"{method.name}, {budget} notes, seed {seed}: {metric} {value:.4f}", flush=True
-                )
-    _report(results.rows, metric, output)
+    keys = [
+        {"method": name, "budget": budget, "seed": seed}
+        for seed in range(seeds)
+        for budget in check_budgets(list(budgets), n_notes)
+        for name in chosen
+    ]
+    cells = [
+        (key, task, corpus, level, limit, encoder, adapted_encoder, lora, training)
+        for key in keys
+        if not results.has({**key, "method": METHODS[key["method"]].name})
+    ]
+    for _, row in run_side_by_side(_cell, cells, workers):
+        results.add(row)
+    _report(results.rows, SCORES[task], output)
     return results.rows
+
+
+def _cell(
+    key: dict[str, Any],
+    task: TaskName,
+    corpus: str | None,
+    level: Level,
+    limit: int | None,
+    encoder: str,
+    adapted: str | None,
+    lora: LoRA,
+    training: TrainingConfig,
+) -> dict[str, Any]:
+    method, budget, seed = METHODS[key["method"]], key["budget"], key["seed"]
+    splits = ctl.note_splits(corpus, limit=limit)
+    train, dev = subset(splits, budget, seed)
+    epochs = epochs_for(training.epochs, budget, len(splits["train"]))
+    config = replace(training, epochs=epochs, seed=seed)
+    made = Run(task, level, train, dev, splits["test"], encoder, lora, config)
+    started = time.perf_counter()
+    metric = SCORES[task]
+    value = method.score(made, adapted)[metric]
+    seconds = round(time.perf_counter() - started, 1)
+    print(f"{method.name}, {budget} notes, seed {seed}: {metric} {value:.4f}", flush=True)
+    row = {**key, "method": method.name, "kind": method.kind, "metric": metric, "value": value}
+    return {**row, "seconds": seconds}
 
 
 def _report(rows: list[dict[str, Any]], metric: str, output: str) -> None:

@@ -18,6 +18,7 @@ from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
 from recipes import diagnosis_coding, entity_recognition, note_classification, trainer_peer
 from recipes.command_line import run
 from recipes.results import Results
+from recipes.workers import default_workers, run_side_by_side
 
 CONFIGS = Path(__file__).parent / "configs"
 RECIPES: dict[str, Callable[..., dict[str, float]]] = {
@@ -81,26 +82,30 @@ def main(
     seeds: int = 1,
     quick: bool = False,
     only: str = "",
+    workers: int = 0,
 ) -> None:
     """Run every row that the summary does not have yet, and print the table.
 
     Args:
         output: folder for summary.json and the rows' models.
-        seeds: how many seeds; one takes one to two hours on two cores.
+        seeds: how many seeds; one takes about two hours on two cores.
         quick: subsets of the corpora and two epochs, to see that all rows run.
         only: run only rows whose name (config/method) contains this.
+        workers: rows run at a time; 0 for one a core, or one where there is a GPU.
     """
     folder = Path(output + "-quick" if quick else output)
     results = Results(folder / "summary.json")
-    for seed in range(seeds):
-        for row in ROWS:
-            key = {"row": row.name, "seed": seed}
-            if only not in row.name or results.has(key):
-                continue
-            print(f"\n== {row.name}, seed {seed}", flush=True)
-            place = folder / row.config / f"{row.method.replace(' ', '_')}-{seed}"
-            figures = _run(row, place, seed, quick=quick)
-            results.add({**key, "task": row.task, "method": row.method, **figures})
+    workers = workers or default_workers()
+    # Bars of runs side by side would write over each other.
+    bars = workers == 1
+    cells = [
+        (row, folder, seed, quick, bars)
+        for seed in range(seeds)
+        for row in ROWS
+        if only in row.name and not results.has({"row": row.name, "seed": seed})
+    ]
+    for _, figures in run_side_by_side(_run, cells, workers):
+        results.add(figures)
     shown = ("f1", "seqeval_f1", "micro_f1", "map", "accuracy", "macro_f1", "seconds")
     print(
         ctl.format_table([{"row": d["row"], **{m: d.get(m) for m in shown}} for d in results.rows])
@@ -108,13 +113,23 @@ def main(
     print(results.file)
 
 
-def _run(row: Row, place: Path, seed: int, *, quick: bool) -> dict[str, Any]:
+def _run(row: Row, folder: Path, seed: int, quick: bool, bars: bool) -> dict[str, Any]:
+    print(f"\n== {row.name}, seed {seed}", flush=True)
+    place = folder / row.config / f"{row.method.replace(' ', '_')}-{seed}"
+    started = time.perf_counter()
+    figures = _figures(row, place, seed, quick=quick, bars=bars)
+    wall = time.perf_counter() - started
+    names = {"row": row.name, "seed": seed, "task": row.task, "method": row.method}
+    return {**names, **figures, "wall_seconds": wall}
+
+
+def _figures(row: Row, place: Path, seed: int, *, quick: bool, bars: bool) -> dict[str, Any]:
     file = CONFIGS / f"{row.config}.yaml"
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
     corpus = {"corpus": config["corpus"]}
     limit = QUICK_NOTES if quick else None
-    started = time.perf_counter()
     if row.method in BASELINES:
+        started = time.perf_counter()
         splits = ctl.note_splits(config["corpus"], limit=limit)
         task, predictions = BASELINES[row.method](config, splits)
         scores = task.evaluate(splits["test"], predictions).summary()
@@ -128,6 +143,7 @@ def _run(row: Row, place: Path, seed: int, *, quick: bool) -> dict[str, Any]:
         )
         return {**corpus, **figures}
     flags = [f"--config={file}", *row.flags, f"--output={place}", f"--training.seed={seed}"]
+    flags.append(f"--training.progress={str(bars).lower()}")
     if quick:
         flags += [f"--training.epochs={QUICK_EPOCHS}", f"--limit={limit}"]
     scores = run(RECIPES[row.task], flags)

@@ -12,6 +12,13 @@ from clinical_tl.training.config import TrainingConfig
 from recipes.budgets import Level, TaskName, epochs_for, fit_task, subset, unlabelled_rest
 from recipes.command_line import run
 from recipes.results import Results
+from recipes.workers import run_side_by_side
+
+SCORES = {
+    "note_classification": "macro_f1",
+    "diagnosis_coding": "micro_f1",
+    "entity_recognition": "f1",
+}
 
 
 def main(
@@ -29,6 +36,7 @@ def main(
     lora: LoRA = LoRA(),
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/self_training",
+    workers: int = 0,
 ) -> list[dict[str, Any]]:
     """Hide the labels of most training notes, and see what the hidden notes are still worth.
 
@@ -47,45 +55,61 @@ def main(
         lora: the adapter's settings.
         training: the settings of every round; small shares get more epochs.
         output: folder for results.json; finished rows are not run again.
+        workers: rows run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
         One row a run: share, seed, test score of the teacher alone and of the best student.
     """
     results = Results(f"{output}/results.json")
-    splits = ctl.note_splits(corpus, limit=limit)
-    n_notes = len(splits["train"])
-    for seed in range(seeds):
-        for share in shares:
-            key = {"share": share, "seed": seed}
-            if results.has(key):
-                continue
-            budget = max(4, round(share * n_notes))
-            train, dev = subset(splits, budget, seed)
-            rest = unlabelled_rest(splits["train"], train, unlabelled, seed)
-            fitted = fit_task(task, train, level)
-            epochs = epochs_for(training.epochs, budget, n_notes)
-            config = replace(training, epochs=epochs, seed=seed)
-            scores = {}
-            for name in ("supervised", "self-training"):
-                model = ctl.TransferModel.from_pretrained(encoder, fitted, adapter=lora, seed=seed)
-                if name == "supervised":
-                    ctl.fit(model, train, dev, config)
-                else:
-                    trained = ctl.self_train(
-                        model, train, rest, dev, config,
-                        rounds=rounds, precision=precision, ratio=ratio,
-                    )  # fmt: skip
-                    print(ctl.format_table(trained.table()))
-                metric = "f1" if task == "entity_recognition" else "macro_f1"
-                metric = "micro_f1" if task == "diagnosis_coding" else metric
-                scores[name] = model.evaluate(splits["test"], progress=False).summary()[metric]
-            results.add(
-                {**key, "labelled": budget, "metric": metric, **scores,
-                 "best_round": trained.best_round, "silver": len(trained.silver)}
-            )  # fmt: skip
+    options = {"rounds": rounds, "precision": precision, "ratio": ratio}
+    cells = [
+        (key, task, corpus, unlabelled, level, limit, encoder, lora, training, options)
+        for key in ({"share": share, "seed": seed} for seed in range(seeds) for share in shares)
+        if not results.has(key)
+    ]
+    for _, row in run_side_by_side(_cell, cells, workers):
+        results.add(row)
     print(ctl.format_table(_summary(results.rows), digits=4))
     print(results.file)
     return results.rows
+
+
+def _cell(
+    key: dict[str, Any],
+    task: TaskName,
+    corpus: str | None,
+    unlabelled: int | None,
+    level: Level,
+    limit: int | None,
+    encoder: str,
+    lora: LoRA,
+    training: TrainingConfig,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    seed, metric = key["seed"], SCORES[task]
+    splits = ctl.note_splits(corpus, limit=limit)
+    n_notes = len(splits["train"])
+    budget = max(4, round(key["share"] * n_notes))
+    train, dev = subset(splits, budget, seed)
+    rest = unlabelled_rest(splits["train"], train, unlabelled, seed)
+    fitted = fit_task(task, train, level)
+    config = replace(training, epochs=epochs_for(training.epochs, budget, n_notes), seed=seed)
+
+    def new_model() -> ctl.TransferModel:
+        return ctl.TransferModel.from_pretrained(encoder, fitted, adapter=lora, seed=seed)
+
+    alone = new_model()
+    ctl.fit(alone, train, dev, config)
+    student = new_model()
+    trained = ctl.self_train(student, train, rest, dev, config, **options)
+    print(ctl.format_table(trained.table()))
+    models = {"supervised": alone, "self-training": student}
+    scores = {
+        name: model.evaluate(splits["test"], progress=False).summary()[metric]
+        for name, model in models.items()
+    }
+    chosen = {"best_round": trained.best_round, "silver": len(trained.silver)}
+    return {**key, "labelled": budget, "metric": metric, **scores, **chosen}
 
 
 def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from clinical_tl.training.config import TrainingConfig
 from recipes.budgets import check_budgets, epochs_for, subset, with_labels
 from recipes.command_line import run
 from recipes.results import Results
+from recipes.workers import run_side_by_side
 
 
 def main(
@@ -25,6 +26,7 @@ def main(
     lora: LoRA = LoRA(),
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/source_task",
+    workers: int = 0,
 ) -> list[dict[str, Any]]:
     """Train an entity recogniser on a source corpus, then go on from it on a target corpus.
 
@@ -39,35 +41,56 @@ def main(
         lora: the adapter's settings, the same for source and target.
         training: the settings of both; small budgets get more epochs.
         output: folder for the source model and results.json; finished rows are not run again.
+        workers: rows run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
         One row a run: start, budget, seed and the test scores.
     """
     results = Results(f"{output}/results.json")
     source_model = _source_model(source, labels, limit, encoder, lora, training, output)
-    splits = ctl.note_splits(target, limit=limit)
-    n_notes = len(splits["train"])
-    for seed in range(seeds):
-        for budget in check_budgets(budgets, n_notes):
-            for start in ("pretrained encoder", f"adapter from {source}"):
-                key = {"start": start, "budget": budget, "seed": seed}
-                if results.has(key):
-                    continue
-                train, dev = subset(splits, budget, seed)
-                model = ctl.TransferModel.from_pretrained(
-                    encoder, ctl.EntityRecognition.from_notes(train), adapter=lora, seed=seed
-                )
-                epochs = epochs_for(training.epochs, budget, n_notes)
-                config = replace(training, epochs=epochs, seed=seed)
-                init = None if start == "pretrained encoder" else source_model
-                ctl.fit(model, train, dev, config, init_adapter=init)
-                scores = model.evaluate(splits["test"], progress=False).summary()
-                results.add({**key, "epochs": epochs, **scores})
+    starts = {"pretrained encoder": None, f"adapter from {source}": source_model}
+    n_notes = len(ctl.note_splits(target, limit=limit)["train"])
+    keys = [
+        {"start": start, "budget": budget, "seed": seed}
+        for seed in range(seeds)
+        for budget in check_budgets(budgets, n_notes)
+        for start in starts
+    ]
+    cells = [
+        (key, starts[str(key["start"])], target, limit, encoder, lora, training)
+        for key in keys
+        if not results.has(key)
+    ]
+    for _, row in run_side_by_side(_cell, cells, workers):
+        results.add(row)
     rows = sorted(results.rows, key=lambda row: (row["budget"], row["seed"], row["start"]))
     shown = ("start", "budget", "seed", "f1", "overlap_f1")
     print(ctl.format_table([{name: row[name] for name in shown} for row in rows]))
     print(results.file)
     return rows
+
+
+def _cell(
+    key: dict[str, Any],
+    source_model: Path | None,
+    target: str,
+    limit: int | None,
+    encoder: str,
+    lora: LoRA,
+    training: TrainingConfig,
+) -> dict[str, Any]:
+    seed, budget = key["seed"], key["budget"]
+    splits = ctl.note_splits(target, limit=limit)
+    train, dev = subset(splits, budget, seed)
+    model = ctl.TransferModel.from_pretrained(
+        encoder, ctl.EntityRecognition.from_notes(train), adapter=lora, seed=seed
+    )
+    epochs = epochs_for(training.epochs, budget, len(splits["train"]))
+    ctl.fit(
+        model, train, dev, replace(training, epochs=epochs, seed=seed), init_adapter=source_model
+    )
+    scores = model.evaluate(splits["test"], progress=False).summary()
+    return {**key, "epochs": epochs, **scores}
 
 
 def _source_model(

@@ -22,6 +22,8 @@ from recipes.results import Results
 
 QUICK = TrainingConfig(epochs=1, batch_tokens=512, progress=False)
 TINY = {"limit": 24, "lora": LoRA(r=2), "training": QUICK}
+# In this process, where a test can forbid what would be run twice.
+HERE = {**TINY, "workers": 1}
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def forbid(monkeypatch):
 @pytest.mark.parametrize("task", ["note_classification", "entity_recognition"])
 def test_learning_curve(task, tiny_encoder, tmp_path, forbid, capsys):
     arguments = {
-        **TINY, "task": task, "budgets": (8, 0), "encoder": str(tiny_encoder),
+        **HERE, "task": task, "budgets": (8, 0), "encoder": str(tiny_encoder),
         "adapted_encoder": str(tiny_encoder), "output": str(tmp_path),
     }  # fmt: skip
     rows = learning_curve.main(**arguments)
@@ -59,14 +61,14 @@ def test_learning_curve(task, tiny_encoder, tmp_path, forbid, capsys):
 def test_a_curve_without_an_adapted_encoder_leaves_it_out():
     names = ("baseline", "rules", "adapted", "lora")
     chosen = curve_methods.choose_methods(names, "note_classification", None)
-    assert [method.name for method in chosen] == ["baseline", "LoRA"]
+    assert chosen == ["baseline", "lora"]
     with pytest.raises(ConfigError, match="crf"):
         curve_methods.choose_methods(("crf",), "note_classification", None)
 
 
 def test_source_task(tiny_encoder, tmp_path, forbid):
     arguments = {
-        **TINY, "source": "synthetic", "target": "synthetic", "labels": ["Disease"],
+        **HERE, "source": "synthetic", "target": "synthetic", "labels": ["Disease"],
         "budgets": (6, 0), "encoder": str(tiny_encoder), "output": str(tmp_path),
     }  # fmt: skip
     from clinical_tl.data.corpora import note_splits
@@ -85,7 +87,7 @@ def test_source_task(tiny_encoder, tmp_path, forbid):
 def test_self_training(tiny_encoder, tmp_path, forbid, monkeypatch):
     monkeypatch.setattr("clinical_tl.transfer.self_training.LARGEST_SHARE_OUTSIDE", 1.0)
     arguments = {
-        **TINY, "task": "note_classification", "shares": (0.5,), "precision": 0.05,
+        **HERE, "task": "note_classification", "shares": (0.5,), "precision": 0.05,
         "unlabelled": 8, "encoder": str(tiny_encoder), "output": str(tmp_path),
     }  # fmt: skip
     (row,) = self_training.main(**arguments)

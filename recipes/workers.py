@@ -1,0 +1,74 @@
+"""Independent runs side by side: on CPUs, two runs of one thread finish before one run of two."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stdout
+from typing import Any
+
+
+def default_workers() -> int:
+    """As many as there are cores to use, on a machine with a GPU one."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+
+
+def run_side_by_side(
+    work: Callable[..., Any], cells: Sequence[tuple[Any, ...]], workers: int = 0
+) -> Iterator[tuple[int, Any]]:
+    """Call `work(*cell)` for every cell; positions and results come as they are ready.
+
+    With one worker (0: one a core, one on a GPU) the cells run in this process, in order.
+    With more, each runs in a process of its own that gets its share of the cores; what it
+    prints is kept together until it is done, and it shows no progress bars. A cell that fails
+    does not stop the others: its error is raised when they are all done.
+
+    Args:
+        work: a function of a module; its arguments and result travel between processes.
+        cells: the arguments of each call.
+        workers: how many run at a time.
+    """
+    workers = min(workers or default_workers(), max(len(cells), 1))
+    if workers == 1:
+        for position, cell in enumerate(cells):
+            yield position, work(*cell)
+        return
+    threads = max(len(os.sched_getaffinity(0)) // workers, 1)
+    failure: BaseException | None = None
+    with ProcessPoolExecutor(
+        workers,
+        # A forked child would inherit torch's thread pool without its threads.
+        multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(threads,),
+        max_tasks_per_child=1,
+    ) as pool:
+        waiting = {pool.submit(_call, work, cell): i for i, cell in enumerate(cells)}
+        for future in as_completed(waiting):
+            try:
+                result, printed = future.result()
+            except (Exception, SystemExit) as error:
+                failure = failure or error
+                continue
+            print(printed, end="", flush=True)
+            yield waiting[future], result
+    if failure is not None:
+        raise failure
+
+
+def _start(threads: int) -> None:
+    # Read by OpenMP and BLAS when they are loaded, which is after this.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    os.environ["TQDM_DISABLE"] = "1"
+
+
+def _call(work: Callable[..., Any], cell: tuple[Any, ...]) -> tuple[Any, str]:
+    with redirect_stdout(io.StringIO()) as printed:
+        result = work(*cell)
+    return result, printed.getvalue()
