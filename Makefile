@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= 2
 EXTRAS := offline,plots,trackers,privacy,onnx,dev
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
@@ -20,8 +21,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 unit: export OMP_NUM_THREADS ?= 1
-unit: $(READY)  # Tiny models spend their time waiting for a second thread, not using it.
-	$(BIN)/python -m pytest
+unit: $(READY)  # Tiny models wait for a second thread more than they use it; a second process helps.
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/real/summary.json.
 	$(BIN)/python -m recipes.real

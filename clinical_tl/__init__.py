@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from clinical_tl.auto_model import load_model as load_model
     from clinical_tl.data.corpora import load_corpus as load_corpus
     from clinical_tl.data.corpora import note_splits as note_splits
     from clinical_tl.data.prediction_records import write_predictions as write_predictions
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from clinical_tl.onnx_model import OnnxModel as OnnxModel
     from clinical_tl.release.canaries import canary_notes as canary_notes
     from clinical_tl.release.gate import check_release as check_release
+    from clinical_tl.report.evaluation import evaluation_report as evaluation_report
+    from clinical_tl.report.evaluation import report_on as report_on
     from clinical_tl.report.highlight import highlight as highlight
     from clinical_tl.schema import LabelSet as LabelSet
     from clinical_tl.schema import Note as Note
@@ -65,6 +68,8 @@ _HOMES = {
     "note_splits": "data.corpora",
     "write_predictions": "data.prediction_records",
     "format_table": "metrics.table",
+    "evaluation_report": "report.evaluation",
+    "report_on": "report.evaluation",
     "highlight": "report.highlight",
     "Note": "schema",
     "Span": "schema",
@@ -77,6 +82,7 @@ _HOMES = {
     "RelationExtraction": "tasks.relation_extraction",
     "LoRA": "models.lora",
     "TransferModel": "transfer_model",
+    "load_model": "auto_model",
     "TrainingConfig": "training.config",
     "fit": "training.fit",
     "embed": "transfer.embeddings",

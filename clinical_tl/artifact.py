@@ -6,6 +6,7 @@ head.safetensors                                 the label-attention head, where
 novelty.json, novelty.safetensors                the novelty detector, where one was fitted
 task.json                                        task, encoder, windows, hashes of all files
 metrics.json                                     scores and training figures
+report.json                                      an evaluation report, where one was added
 tokenizer.json, …                                the tokenizer
 README.md                                        a model card to complete
 """
@@ -24,6 +25,7 @@ from clinical_tl.errors import ArtifactError
 FORMAT = 1
 TASK_FILE = "task.json"
 METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.json"
 CARD_FILE = "README.md"
 
 _KEYS = {"format", "package_version", "task", "encoder", "adapter", "windowing", "files"}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_tl.artifact import CARD_FILE, METRICS_FILE, TASK_FILE
 from clinical_tl.card import sections
 from clinical_tl.card.details import CardDetails
+from clinical_tl.card.report import read_report
 from clinical_tl.card.snippets import load_with_package, load_without_package
 from clinical_tl.errors import ArtifactError
 from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID
@@ -94,7 +95,8 @@ def write_card(
 ) -> Path:
     """Write the card of a saved model, or of an adapted encoder, anew; returns its file.
 
-    Raises `ArtifactError` for a folder that is neither.
+    `report` is by default what `EvaluationReport.save` left in the folder. Raises
+    `ArtifactError` for a folder that is neither, or a report that is damaged.
     """
     folder = Path(folder)
     if (folder / TASK_FILE).is_file():
@@ -106,6 +108,8 @@ def write_card(
             f"{folder} holds neither {TASK_FILE} nor {ADAPTATION_FILE}; give a folder that "
             "save_pretrained() or adapt_encoder() wrote"
         )
+    if report is None:
+        report = read_report(folder)
     file = folder / CARD_FILE
     file.write_text(
         model_card(description, metrics, report=report, details=details), encoding="utf-8"

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clinical_tl.artifact import TASK_FILE, read_artifact
+from clinical_tl.auto_model import load_model
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import Note, Prediction
 
 if TYPE_CHECKING:
     from clinical_tl.spacy_annotations import ComponentSettings
-    from clinical_tl.transfer.feature_extraction import FeatureModel
-    from clinical_tl.transfer_model import TransferModel
 
 Predict = Callable[[Sequence[Note]], list[Prediction]]
 
@@ -42,7 +40,7 @@ def load_source(settings: ComponentSettings) -> Predict:
         return RuleMatcher(RuleSet.load(settings.source), context=settings.context).predict
     from clinical_tl.transfer.feature_extraction import FeatureModel
 
-    model = _load_model(settings)
+    model = load_model(settings.source, encoder=settings.encoder)
     if model.task.kind == "relation_extraction":
         raise ConfigError(
             f"{settings.source}: a relation model needs mentions with ids, which documents don't "
@@ -61,14 +59,5 @@ def save_source(settings: ComponentSettings, folder: Path) -> None:
 
         RuleSet.load(settings.source).save(folder / RULES_FILE)
     else:
-        _load_model(settings).save_pretrained(folder / MODEL_FOLDER)
-
-
-def _load_model(settings: ComponentSettings) -> TransferModel | FeatureModel:
-    from clinical_tl.transfer.feature_extraction import FeatureModel
-    from clinical_tl.transfer_model import TransferModel
-
-    folder = Path(settings.source)
-    if (folder / TASK_FILE).is_file() and read_artifact(folder)["adapter"] == "features":
-        return FeatureModel.load(folder, encoder=settings.encoder)
-    return TransferModel.load(settings.source, encoder=settings.encoder)
+        model = load_model(settings.source, encoder=settings.encoder)
+        model.save_pretrained(folder / MODEL_FOLDER)

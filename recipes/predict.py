@@ -15,6 +15,7 @@ def main(
     format: str | None = None,
     columns: dict[str, str] | None = None,
     encoder: str | None = None,
+    revision: str | None = None,
     batch_tokens: int = 8192,
     precision: Literal["no", "bf16"] = "no",
     with_novelty: bool = False,
@@ -23,12 +24,13 @@ def main(
     """Predict every note of a file or folder.
 
     Args:
-        model: a folder written by one of the training recipes (…/model).
+        model: a folder written by one of the training recipes (…/model), or a Hub id.
         notes: a file or folder of notes (JSON lines, CSV, Parquet, BRAT, PubTator, …).
         output: the predictions' file, JSON lines; written when complete.
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
         encoder: where the model's encoder lies, if not where it was in training.
+        revision: of a Hub id: a branch, tag or commit.
         batch_tokens: bound on the tokens of a batch; lower it where memory is short.
         precision: "bf16" is faster on most hardware, and not bit-exact.
         with_novelty: say of each note how unlike the training notes it is (model.fit_novelty).
@@ -38,7 +40,7 @@ def main(
         How many notes were predicted.
     """
     read = ctl.read_notes(notes, format=format, columns=columns, on_error=on_error)
-    transfer_model = ctl.TransferModel.load(model, encoder=encoder)
+    transfer_model = ctl.TransferModel.load(model, encoder=encoder, revision=revision)
     predictions = transfer_model.predict(
         read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
     )

@@ -16,7 +16,7 @@ FLOORS = [
     ("tasks",),
     ("prediction", "artifact", "model_card", "card", "hub", "hub_failure", "baselines", "release"),
     ("transfer_model",),
-    ("training", "transfer", "model_collection"),
+    ("training", "transfer", "model_collection", "auto_model"),
     ("report", "spacy_component", "spacy_annotations", "spacy_source", "onnx_export", "onnx_model"),
 ]
 # text.batches hands windows to models; within a floor such uses may not run in circles.
@@ -77,6 +77,7 @@ def test_the_package_never_imports_recipes():
         ["-m", "recipes.diagnosis_coding", "--help"],
         ["-m", "recipes.entity_recognition", "--help"],
         ["-m", "recipes.relation_extraction", "--help"],
+        ["-m", "recipes.evaluate", "--help"],
         ["-m", "recipes.similarity", "--help"],
         ["-m", "recipes.explore", "--help"],
         ["-m", "recipes.rules", "--help"],

@@ -6,7 +6,13 @@ import json
 import re
 from pathlib import Path
 
-from clinical_tl.artifact import CARD_FILE, METRICS_FILE, TASK_FILE, read_artifact
+from clinical_tl.artifact import (
+    CARD_FILE,
+    METRICS_FILE,
+    REPORT_FILE,
+    TASK_FILE,
+    read_artifact,
+)
 from clinical_tl.errors import ArtifactError
 from clinical_tl.release.check import ReleaseCheck
 from clinical_tl.release.folder import (
@@ -25,10 +31,10 @@ WEIGHTS = re.compile(
 )
 DECLARED = frozenset(
     {
-        TASK_FILE, METRICS_FILE, CARD_FILE, ADAPTATION_FILE, TOKENIZER_FILE, *VOCABULARY_FILES,
-        "adapter_config.json", "config.json", "generation_config.json", "novelty.json",
-        "model.safetensors.index.json", "tokenizer_config.json", "special_tokens_map.json",
-        "added_tokens.json",
+        TASK_FILE, METRICS_FILE, REPORT_FILE, CARD_FILE, ADAPTATION_FILE, TOKENIZER_FILE,
+        *VOCABULARY_FILES, "adapter_config.json", "config.json", "generation_config.json",
+        "novelty.json", "model.safetensors.index.json", "tokenizer_config.json",
+        "special_tokens_map.json", "added_tokens.json",
     }
 )  # fmt: skip
 LARGEST = 5_000_000

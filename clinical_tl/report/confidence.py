@@ -1,0 +1,91 @@
+"""How sure a model was of each thing it said, against whether it was right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinical_tl.metrics.calibration import CalibrationScores, calibration_scores, reliability
+from clinical_tl.schema import Note, Prediction
+
+if TYPE_CHECKING:
+    from clinical_tl.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration scores, what they are of, and how many gold labels had no probability."""
+
+    of: str
+    scores: CalibrationScores
+    left_out: int
+
+
+def calibration_of(
+    task: Task, notes: Sequence[Note], predictions: Sequence[Prediction]
+) -> Calibration | None:
+    """Calibration by the task's own probabilities; `None` where there are none.
+
+    Classification: the likeliest label's probability, notes whose label the model does not
+    know left out. Coding: every code of every note, in bins of equal counts. Entities: the
+    scores of the mentions predicted, right if start, end and label agree.
+    """
+    if task.kind == "entity_recognition":
+        return _of_mentions(notes, predictions)
+    if task.kind not in ("note_classification", "diagnosis_coding"):
+        return None
+    if not all(set(task.labels) <= set(prediction.scores) for prediction in predictions):
+        return None
+    matrix = np.array([_row(prediction, task.labels.names) for prediction in predictions])
+    positions = task.labels.positions
+    gold = [task.gold_labels([note]) for note in notes]
+    if task.kind == "note_classification":
+        columns = np.array([positions.get(next(iter(labels)), -1) for labels in gold])
+        known = columns >= 0
+        if not known.any():
+            return None
+        scores = calibration_scores(columns[known], matrix[known])
+        return Calibration("the likeliest label of a note", scores, int((~known).sum()))
+    truth = np.zeros(matrix.shape, dtype=np.bool_)
+    unseen = 0
+    for row, labels in enumerate(gold):
+        seen = [positions[label] for label in labels if label in positions]
+        truth[row, seen] = True
+        unseen += len(labels) - len(seen)
+    scores = calibration_scores(truth, matrix, equal_mass=True)
+    return Calibration("every code of every note", scores, unseen)
+
+
+def _row(prediction: Prediction, names: Sequence[str]) -> Any:  # noqa: ANN401  (an array or a list)
+    scores = prediction.scores
+    array = getattr(scores, "array", None)
+    if array is not None and tuple(getattr(scores, "names", ())) == tuple(names):
+        return array
+    return [scores[name] for name in names]
+
+
+def _of_mentions(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Calibration | None:
+    right, sure = [], []
+    for note, prediction in zip(notes, predictions, strict=True):
+        gold = {span.key for span in note.spans or () if not span.is_discontinuous}
+        for span in prediction.spans or ():
+            if span.score is None:
+                return None
+            right.append(span.key in gold)
+            sure.append(span.score)
+    if not sure:
+        return None
+    correct, confidence = np.array(right, dtype=np.bool_), np.array(sure, dtype=np.float64)
+    bins = reliability(correct, confidence)
+    counts = np.array([row.count for row in bins])
+    gaps = np.array([abs(row.accuracy - row.confidence) for row in bins])
+    scores = CalibrationScores(
+        ece=float(gaps @ counts / counts.sum()),
+        mce=float(gaps.max()),
+        brier=float(((confidence - correct) ** 2).mean()),
+        bins=bins,
+    )
+    return Calibration("the mentions predicted", scores, 0)

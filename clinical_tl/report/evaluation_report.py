@@ -1,0 +1,103 @@
+"""What an evaluation found, as records, tables and `report.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clinical_tl.artifact import REPORT_FILE
+from clinical_tl.card.report import card_report
+from clinical_tl.report.confidence import Calibration
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score and the percentile interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SubgroupScore:
+    """A group's headline score; no figures (`None`) for a group of fewer than ten patients."""
+
+    field: str
+    group: str
+    notes: int | None
+    patients: int | None
+    score: Estimate | None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The distance between the groups with the highest and the lowest score.
+
+    The pair was chosen by the scores, so the interval leans towards a gap: read it as a reason
+    to look, not as a test.
+    """
+
+    field: str
+    highest: str
+    lowest: str
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What an evaluation found on one set of notes; figures and names of labels, no text.
+
+    `scores` are all of the task's, `intervals` those of them that add up over notes (counts
+    and means; not AUROC, MCC or overlap), `metric` the one that subgroups are compared by.
+    """
+
+    kind: str
+    name: str
+    notes: int
+    patients: int
+    metric: str
+    scores: Mapping[str, float]
+    intervals: Mapping[str, Estimate]
+    resamples: int
+    confidence: float
+    seed: int
+    subgroups: tuple[SubgroupScore, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    calibration: Calibration | None = None
+    labels: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a score, with its interval where it has one."""
+        rows = []
+        for name, value in self.scores.items():
+            interval = self.intervals.get(name)
+            limits = {"low": interval.low, "high": interval.high} if interval else {}
+            rows.append({"metric": name, "value": value, **limits})
+        return rows
+
+    def subgroup_table(self) -> list[dict[str, Any]]:
+        """One row a group, then one a gap."""
+        rows: list[dict[str, Any]] = self.for_card()["subgroups"]
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `report.json`."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def for_card(self) -> dict[str, Any]:
+        """What `write_card(..., report=...)` takes."""
+        return card_report(self.to_dict())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `report.json` into a folder, such as the saved model's; returns the file."""
+        file = Path(folder) / REPORT_FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        file.write_text(text + "\n", encoding="utf-8")
+        return file

@@ -1,0 +1,115 @@
+"""An evaluation report as one HTML file that needs nothing else: no script, no font, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinical_tl.metrics.table import UNDEFINED
+
+if TYPE_CHECKING:
+    from clinical_tl.metrics.calibration import ReliabilityBin
+    from clinical_tl.report.evaluation_report import EvaluationReport
+
+SIDE = 260
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; color: #1a1a1a; }
+table { border-collapse: collapse; margin: 0.6rem 0 1.6rem; }
+th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+svg { background: #fafafa; border: 1px solid #ddd; }
+"""
+
+
+def write_page(report: EvaluationReport, file: str | Path) -> Path:
+    """Write the report as HTML: scores with intervals, groups, calibration, labels.
+
+    It shows names of labels and groups, never text of notes.
+    """
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report_page(report), encoding="utf-8")
+    return file
+
+
+def report_page(report: EvaluationReport) -> str:
+    """The HTML of `write_page`."""
+    title = f"{report.kind.replace('_', ' ').capitalize()}: {report.name} notes"
+    share = f"{100 * report.confidence:g} %"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{report.notes} notes of {report.patients} patients. Intervals: {share}, "
+        f"{report.resamples} bootstrap resamples of the patients, seed {report.seed}. They tell "
+        "how far the scores would move on other patients like these, not on notes of another "
+        "hospital. Scores without an interval do not add up over notes.</p>",
+        "<h2>Scores</h2>",
+        _table(report.table()),
+        f"<h2>Groups by {escape(report.metric)}</h2>",
+        _table(report.subgroup_table())
+        if report.subgroups
+        else "<p>Not compared: no metadata field was named.</p>",
+        "<h2>Calibration</h2>",
+        _calibration(report),
+        "<h2>Labels</h2>",
+        _table(report.labels) if report.labels else "<p>None.</p>",
+    ]
+    body = "\n".join(parts)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    lines = ["".join(_cell(row.get(name, "")) for name in names) for row in rows]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return f'<td class="number">{UNDEFINED}</td>'
+    if isinstance(value, float):
+        shown = f"{value:.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.3f}"
+        return f'<td class="number">{shown}</td>'
+    kind = ' class="number"' if isinstance(value, int) else ""
+    return f"<td{kind}>{escape(str(value))}</td>"
+
+
+def _calibration(report: EvaluationReport) -> str:
+    found = report.calibration
+    if found is None:
+        return "<p>Not evaluated: there are no probabilities to compare with the gold.</p>"
+    left_out = (
+        f" {found.left_out} gold labels have no probability, for the model does not know them, "
+        "and are left out here."
+        if found.left_out
+        else ""
+    )
+    return (
+        f"<p>Of {escape(found.of)}: how often what was said with a probability was right. On the "
+        f"diagonal a probability means what it says.{left_out}</p>\n"
+        f"{_table([found.scores.summary()])}\n{_diagram(found.scores.bins)}"
+    )
+
+
+def _diagram(bins: Sequence[ReliabilityBin]) -> str:
+    """Accuracy over confidence, a point a bin, its area by the share of predictions."""
+    total = max(sum(row.count for row in bins), 1)
+    points = "\n".join(
+        f'<circle cx="{SIDE * row.confidence:.1f}" cy="{SIDE * (1 - row.accuracy):.1f}" '
+        f'r="{3 + 9 * (row.count / total) ** 0.5:.1f}" fill="#1f6feb" fill-opacity="0.7">'
+        f"<title>{row.count} predictions: said {row.confidence:.3f}, right {row.accuracy:.3f}"
+        "</title></circle>"
+        for row in bins
+    )
+    return (
+        f'<svg width="{SIDE}" height="{SIDE}" role="img" aria-label="reliability diagram">\n'
+        f'<line x1="0" y1="{SIDE}" x2="{SIDE}" y2="0" stroke="#999"/>\n{points}\n</svg>'
+        "<p>Across: the probability said; up: the share that was right.</p>"
+    )

@@ -1,0 +1,237 @@
+"""Reports: intervals of exactly the task's scores, groups compared fairly, nothing told of few."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_tl.card.report import read_report
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.metrics.intervals import bootstrap_interval
+from clinical_tl.report.evaluation import FEWEST_PATIENTS, evaluation_report, report_on
+from clinical_tl.report.note_scores import note_scores
+from clinical_tl.report.page import report_page, write_page
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Relation, Span
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.relation_extraction import RelationExtraction
+
+TEXT = "Denies chest pain. Has COPD."
+LABELS = ("a", "b", "c")
+
+
+def classified(pairs):
+    """Notes with these gold labels and predictions of these labels, at 0.8."""
+    task = NoteClassification(LabelSet(LABELS, (1, 1, 1)))
+    notes, predictions = [], []
+    for i, (gold, said) in enumerate(pairs):
+        sex = "f" if i % 2 else "m"
+        notes.append(Note(str(i), TEXT, patient_id=f"p{i // 2}", label=gold, metadata={"sex": sex}))
+        row = np.full(3, 0.1, dtype=np.float32)
+        row[LABELS.index(said)] = 0.8
+        predictions.append(Prediction(str(i), label=said, scores=LabelScores(LABELS, row)))
+    return task, notes, predictions
+
+
+def coded(rows):
+    """Notes with these codes and predictions of those; scores follow the predictions."""
+    names = ("A41.9", "E11.9", "I10")
+    task = DiagnosisCoding.from_notes(
+        [Note(name, TEXT, codes=(name,)) for name in names], level="code"
+    )
+    notes, predictions = [], []
+    for i, (gold, said) in enumerate(rows):
+        notes.append(Note(str(i), TEXT, codes=tuple(gold)))
+        scores = np.array([0.9 if n in said else 0.1 + 0.01 * j for j, n in enumerate(names)])
+        predictions.append(Prediction(str(i), codes=tuple(said), scores=LabelScores(names, scores)))
+    return task, notes, predictions
+
+
+def marked(rows):
+    """Notes with these gold spans and predictions of those."""
+    task = EntityRecognition(LabelSet(("Problem", "Symptom"), (1, 1)))
+    spans = (Span(7, 17, "Symptom"), Span(23, 27, "Problem"), Span(13, 17, "Symptom"))
+    notes = [Note(str(i), TEXT, spans=tuple(spans[j] for j in g)) for i, (g, _) in enumerate(rows)]
+    predictions = [
+        Prediction(str(i), spans=tuple(Span(*spans[j].key, score=0.7) for j in said))
+        for i, (_, said) in enumerate(rows)
+    ]
+    return task, notes, predictions
+
+
+def agree(task, notes, predictions):
+    """The counts of single notes, summed, give the task's own scores."""
+    summary = task.evaluate(notes, predictions).summary()
+    figures = note_scores(task, notes, predictions).figures(np.ones((1, len(notes))))
+    shared = {name: float(value[0]) for name, value in figures.items() if name in summary}
+    assert shared
+    assert shared == pytest.approx({name: summary[name] for name in shared}, abs=1e-12)
+    # What the task leaves out as undefined has no figure here either.
+    assert all(np.isnan(figures[name][0]) for name in set(figures) - set(shared))
+
+
+@given(st.lists(st.tuples(st.sampled_from([*LABELS, "new"]), st.sampled_from(LABELS)), min_size=1))
+def test_counts_of_notes_give_the_scores_of_classification(pairs):
+    agree(*classified(pairs))
+
+
+CODES = st.sets(st.sampled_from(["A41.9", "E11.9", "I10"]))
+GOLD_CODES = st.sets(st.sampled_from(["A41.9", "E11.9", "I10", "J44.1"]))
+
+
+@given(st.lists(st.tuples(GOLD_CODES, CODES), min_size=1, max_size=12))
+def test_counts_of_notes_give_the_scores_of_coding(rows):
+    agree(*coded([(sorted(gold), sorted(said)) for gold, said in rows]))
+
+
+MENTIONS = st.sets(st.integers(0, 1)).map(sorted)
+
+
+@given(st.lists(st.tuples(MENTIONS, st.sets(st.integers(0, 2)).map(sorted)), min_size=1))
+def test_counts_of_notes_give_the_scores_of_entities(rows):
+    agree(*marked(rows))
+
+
+def test_counts_of_notes_give_the_scores_of_relations():
+    spans = (Span(7, 17, "Symptom", id="1"), Span(23, 27, "Problem", id="2"))
+    relation = Relation("1", "2", "of")
+    notes = [Note(str(i), TEXT, spans=spans, relations=(relation,)) for i in range(3)]
+    task = RelationExtraction.from_notes(
+        [*notes, Note("unrelated", TEXT, spans=spans, relations=())]
+    )
+    predictions = [Prediction(str(i), relations=() if i else (relation,)) for i in range(3)]
+    agree(task, notes, predictions)
+    assert report_on(task, notes, predictions, resamples=20).scores["recall"] == pytest.approx(
+        1 / 3
+    )
+
+
+def test_intervals_are_those_of_the_plain_cluster_bootstrap():
+    random = np.random.default_rng(1)
+    task, notes, predictions = classified(
+        [(LABELS[g], LABELS[p]) for g, p in random.integers(0, 3, size=(60, 2))]
+    )
+    found = report_on(task, notes, predictions, resamples=4000).intervals["macro_f1"]
+
+    def macro_f1(rows):
+        return task.evaluate([notes[i] for i in rows], [predictions[i] for i in rows]).macro_f1
+
+    groups = [note.patient_id for note in notes]
+    plain = bootstrap_interval(macro_f1, 60, groups=groups, resamples=4000, seed=5)
+    assert found.value == pytest.approx(plain.estimate, abs=1e-12)
+    # Other draws of the same distribution: four thousand of them leave a percent or so.
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.015)
+    alone = report_on(
+        task, [Note(n.note_id, n.text, label=n.label) for n in notes], predictions, resamples=500
+    )
+    assert (alone.patients, report_on(task, notes, predictions, resamples=1).patients) == (60, 30)
+
+
+def test_groups_and_their_gap():
+    right = [("a", "a"), ("b", "b")]
+    # Odd notes ("f") are wrong from the tenth pair on.
+    task, notes, predictions = classified(right * 10 + [("a", "a"), ("b", "c")] * 10)
+    report = report_on(task, notes, predictions, by=["sex"], resamples=300)
+    women, men = report.subgroups
+    assert (women.group, women.notes, women.patients) == ("f", 20, 20)
+    only = [i for i in range(40) if i % 2]
+    expected = task.evaluate([notes[i] for i in only], [predictions[i] for i in only])
+    assert women.score.value == pytest.approx(expected.macro_f1)
+    (gap,) = report.gaps
+    assert (gap.highest, gap.lowest) == ("m", "f")
+    assert gap.difference.value == pytest.approx(men.score.value - women.score.value)
+    assert gap.difference.low < gap.difference.value <= gap.difference.high
+
+
+def test_a_small_group_is_named_without_figures():
+    task, notes, predictions = classified([("a", "a")] * (4 * FEWEST_PATIENTS))
+    rare = [
+        Note(n.note_id, n.text, label=n.label, metadata={"sex": "x" if i < 9 else "f"})
+        for i, n in enumerate(notes)
+    ]
+    report = report_on(task, rare, predictions, by=["sex"], resamples=20)
+    few = report.subgroups[1]
+    assert (few.group, few.notes, few.patients, few.score) == ("x", None, None, None)
+    assert report.subgroup_table()[1]["patients"] == "too few"
+    assert report.gaps == ()
+
+
+def test_calibration_says_of_what_and_what_it_leaves_out():
+    task, notes, predictions = classified([("a", "a"), ("b", "a"), ("new", "b")])
+    found = report_on(task, notes, predictions, resamples=5).calibration
+    assert found.left_out == 1
+    assert found.scores.ece == pytest.approx(0.8 - 0.5, abs=1e-6)
+    mentions = report_on(*marked([([0, 1], [0]), ([0], [1])]), resamples=5).calibration
+    assert mentions.scores.ece == pytest.approx(0.7 - 0.5)
+    assert mentions.scores.brier == pytest.approx((0.3**2 + 0.7**2) / 2)
+
+
+def test_no_probabilities_no_calibration():
+    task, notes, predictions = marked([([0], [0])])
+    bare = [Prediction(p.note_id, spans=(Span(7, 17, "Symptom"),)) for p in predictions]
+    assert report_on(task, notes, bare, resamples=5).calibration is None
+
+
+def test_report_json_and_the_page_show_figures_and_no_text(tmp_path):
+    task, notes, predictions = classified([("a", "a"), ("b", "<c>".strip("<>"))] * 12)
+    report = report_on(task, notes, predictions, by=["sex"], resamples=50, name="<test>")
+    found = json.loads(report.save(tmp_path).read_text())
+    assert found["intervals"]["accuracy"]["value"] == report.scores["accuracy"]
+    card = read_report(tmp_path)
+    assert card == report.for_card()
+    assert card["intervals"]["<test>"]["accuracy"]["low"] == report.intervals["accuracy"].low
+    page = write_page(report, tmp_path / "page" / "report.html").read_text()
+    assert page == report_page(report)
+    assert "&lt;test&gt;" in page
+    assert "<test>" not in page
+    assert "<circle" in page
+    for shown in (page, json.dumps(found)):
+        assert "chest" not in shown
+        assert "p1" not in shown.split()
+    (tmp_path / "report.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="no evaluation report"):
+        read_report(tmp_path)
+    assert read_report(tmp_path / "page") is None
+
+
+def test_same_seed_same_report():
+    made = classified([("a", "b"), ("b", "b"), ("c", "a")] * 5)
+    assert report_on(*made, resamples=50, seed=3) == report_on(*made, resamples=50, seed=3)
+    other = report_on(*made, resamples=50, seed=4)
+    assert other.intervals != report_on(*made, resamples=50, seed=3).intervals
+
+
+def test_misuse():
+    task, notes, predictions = classified([("a", "a"), ("b", "b")])
+    with pytest.raises(ConfigError, match="there are: sex"):
+        report_on(task, notes, predictions, by=["hospital"])
+    with pytest.raises(ConfigError, match="resamples is 0"):
+        report_on(task, notes, predictions, resamples=0)
+    with pytest.raises(TaskError, match="one prediction for each"):
+        report_on(task, notes, predictions[:1])
+    with pytest.raises(TaskError, match="position 0 is of note '1'"):
+        report_on(task, notes, predictions[::-1])
+    secret = [Note(str(i), TEXT, label="a", metadata={"mrn": f"secret-{i}"}) for i in range(21)]
+    with pytest.raises(ConfigError, match="21 values") as raised:
+        report_on(task, secret, [Prediction(n.note_id, label="a") for n in secret], by=["mrn"])
+    assert "secret" not in str(raised.value)
+
+
+def test_a_model_is_predicted_and_reported():
+    task, notes, predictions = classified([("a", "a"), ("b", "c")])
+
+    class Model:
+        def __init__(self):
+            self.task = task
+
+        def predict(self, records, *, progress=True):
+            assert progress
+            assert [note.note_id for note in records] == ["0", "1"]
+            return predictions
+
+    assert evaluation_report(Model(), notes, resamples=5).scores["accuracy"] == 0.5
