@@ -6,10 +6,28 @@ allowed and how to mend it. No message ever carries text from a note.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 SHOWN_FAULTS = 20
+LONGEST_SHOWN = 64
+
+
+def shown_id(note_id: str, noun: str = "id") -> str:
+    """A note id, or another name, fit for a message.
+
+    A wrongly mapped column puts whole notes into ids and labels, so anything that does not
+    look like a name (white space, over 64 characters) is described instead of shown.
+    """
+    if len(note_id) > LONGEST_SHOWN or any(c.isspace() for c in note_id):
+        return f"<{noun} of {len(note_id)} characters>"
+    return note_id
+
+
+def shown_ids(note_ids: Iterable[str], noun: str = "id", *, at_most: int = 5) -> str:
+    """The first few names of several, fit for a message."""
+    return str([shown_id(note_id, noun) for note_id in islice(note_ids, at_most)])
 
 
 class ClinicalTLError(Exception):

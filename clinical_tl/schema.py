@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import NoteError, TaskError
+from clinical_tl.errors import NoteError, TaskError, shown_ids
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -321,7 +321,7 @@ def notes_to_dataset(notes: Iterable[Note]) -> Dataset:
     twice = [note_id for note_id, n in counts.items() if n > 1]
     if twice:
         raise NoteError(
-            f"note ids must be unique: {len(twice)} occur more than once, e.g. {twice[:5]}"
+            f"note ids must be unique: {len(twice)} occur more than once, e.g. {shown_ids(twice)}"
         )
     columns = {name: [row[name] for row in rows] for name in NOTE_FIELDS}
     return Dataset.from_dict(columns, features=note_features())

@@ -35,6 +35,7 @@ from clinical_tl.prediction import DEFAULT_BATCH_TOKENS, predict_notes
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
@@ -335,7 +336,12 @@ class TransferModel:
         records = as_notes(notes)
         if not records:
             raise NoteError("there are no notes to evaluate; give at least one annotated note")
-        scores = self.task.evaluate(records, self.predict(records, **predicting))
+        predictions = self.predict(records, **predicting)
+        if isinstance(self.task, EntityRecognition):
+            tokens = self.tokenizer.encode([note.text for note in records])
+            scores: Scores = self.task.evaluate(records, predictions, tokens=tokens)
+        else:
+            scores = self.task.evaluate(records, predictions)
         self.metrics[name] = scores.summary()
         return scores
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clinical_tl.data.faults import Faults, Place, shown_id
+from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.streams import decode, numbered_lines
-from clinical_tl.errors import NoteError
+from clinical_tl.errors import NoteError, shown_id
 from clinical_tl.schema import Note
 
 

@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal, get_args
 
-from clinical_tl.data.faults import Faults, Place, shown_id
+from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.streams import numbered_lines, stem
 from clinical_tl.data.tags import Scheme, tagged_runs
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id
 from clinical_tl.schema import Note, Span
 
 Grouping = Literal["auto", "sentence", "file"]

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from clinical_tl.data.checks import note_problems
-from clinical_tl.data.faults import Faults, Place, shown_id
+from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import stem
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id
 from clinical_tl.schema import Note, Notes, Span, as_notes, note_to_row
 
 if TYPE_CHECKING:

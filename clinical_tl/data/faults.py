@@ -9,23 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from clinical_tl.data.checks import note_problems
-from clinical_tl.errors import Fault, FaultyNotesError
+from clinical_tl.errors import Fault, FaultyNotesError, shown_id
 from clinical_tl.schema import Note
 
 Duplicates = Literal["fault", "first", "number"]
-
-LONGEST_ID_SHOWN = 64
-
-
-def shown_id(note_id: str) -> str:
-    """A note id fit for a message.
-
-    A wrongly mapped column puts whole notes into the id, so anything that does not look like
-    an id (whitespace, over 64 characters) is described instead of shown.
-    """
-    if len(note_id) > LONGEST_ID_SHOWN or any(c.isspace() for c in note_id):
-        return f"<id of {len(note_id)} characters>"
-    return note_id
 
 
 @dataclass(frozen=True)

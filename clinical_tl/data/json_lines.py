@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from clinical_tl.data.checks import note_problems
-from clinical_tl.data.faults import Faults, Place, shown_id
+from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import numbered_lines
-from clinical_tl.errors import NoteError
+from clinical_tl.errors import NoteError, shown_id
 from clinical_tl.schema import Note, span_to_row
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clinical_tl.data.faults import shown_id
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_id
 
 if TYPE_CHECKING:
     from datasets import Dataset

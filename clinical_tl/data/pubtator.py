@@ -42,23 +42,29 @@ def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
     """
     annotated = _annotated(path)
     document: _Document | None = None
+    after_blank = False
     for number, line in numbered_lines(path):
+        if not line.strip():
+            after_blank = True
+            continue
         head = HEAD.fullmatch(line)
-        starts = head is not None and head[2] == "t"
-        if document is not None and (starts or not line.strip()):
-            yield from _notes(document, faults, *annotated)
-            document = None
         if head is not None:
+            if document is not None and (head[2] == "t" or after_blank):
+                yield from _notes(document, faults, *annotated)
+                document = None
             if document is None:
                 document = _Document(Place(path.name, number, head[1]), len(faults))
             _add_text(document, number, head, faults)
-        elif line.strip():
-            if document is None:
-                faults.add(
-                    Place(path.name, number), "a line outside a document", "id|t|title first"
-                )
-            else:
-                document.lines.append((number, line.split("\t")))
+        else:
+            cells = line.split("\t")
+            # A blank line may stand before a document's annotations, but not before another's.
+            own = document is not None and (not after_blank or cells[0] == document.place.note_id)
+            if document is None or not own:
+                place = Place(path.name, number)
+                faults.add(place, "a line outside a document", "id|t|title first")
+                continue
+            document.lines.append((number, cells))
+        after_blank = False
     if document is not None:
         yield from _notes(document, faults, *annotated)
 

@@ -125,7 +125,8 @@ def read_notes(
             is written to disk.
         **options: what the format's reader takes beside: `scheme`, `grouping`, `token_column`,
             `tag_column`, `id_column` (conll), `texts`, `codes_file` (codiesp), `no_relation`
-            (chemprot), `delimiter` (csv), `mentions`, `spans_key`, `cats` (docbin).
+            (chemprot), `delimiter` (csv), `quoting` (csv, tsv), `mentions`, `spans_key`, `cats`
+            (docbin).
 
     Raises:
         FaultyNotesError: faults, with `on_error="raise"`; or nothing sound to keep.

@@ -69,7 +69,8 @@ def _string(value: object, name: str, place: Place, faults: Faults) -> str | Non
     if value is None or value == "":
         return None
     if isinstance(value, str):
-        return value
+        # "P1 " would be another patient than "P1", and " " a class of its own.
+        return value.strip() or None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     faults.add(place, f"{name} is of type {_type(value)}", "a string or a whole number")
@@ -79,6 +80,8 @@ def _string(value: object, name: str, place: Place, faults: Faults) -> str | Non
 def _codes(value: object, place: Place, faults: Faults, separator: str) -> tuple[str, ...] | None:
     if value is None:
         return None
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _parsed(value)
     if isinstance(value, str):
         return tuple(code for part in value.split(separator) if (code := part.strip()))
     if isinstance(value, list) and all(isinstance(code, str) and code.strip() for code in value):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from clinical_tl.data.faults import Faults, Place
@@ -97,6 +96,6 @@ def _attributes(value: object) -> tuple[tuple[str, str], ...]:
 def _score(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
-    raise _WrongTypeError("score is no finite number", "a number in [0, 1] or nothing")
+    raise _WrongTypeError("score is no number in [0, 1]", "a number in [0, 1] or nothing")

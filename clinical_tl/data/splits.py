@@ -185,5 +185,6 @@ def _require_sizes(
             f"sides of {list(wanted.values())} notes can't be had within {allowed:g}: what must "
             f"stay together (patients, identical texts) forms {len(sizes_of_units)} units, the "
             f"largest of {sizes_of_units.max()} notes, and the nearest is {got}. Ask for other "
-            "sizes, allow more (tolerance=…), or pass allow_leakage=True with by='note_id'"
+            "sizes, allow more (tolerance=…), or pass allow_leakage=True, which lets identical "
+            "texts part and keeps patients whole (with by='note_id' it parts patients too)"
         )

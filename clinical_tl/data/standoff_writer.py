@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from clinical_tl.data.checks import note_problems
-from clinical_tl.data.faults import shown_id
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.standoff import NO_TERMINOLOGY
-from clinical_tl.errors import NoteError
+from clinical_tl.errors import NoteError, shown_id
 from clinical_tl.schema import Note, Span
 
 # What all file systems agree on; `/` makes folders.

@@ -6,54 +6,123 @@ import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from clinical_tl.data.checks import NOT_UTF8
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import open_text
+from clinical_tl.errors import ConfigError
 from clinical_tl.schema import Note
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PARQUET_BATCH_ROWS = 1_000
 
 
-def read_csv(path: Path, faults: Faults, *, layout: Layout, delimiter: str = ",") -> Iterator[Note]:
+Quoting = Literal["minimal", "none"]
+
+
+def read_csv(
+    path: Path,
+    faults: Faults,
+    *,
+    layout: Layout,
+    delimiter: str = ",",
+    quoting: Quoting = "minimal",
+) -> Iterator[Note]:
     """Yields a note for every row under the header.
 
     Cells keep their line breaks. An empty cell means *not annotated*, except that an empty
     `codes` cell means *no code*. Spans, relations and metadata may stand in cells as JSON.
+    With `quoting="none"` a quote is a character like any other, and every line a row.
     """
+    return _read_table(path, faults, layout, delimiter, quoting, doubtful=None)
+
+
+def read_tsv(
+    path: Path, faults: Faults, *, layout: Layout, quoting: Quoting | None = None
+) -> Iterator[Note]:
+    """As `read_csv`, with tabs between cells.
+
+    Half of the world's TSV is written with quotes and half without. Where the file does not
+    show which (a quoted cell that holds a tab might be several rows after a lone quote), it is
+    a fault until `quoting` says it.
+    """
+    return _read_table(
+        path, faults, layout, "\t", quoting or "minimal", doubtful="\t" if quoting is None else None
+    )
+
+
+def _read_table(
+    path: Path,
+    faults: Faults,
+    layout: Layout,
+    delimiter: str,
+    quoting: Quoting,
+    *,
+    doubtful: str | None,
+) -> Iterator[Note]:
+    if len(delimiter) != 1 or quoting not in get_args(Quoting):
+        raise ConfigError(
+            f"delimiter={delimiter!r}, quoting={quoting!r}; allowed: one character, and "
+            f"{' or '.join(get_args(Quoting))}"
+        )
     # The limit of 131,072 characters a cell, which long records exceed, is csv's only global.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with open_text(path) as stream:
-        rows = csv.reader(stream, delimiter=delimiter, strict=True)
-        try:
-            header = next(rows, [])
-            if not _is_sound(header, Place(path.name, 1), faults, layout):
+        rows = (
+            csv.reader(stream, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
+            if quoting == "none"
+            else csv.reader(stream, delimiter=delimiter, strict=True)
+        )
+        header: list[str] | None = None
+        number, line = 0, 1
+        while True:
+            place = Place(path.name, line)
+            row: list[str] = []
+            try:
+                row = next(rows)
+            except StopIteration:
                 return
-            number, line = 0, rows.line_num + 1
-            for row in rows:
-                place = Place(path.name, line)
-                line = rows.line_num + 1
-                if row:
-                    number += 1
-                    yield from _notes(row, header, number, place, faults, layout)
-        except csv.Error as error:
-            _add_csv_error(Place(path.name, rows.line_num), error, faults)
+            except csv.Error as error:
+                number += 1
+                _add_csv_error(place, rows.line_num - line + 1, error, faults)
+            line = rows.line_num + 1
+            if header is None:
+                header = row
+                if not _is_sound(header, place, faults, layout):
+                    return
+            elif doubtful is not None and any(doubtful in cell for cell in row):
+                number += 1
+                _add_doubt(place, line - (place.line or line), faults)
+            elif row:
+                number += 1
+                yield from _notes(row, header, number, place, faults, layout)
 
 
-def _add_csv_error(place: Place, error: csv.Error, faults: Faults) -> None:
+def _add_csv_error(place: Place, n_lines: int, error: csv.Error, faults: Faults) -> None:
     # The module's messages name the delimiter and the problem, never a cell.
+    lines = f"a row of {n_lines} lines" if n_lines > 1 else "a row"
     faults.add(
         place,
-        f"a broken row ({error}); the rows after it were not read",
-        "cells with quotes, delimiters or line breaks in double quotes, quotes doubled",
+        f"{lines} that is broken ({error})",
+        "cells with quotes, delimiters or line breaks in double quotes, quotes doubled; or "
+        "quoting='none' for a file without quoted cells",
     )
-    faults.rejected += 1
+    faults.rejected += n_lines
 
 
-def read_tsv(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note]:
-    """As `read_csv`, with tabs between cells."""
-    return read_csv(path, faults, layout=layout, delimiter="\t")
+def _add_doubt(place: Place, n_lines: int, faults: Faults) -> None:
+    faults.add(
+        place,
+        f"a quoted cell with a tab in it, over {n_lines} lines in all",
+        "quoting='none' if quotes are plain characters in this file, quoting='minimal' if "
+        "they enclose cells",
+    )
+    faults.rejected += n_lines
 
 
 def _is_sound(header: list[str], place: Place, faults: Faults, layout: Layout) -> bool:
@@ -103,9 +172,25 @@ def read_parquet(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note
             return
         number = 0
         for batch in table.iter_batches(PARQUET_BATCH_ROWS):
-            for record in batch.to_pylist():
+            for record in _records(batch):
                 number += 1
+                if record is None:
+                    faults.add(Place(path.name, number), "bytes that are not UTF-8", NOT_UTF8)
+                    faults.rejected += 1
+                    continue
                 place = Place(path.name, number)
                 mark = len(faults)
                 note = record_to_note(record, number, place, faults, layout)
                 yield from faults.admitted(note, place, since=mark)
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
+    """The rows of a batch; `None` for one whose strings are not valid."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for i in range(len(batch)):
+            try:
+                yield batch.slice(i, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                yield None

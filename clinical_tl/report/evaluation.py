@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from clinical_tl.errors import ConfigError, NoteError, TaskError
-from clinical_tl.metrics.label_score import check_same_notes
+from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.report.confidence import calibration_of
 from clinical_tl.report.evaluation_report import (
     Estimate,
@@ -19,6 +18,7 @@ from clinical_tl.report.evaluation_report import (
 from clinical_tl.report.note_scores import NoteScores, note_scores, per_label
 from clinical_tl.report.subgroups import Subgroup, patients_of, subgroups_of
 from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.tasks.task import check_order
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.matrix import Floats
@@ -109,7 +109,7 @@ def report_on(
             "above 0 but below 1"
         )
     records = as_notes(notes)
-    _check_order(records, predictions)
+    check_order(records, predictions)
     groups = [group for field_name in by for group in subgroups_of(records, field_name)]
     scored: Any = task.evaluate(records, predictions)
     own = note_scores(task, records, predictions)
@@ -143,16 +143,6 @@ def report_on(
         calibration=calibration_of(task, records, predictions),
         labels=tuple(score.row() for score in per_label(scored)),
     )
-
-
-def _check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> None:
-    check_same_notes(len(notes), len(predictions))
-    for position, (note, prediction) in enumerate(zip(notes, predictions, strict=True)):
-        if note.note_id != prediction.note_id:
-            raise TaskError(
-                f"the prediction at position {position} is of note {prediction.note_id!r}, the "
-                f"note there is {note.note_id!r}; give one prediction a note in the same order"
-            )
 
 
 def _draws(patients: Sequence[int], resamples: int, seed: int) -> Floats:

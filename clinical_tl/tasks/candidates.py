@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import TaskError, shown_id, shown_ids
 from clinical_tl.metrics.thresholds import tune_thresholds
 from clinical_tl.schema import Note, Prediction, Relation, ScoredRelation
 from clinical_tl.text.markers import mark_pair
@@ -110,8 +110,8 @@ def best_threshold(notes: Sequence[Note], predictions: Sequence[Prediction]) -> 
     for note, prediction in zip(notes, predictions, strict=True):
         if not isinstance(prediction.scores, CandidateScores):
             raise TaskError(
-                f"note {note.note_id!r}: the prediction has no scores of its candidates; tune on "
-                "what TransferModel.predict() gives"
+                f"note {shown_id(note.note_id)!r}: the prediction has no scores of its "
+                "candidates; tune on what TransferModel.predict() gives"
             )
         gold = set(note.relations or ())
         for r in prediction.scores.relations:
@@ -183,7 +183,7 @@ def related_types(notes: Sequence[Note], level: Level) -> set[tuple[str, str]]:
         ends = "span ids" if level == "mention" else "concept ids"
         raise TaskError(
             f"{TASK}: {loose.total()} relations have a head or tail that none of "
-            f"their note's spans carries, in notes {list(loose)[:SHOWN]}; with level={level!r} "
+            f"their note's spans carries, in notes {shown_ids(loose)}; with level={level!r} "
             f"the ends must be {ends}"
         )
     if not types:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from clinical_tl.data.icd10 import check_codes, roll_up
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids
 from clinical_tl.metrics.coding import CodingScores, coding_scores
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, Span, as_notes
-from clinical_tl.tasks.task import check_annotated
+from clinical_tl.tasks.task import check_annotated, check_order
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +88,8 @@ class DiagnosisCoding:
                 raise ConfigError(
                     f"{name} {getattr(self, name)!r}: choose one of {', '.join(allowed)}"
                 )
+        if not self.shrinkage >= 0:
+            raise ConfigError(f"shrinkage {self.shrinkage}: allowed: 0 or more")
 
     @classmethod
     def from_notes(
@@ -118,7 +120,7 @@ class DiagnosisCoding:
             raise TaskError(
                 f"diagnosis coding: {len(report.malformed)} of {report.rows} codes are no "
                 f"ICD-10-CM codes (a letter, a digit, then 1 to 5 letters or digits), in notes "
-                f"{ids[:5]}; correct them"
+                f"{shown_ids(ids)}; correct them"
             )
         if report.absent:
             logger.warning(
@@ -252,8 +254,13 @@ class DiagnosisCoding:
             note_id, codes=codes, scores=LabelScores(self.labels.names, probabilities)
         )
 
+    def untuned(self) -> DiagnosisCoding:
+        """The task without thresholds of its own."""
+        return replace(self, thresholds=None)
+
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> DiagnosisCoding:
         """The task with thresholds tuned on these (development) notes."""
+        check_order(notes, predictions)
         gold, unseen = self._gold(notes)
         thresholds = tune_thresholds(
             gold,
@@ -279,7 +286,15 @@ class DiagnosisCoding:
         """Scores against all codes of the notes; those not seen in training count as missed."""
         records = as_notes(notes)
         check_annotated(records, "codes", "diagnosis coding")
+        check_order(records, predictions)
         positions = self.labels.positions
+        foreign = [p.note_id for p in predictions if not set(p.codes or ()) <= positions.keys()]
+        if foreign:
+            raise TaskError(
+                f"diagnosis coding: {len(foreign)} predictions have codes that are not the "
+                f"task's, e.g. of the notes {shown_ids(foreign)}; score predictions of its codes, "
+                f"at its level ({self.level})"
+            )
         assigned = np.zeros((len(records), len(self.labels)), dtype=bool)
         for row, prediction in enumerate(predictions):
             assigned[row, [positions[code] for code in prediction.codes or ()]] = True
@@ -341,7 +356,10 @@ class DiagnosisCoding:
 
 
 def _rolled(note: Note, level: Level) -> tuple[str, ...]:
-    return roll_up(note.codes or (), level)
+    try:
+        return roll_up(note.codes or (), level)
+    except NoteError as error:
+        raise TaskError(f"note {shown_id(note.note_id)!r}: {error}") from error
 
 
 def _notes_of_rows(notes: Sequence[Note], rows: Sequence[int]) -> list[str]:

@@ -22,7 +22,7 @@ from clinical_tl.metrics.entities import (
     strict_seqeval,
 )
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.task import check_annotated
+from clinical_tl.tasks.task import check_annotated, check_order
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.tags import Representation, Scheme, TagSet, find_units, text_units
 
@@ -184,12 +184,19 @@ class EntityRecognition:
         spans = tag_set.decode(units, tags, chosen)
         return self.decided([Prediction(note.note_id, spans=spans)])[0]
 
+    def untuned(self) -> EntityRecognition:
+        """The task without a threshold: its predictions keep every mention."""
+        return replace(self, threshold=None)
+
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> EntityRecognition:
         """The task with the threshold of best exact-span F1 on these (development) notes.
 
         Of equal ones the lowest, so that what makes no difference stays in.
         """
-        gold = [{span.key for span in note.spans or ()} for note in notes]
+        check_order(notes, predictions)
+        # A stretch that merely covers a discontinuous mention does not find it.
+        gold = [{s.key for s in note.spans or () if not s.is_discontinuous} for note in notes]
+        n_gold = sum(len({(*s.key, s.fragments) for s in note.spans or ()}) for note in notes)
         found = sorted(
             (
                 (float(span.score or 0.0), span.key in own)
@@ -201,7 +208,7 @@ class EntityRecognition:
         if not found:
             return replace(self, threshold=None)
         scores, right = (np.array(part) for part in zip(*found, strict=True))
-        f1 = 2 * np.cumsum(right) / (np.arange(1, len(found) + 1) + sum(map(len, gold)))
+        f1 = 2 * np.cumsum(right) / (np.arange(1, len(found) + 1) + n_gold)
         # Mentions of one score come in together, so a threshold stands after the last of them.
         f1[:-1][scores[1:] == scores[:-1]] = -1.0
         best = len(f1) - 1 - int(f1[::-1].argmax())
@@ -222,22 +229,42 @@ class EntityRecognition:
         return Counter(span.label for note in notes for span in note.spans or ())
 
     def evaluate(
-        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
+        self,
+        notes: Notes | Sequence[Note],
+        predictions: Sequence[Prediction],
+        *,
+        tokens: Sequence[TokenisedNote] | None = None,
     ) -> EntityRecognitionScores:
-        """Scores against all gold spans of the notes, those that tags can't hold included."""
+        """Scores against all gold spans of the notes, those that tags can't hold included.
+
+        With a model's `tokens` of the notes, `share_lost` also has what they can't tell apart.
+        """
         records = as_notes(notes)
         check_annotated(records, "spans", "entity recognition")
+        check_order(records, predictions)
         gold = [note.spans or () for note in records]
         predicted = [prediction.spans or () for prediction in predictions]
         represented, gold_tags, predicted_tags = Representation(), [], []
         every_label = LabelSet.fitted(span.label for spans in (*gold, *predicted) for span in spans)
-        tag_set = TagSet(every_label)
-        for note, note_gold, note_predicted in zip(records, gold, predicted, strict=True):
+        tag_set, left_out = TagSet(every_label), 0
+        for i, (note, note_predicted) in enumerate(zip(records, predicted, strict=True)):
             units = text_units(note.text)
+            # One mention annotated twice is one to find, and none is lost.
+            note_gold = list({(*span.key, span.fragments): span for span in gold[i]}.values())
             tags, found = tag_set.encode(units, note_gold)
+            if tokens is not None:
+                found = tag_set.encode(find_units(note.text, tokens[i]), note_gold)[1]
             represented += found
             gold_tags.append(_names(tag_set, tags))
-            predicted_tags.append(_names(tag_set, tag_set.encode(units, note_predicted)[0]))
+            tags, said = tag_set.encode(units, note_predicted)
+            left_out += said.lost
+            predicted_tags.append(_names(tag_set, tags))
+        if left_out:
+            logger.warning(
+                "entity recognition: %d predicted mentions overlap others or are no whole words; "
+                "the seqeval figures, which are of tags, leave them out, the others do not",
+                left_out,
+            )
         return EntityRecognitionScores(
             entity_scores(gold, predicted, lost=represented.lost),
             strict_seqeval(gold_tags, predicted_tags),
@@ -272,7 +299,7 @@ def describe_lost(represented: Representation, scheme: str) -> str:
         f"{represented.lost} of {represented.gold} gold mentions ({share:.1f} %) can't be "
         f"represented in {scheme}: {represented.overlapping} overlap a longer one, "
         f"{represented.discontinuous} are discontinuous, {represented.misaligned} start or end "
-        "inside a word; they are left out of training and count as missed in scores"
+        "inside a word or token; they are left out of training and count as missed in scores"
     )
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.task import check_annotated
+from clinical_tl.tasks.task import check_annotated, check_order
 
 if TYPE_CHECKING:
     import torch
@@ -148,6 +148,10 @@ class NoteClassification:
             note_id, label=label, scores=LabelScores(self.labels.names, probabilities)
         )
 
+    def untuned(self) -> NoteClassification:
+        """The task itself."""
+        return self
+
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> NoteClassification:
         """The task itself: the likeliest label needs no threshold."""
         del notes, predictions
@@ -167,6 +171,14 @@ class NoteClassification:
         """Scores against the notes' labels; a label not seen in training counts as an error."""
         records = as_notes(notes)
         check_annotated(records, "label", "note classification")
+        check_order(records, predictions)
+        unscored = [p.note_id for p in predictions if not set(self.labels) <= set(p.scores)]
+        if unscored:
+            raise TaskError(
+                f"note classification: {len(unscored)} predictions lack the probability of some "
+                f"label, e.g. of the notes {shown_ids(unscored)}; score what this task's model "
+                "predicts, or predictions with `scores` for all its labels"
+            )
         probabilities = np.array([[p.scores[name] for name in self.labels] for p in predictions])
         return classification_scores(
             [str(note.label) for note in records], probabilities, self.labels.names
@@ -203,7 +215,7 @@ def _weights(
     if set(weights) != set(labels):
         raise TaskError(
             "class_weights must be 'balanced' or name exactly the training labels "
-            f"{list(labels)[:10]}"
+            f"{shown_ids(labels, 'label', at_most=10)}"
         )
     mean = sum(weights[name] * n for name, n in zip(labels, labels.support, strict=True)) / total
     return tuple(weights[name] / mean for name in labels)

@@ -28,7 +28,7 @@ from clinical_tl.tasks.candidates import (
     report_left_out,
     sample_unrelated,
 )
-from clinical_tl.tasks.task import check_annotated
+from clinical_tl.tasks.task import check_annotated, check_order
 from clinical_tl.text.pairs import Level, Pair, find_pairs
 from clinical_tl.text.words import Words
 
@@ -273,6 +273,10 @@ class RelationExtraction:
         scores = CandidateScores(tuple(best.values()))
         return Prediction(note.note_id, relations=self._related(scores), scores=scores)
 
+    def untuned(self) -> RelationExtraction:
+        """The task without a threshold of its own."""
+        return replace(self, threshold=None)
+
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> RelationExtraction:
         """The task with the threshold of best F1 on these (development) notes.
 
@@ -280,6 +284,7 @@ class RelationExtraction:
         """
         if not self.unrelated:
             return self
+        check_order(notes, predictions)
         threshold = best_threshold(notes, predictions)
         return self if threshold is None else replace(self, threshold=threshold)
 
@@ -300,6 +305,7 @@ class RelationExtraction:
         """
         records = as_notes(notes)
         check_annotated(records, "relations", TASK)
+        check_order(records, predictions)
         gold = [note.relations or () for note in records]
         predicted = [
             self._related(p.scores) if isinstance(p.scores, CandidateScores) else p.relations or ()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from clinical_tl.errors import TaskError, shown_id, shown_ids
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class Task(Protocol):
 
     def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[Any]) -> Prediction:
         """The prediction for a note from what was collected of it, in text order."""
+        ...
+
+    def untuned(self) -> Task:
+        """The task without what `tuned` chose, so that its predictions can be tuned on."""
         ...
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Task:
@@ -159,13 +164,27 @@ def join_examples(
 
 def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
     """Raise `TaskError` unless there are notes and each has `field` annotated."""
-    from clinical_tl.errors import TaskError
-
     if not notes:
         raise TaskError(f"{task}: there are no notes; give at least one annotated note")
     missing = [note.note_id for note in notes if getattr(note, field) is None]
     if missing:
         raise TaskError(
             f"{task}: {len(missing)} of {len(notes)} notes have no {field!r} (None means not "
-            f"annotated), e.g. note ids {missing[:5]}; leave them out or annotate them"
+            f"annotated), e.g. {shown_ids(missing)}; leave them out or annotate them"
         )
+
+
+def check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> None:
+    """Raise `TaskError` unless there is one prediction a note, in the notes' order."""
+    if len(notes) != len(predictions):
+        raise TaskError(
+            f"there are {len(notes)} notes and {len(predictions)} predictions; give one "
+            "prediction a note in the same order"
+        )
+    for position, (note, prediction) in enumerate(zip(notes, predictions, strict=True)):
+        if note.note_id != prediction.note_id:
+            raise TaskError(
+                f"the prediction at position {position} is of note "
+                f"{shown_id(prediction.note_id)}, the note there is {shown_id(note.note_id)}; "
+                "give one prediction a note in the same order"
+            )

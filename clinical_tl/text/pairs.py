@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import TaskError, shown_id
 from clinical_tl.schema import Note, Span
 from clinical_tl.text.words import Words
 
@@ -49,9 +49,9 @@ def find_entities(note: Note, level: Level) -> list[Entity]:
         unnamed = sum(not span.id for span in note.spans or ())
         if unnamed:
             raise TaskError(
-                f"note {note.note_id!r}: {unnamed} of {len(note.spans or ())} spans have no id, "
-                "and relations between mentions name them by id; give each span one, or relate "
-                "concepts with level='concept'"
+                f"note {shown_id(note.note_id)!r}: {unnamed} of {len(note.spans or ())} spans have "
+                "no id, and relations between mentions name them by id; give each span one, or "
+                "relate concepts with level='concept'"
             )
         return [Entity(span.id, span.label, (span,)) for span in note.spans or ()]
     mentions: dict[tuple[str, str], dict[Span, None]] = {}

@@ -9,6 +9,7 @@ A unit is decided at its first token.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +24,7 @@ Scheme = Literal["BIO", "BILOU"]
 OUTSIDE = 0
 
 _POSITIONS: dict[str, str] = {"BIO": "BI", "BILOU": "BILU"}
+_MARKS = {"Mn", "Mc", "Me", "Cf"}
 _UNIT = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
 
 
@@ -200,7 +202,8 @@ def find_units(text: str, tokens: TokenisedNote) -> Units:
     """The units of a text, as its tokens can tell them apart.
 
     Tokens without a visible character (line breaks in some tokenizers) belong to none. Where
-    one token holds several runs (rare), they make one unit.
+    one token holds several runs (rare), they make one unit. Combining marks that a tokenizer
+    drops belong to the unit before them.
     """
     if not len(tokens):
         empty = np.zeros(0, dtype=np.int64)
@@ -214,4 +217,18 @@ def find_units(text: str, tokens: TokenisedNote) -> Units:
     opens[:1] = True
     first = np.flatnonzero(opens)
     ends = np.maximum.reduceat(tokens.ends[visible], first) if len(first) else first
-    return Units(visible[first], tokens.starts[visible][first], ends)
+    starts = tokens.starts[visible][first]
+    return Units(
+        visible[first], starts, ends if text.isascii() else _with_marks(text, starts, ends)
+    )
+
+
+def _with_marks(text: str, starts: IntArray, ends: IntArray) -> IntArray:
+    """The ends, moved over combining and joining characters up to the next unit's start."""
+    moved = ends.copy()
+    for i, limit in enumerate([*starts[1:].tolist(), len(text)]):
+        end = int(ends[i])
+        while end < limit and unicodedata.category(text[end]) in _MARKS:
+            end += 1
+        moved[i] = end
+    return moved

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import EncoderError
+from clinical_tl.errors import EncoderError, NoteError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -104,7 +104,10 @@ class NoteTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[TokenisedNote]:
         """All tokens of each text, in order; an empty text has none."""
-        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        try:
+            encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        except TypeError as error:
+            raise NoteError(_why_not_text(texts)) from error
         return [
             _trimmed(text, encoding.ids, encoding.offsets)
             for text, encoding in zip(texts, encodings, strict=True)
@@ -125,6 +128,18 @@ class NoteTokenizer:
             "the tokenizer changes the text's tokens when it adds special tokens; windows "
             "can't be built for it"
         )
+
+
+def _why_not_text(texts: Sequence[str]) -> str:
+    for position, text in enumerate(texts):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            return (
+                f"text {position} has half a character (a lone surrogate) at character "
+                f"{error.start}; read the file as UTF-8, or replace what can't be decoded"
+            )
+    return "the tokenizer takes strings alone"
 
 
 def _trimmed(text: str, ids: list[int], offsets: list[tuple[int, int]]) -> TokenisedNote:

@@ -6,15 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clinical_tl.errors import TaskError, TrainingError
+from clinical_tl.errors import TaskError, TrainingError, shown_ids
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
 
 logger = logging.getLogger(__name__)
-
-SHOWN = 5
 
 
 def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -> None:
@@ -32,7 +30,7 @@ def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -
     if unknown:
         raise TaskError(
             f"{len(unknown)} labels of the training notes are not the task's: "
-            f"{sorted(unknown)[:SHOWN]}; fit the task on these notes with from_notes()"
+            f"{shown_ids(sorted(unknown), 'label')}; fit the task on these notes with from_notes()"
         )
     absent = sorted(known - set(gold))
     if absent:
@@ -40,7 +38,7 @@ def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -
             "%d of the task's %d labels have no training example, e.g. %s",
             len(absent),
             len(task.labels),
-            absent[:SHOWN],
+            shown_ids(absent, "label"),
         )
     if dev is None:
         return
@@ -53,5 +51,5 @@ def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -
             "they count as missed",
             len(unseen),
             sum(unseen.values()),
-            sorted(unseen)[:SHOWN],
+            shown_ids(sorted(unseen), "label"),
         )

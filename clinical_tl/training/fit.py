@@ -26,7 +26,8 @@ def fit(
     """Train `model` in place and return what happened.
 
     With `dev` the weights of the best epoch are kept, training stops once it no longer gets
-    better (`TrainingConfig.patience`), and a coding model's thresholds are tuned on it.
+    better (`TrainingConfig.patience`), and thresholds are tuned on it; those of an earlier training
+    are forgotten.
 
     With `init_adapter`, a model trained on a source task (its folder or Hub id, or the model
     itself), training starts from its weights instead of new ones: adapter or encoder, and the
@@ -42,6 +43,8 @@ def fit(
             model that does not fit.
     """
     config = config or TrainingConfig()
+    # Thresholds of earlier weights would hide what the new ones are tuned on.
+    model.task = model.task.untuned()
     train_notes = as_notes(train)
     dev_notes = None if dev is None else as_notes(dev)
     origin = None

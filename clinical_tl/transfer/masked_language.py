@@ -202,6 +202,10 @@ class MaskedLanguage:
         loss, right, n = (sum(part) for part in zip(*pieces, strict=True))
         return Prediction(note.note_id, scores={"loss": loss, "right": right, "tokens": n})
 
+    def untuned(self) -> MaskedLanguage:
+        """The task itself."""
+        return self
+
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> MaskedLanguage:
         """The task itself."""
         del notes, predictions

@@ -56,7 +56,7 @@ def select_silver(
     task = model.task
     if isinstance(task, EntityRecognition):
         # Mentions below the task's own threshold are unsure ones too, not absent ones.
-        model.task = replace(task, threshold=None)
+        model.task = task.untuned()
     try:
         on_dev = model.predict(dev, progress=False)
         predictions = model.predict(unlabelled, progress=False)

@@ -79,7 +79,7 @@ def test_a_file_without_annotations_is_not_annotated(tmp_path):
         ("9|t|Zebra\n9|a|fish\nZebra\n", 15, "an annotation of another document"),
         ("9|t|Zebra\n8|a|fish\n", 14, "the abstract of another document"),
         ("9|t|Zebra\n9|a|fish\n9|a|fish\n", 15, "a second abstract"),
-        ("9|t|Zebra\n\n9\t0\t5\tZebra\tX\tD1\n", 15, "a line outside a document"),
+        ("9|t|Zebra\n\n8\t0\t5\tZebra\tX\tD1\n", 15, "a line outside a document"),
         ("9|t|\n9|a| \n", 13, "an empty note"),
         ("1|t|Zebra\n1|a|fish\n", 13, "already given at a.pubtator:2"),
     ],
@@ -96,6 +96,13 @@ def test_faults_have_lines_and_no_text(tmp_path, lines, line, found):
     assert kept["note_id"][:2] == ["1", "2"]
     row = json.loads((tmp_path / "a.pubtator.rejected.jsonl").read_text(encoding="utf-8"))
     assert row["line"] == line
+
+
+def test_a_blank_line_may_stand_before_a_documents_annotations(tmp_path):
+    path = write(tmp_path, "1|t|Zebra\n1|a|fish\n\n1\t0\t5\tZebra\tX\tD1\n\n2|t|Goat\n2|a|b\n")
+    first, second = dataset_to_notes(read_notes(path))
+    assert [span.key for span in first.spans] == [(0, 5, "X")]
+    assert second.spans == ()
 
 
 def test_repeated_documents(tmp_path, caplog):

@@ -66,9 +66,59 @@ def test_a_missing_column_is_one_fault_that_shows_no_cell(tmp_path):
 def test_a_quote_that_never_closes_is_a_fault(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('note_id,text\n1,a\n2,"b\n3,c\n', encoding="utf-8")
-    with pytest.raises(FaultyNotesError, match=r"a\.csv:4: a broken row"):
+    with pytest.raises(FaultyNotesError, match=r"a\.csv:3: a row of 2 lines"):
         read_notes(path)
     assert read_notes(path, on_error="skip")["note_id"][:] == ["1"]
+
+
+def test_a_broken_row_costs_that_row_alone(tmp_path, caplog):
+    path = tmp_path / "a.csv"
+    broken = '1,"the ""pt"" said "no" pain"\n'
+    rows = "".join(f"{i},sound {i}\n" for i in range(2, 1000))
+    path.write_text(f"note_id,text\n0,first\n{broken}{rows}", encoding="utf-8")
+    kept = read_notes(path, on_error="skip")
+    assert kept["note_id"][:] == ["0", *(str(i) for i in range(2, 1000))]
+    assert "999 notes kept, 1 rejected" in caplog.text
+
+
+LONE_QUOTES = (
+    'note_id\ttext\tlabel\n1\t"chest pain\tCardio\n2\tsecond\tNeuro\n3\tshe said fine"\tX\n'
+    "4\tfour\tY\n"
+)
+
+
+def test_a_tsv_that_may_or_may_not_be_quoted_is_asked_about(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text(LONE_QUOTES, encoding="utf-8")
+    with pytest.raises(FaultyNotesError, match=r"a\.tsv:2: a quoted cell with a tab.*3 lines"):
+        read_notes(path)
+    plain = dataset_to_notes(read_notes(path, quoting="none"))
+    assert [note.text for note in plain] == ['"chest pain', "second", 'she said fine"', "four"]
+    assert len(read_notes(path, quoting="minimal")) == 2
+    assert read_notes(path, on_error="skip")["note_id"][:] == ["4"]
+
+
+@pytest.mark.parametrize("options", [{"quoting": "all"}, {"delimiter": ";;"}])
+def test_a_style_of_table_that_is_none(tmp_path, options):
+    (tmp_path / "a.csv").write_text("note_id,text\n1,a\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="allowed: one character"):
+        read_notes(tmp_path / "a.csv", **options)
+
+
+def test_blanks_around_names_are_not_part_of_them(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "note_id,text,patient_id,label\n1,a,P1,Cardio\n2,b,P1 ,\u00a0Cardio \n3,c, , \n",
+        encoding="utf-8",
+    )
+    notes = dataset_to_notes(read_notes(path))
+    assert [(n.patient_id, n.label) for n in notes] == [("P1", "Cardio")] * 2 + [(None, None)]
+
+
+def test_codes_may_stand_in_a_cell_as_json(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('note_id,text,codes\n1,a,"[""I10"", ""E11.9""]"\n', encoding="utf-8")
+    assert dataset_to_notes(read_notes(path))[0].codes == ("I10", "E11.9")
 
 
 def test_a_cell_may_be_longer_than_the_csv_module_expects(tmp_path):
@@ -114,6 +164,18 @@ def test_parquet_of_another_layout(tmp_path):
         read_notes(tmp_path / "a.parquet", **options)
     kept = read_notes(tmp_path / "a.parquet", on_error="skip", **options)
     assert dataset_to_notes(kept) == [Note("7", "a", metadata={"day": "2020-01-02"})]
+
+
+def test_parquet_with_bytes_that_are_not_utf8_loses_that_row_alone(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = pa.array([b"fever", b"fi\xe8vre", b"cough"], type=pa.binary())
+    text = pa.StringArray.from_buffers(3, *raw.buffers()[1:])
+    pq.write_table(pa.table({"note_id": ["1", "2", "3"], "text": text}), tmp_path / "a.parquet")
+    with pytest.raises(FaultyNotesError, match=r"a\.parquet:2: bytes that are not UTF-8"):
+        read_notes(tmp_path / "a.parquet")
+    assert read_notes(tmp_path / "a.parquet", on_error="skip")["note_id"][:] == ["1", "3"]
 
 
 def test_a_file_that_is_no_parquet(tmp_path):

@@ -212,7 +212,7 @@ def test_misuse():
         report_on(task, notes, predictions, by=["hospital"])
     with pytest.raises(ConfigError, match="resamples is 0"):
         report_on(task, notes, predictions, resamples=0)
-    with pytest.raises(TaskError, match="one prediction for each"):
+    with pytest.raises(TaskError, match="in the same order"):
         report_on(task, notes, predictions[:1])
     with pytest.raises(TaskError, match="position 0 is of note '1'"):
         report_on(task, notes, predictions[::-1])

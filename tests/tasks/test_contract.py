@@ -3,14 +3,17 @@
 A new task file is put into `TASKS` by its `kind`, and so comes under these tests by itself.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import TaskError
+from clinical_tl.metrics.thresholds import Thresholds
 from clinical_tl.models.network import NetworkOutput
-from clinical_tl.schema import Note, as_notes
+from clinical_tl.schema import Note, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.task import examples_of, join_examples
 from clinical_tl.text.batches import build_items, collate
@@ -164,3 +167,40 @@ def test_notes_that_are_not_annotated_are_refused(kind):
 def test_an_empty_train_set_is_refused(kind):
     with pytest.raises(TaskError, match="no notes"):
         TASKS[kind].from_notes([])
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_predictions_of_other_notes_are_refused(kind, eight_notes):
+    task = TASKS[kind].from_notes(eight_notes)
+    ids = [note.note_id for note in as_notes(eight_notes)]
+    for wrong in (ids[::-1], ids[:-1]):
+        predictions = [Prediction(note_id) for note_id in wrong]
+        with pytest.raises(TaskError, match="in the same order"):
+            task.evaluate(eight_notes, predictions)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_column_of_texts_is_not_shown_where_ids_were_expected(kind):
+    notes = [Note("Mr Smith has HIV", "text"), Note("x" * 65, "text")]
+    with pytest.raises(TaskError, match="<id of 16 characters>") as caught:
+        TASKS[kind].from_notes(notes)
+    assert "Smith" not in str(caught.value)
+    assert "xxx" not in str(caught.value)
+
+
+def test_a_second_training_forgets_the_first_ones_thresholds(task, eight_notes, tiny_encoder):
+    if not hasattr(task, "threshold") and not hasattr(task, "thresholds"):
+        assert task.untuned() == task
+        return
+    impossible = (
+        replace(task, threshold=0.9999)
+        if hasattr(task, "threshold")
+        else replace(task, thresholds=Thresholds(0.9999))
+    )
+    config = TrainingConfig(epochs=1, batch_tokens=256, progress=False)
+    models = []
+    for start in (task, impossible):
+        models.append(TransferModel.from_pretrained(tiny_encoder, start, adapter="full"))
+        fit(models[-1], eight_notes, eight_notes, config)
+    assert models[0].task == models[1].task
+    assert models[0].metrics["dev"] == models[1].metrics["dev"]

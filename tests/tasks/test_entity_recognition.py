@@ -5,6 +5,7 @@ import pytest
 from clinical_tl.errors import TaskError
 from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
+from clinical_tl.text.tags import find_units, text_units
 from clinical_tl.text.tokenizer import NoteTokenizer
 from tests.tiny_encoders import build_tokenizer
 
@@ -83,3 +84,39 @@ def test_types_unknown_to_the_model_count_as_missed():
 def test_notes_without_any_span_are_no_task():
     with pytest.raises(TaskError, match="no span at all"):
         EntityRecognition.from_notes([Note("a", "text", spans=())])
+
+
+def test_a_mention_annotated_twice_is_one_and_not_lost():
+    note = Note("1", "has fever", spans=(Span(4, 9, "S", id="a"), Span(4, 9, "S", id="b")))
+    task = EntityRecognition.from_notes([note])
+    scores = task.evaluate([note], [Prediction("1", spans=(Span(4, 9, "S"),))]).entities
+    assert (scores.f1, scores.lost, scores.gold, scores.duplicate_gold) == (1.0, 0, 1, 1)
+
+
+def test_what_the_models_tokens_cannot_hold_is_lost(tiny_encoder):
+    # A word with a sign that the vocabulary lacks is one unknown token.
+    text = "edema\N{CHECK MARK} and fever"
+    note = Note("1", text, spans=(Span(0, 5, "S"), Span(11, 16, "S")))
+    task = EntityRecognition.from_notes([note])
+    said = [Prediction("1", spans=note.spans)]
+    tokens = NoteTokenizer.from_pretrained(tiny_encoder).encode([text])
+    assert len(find_units(text, tokens[0])) < len(text_units(text))
+    assert task.evaluate([note], said).entities.lost == 0
+    assert task.evaluate([note], said, tokens=tokens).entities.lost == 1
+
+
+def test_predictions_that_tags_cannot_hold_are_told_of(caplog):
+    note = Note("1", "pain here and fever", spans=(Span(0, 4, "S"), Span(14, 19, "S")))
+    task = EntityRecognition.from_notes([note])
+    more = (*note.spans, Span(4, 10, "S"), Span(5, 7, "S"))
+    scores = task.evaluate([note], [Prediction("1", spans=more)])
+    assert scores.entities.precision == 0.5
+    assert "2 predicted mentions overlap others" in caplog.text
+
+
+def test_a_threshold_knows_that_a_stretch_is_no_discontinuous_mention():
+    gapped = Span(0, 14, "S", fragments=((0, 4), (10, 14)))
+    note = Note("1", "pain in the back, fever", spans=(gapped, Span(18, 23, "S")))
+    task = EntityRecognition.from_notes([note])
+    said = (Span(0, 14, "S", score=0.3), Span(18, 23, "S", score=0.9))
+    assert task.tuned([note], [Prediction("1", spans=said)]).threshold == 0.9

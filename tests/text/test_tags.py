@@ -1,4 +1,5 @@
 import itertools
+import unicodedata
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_tl.errors import ConfigError
+from clinical_tl.models.encoder import find_encoder
 from clinical_tl.schema import LabelSet, Span
 from clinical_tl.text.tags import Representation, TagSet, find_units, text_units
 from clinical_tl.text.tokenizer import NoteTokenizer
@@ -107,3 +109,14 @@ def _bounds(units):
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(ConfigError, match="BILOU"):
         TagSet(LABELS, "IOB9")
+
+
+def test_combining_marks_that_a_tokenizer_drops_belong_to_their_letter(offline_encoder):
+    text = unicodedata.normalize("NFD", "has Guillain-Barré")
+    tokenizer = NoteTokenizer.from_pretrained(find_encoder(offline_encoder).path)
+    (tokens,) = tokenizer.encode([text])
+    assert int(tokens.ends[-1]) == len(text) - 1
+    span = Span(4, len(text), "Problem")
+    tags, found = TagSet(LabelSet(("Problem",), (1,))).encode(find_units(text, tokens), [span])
+    assert found.lost == 0
+    assert TagSet(LabelSet(("Problem",), (1,))).decode(find_units(text, tokens), tags) == (span,)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_tl.errors import EncoderError
+from clinical_tl.errors import EncoderError, NoteError
 from clinical_tl.text.tokenizer import NoteTokenizer
 from tests.tiny_encoders import build_tokenizer
 
@@ -62,3 +62,10 @@ def test_a_slow_tokenizer_is_refused():
 
     with pytest.raises(EncoderError, match="not a fast one"):
         NoteTokenizer(Slow())
+
+
+def test_half_a_character_is_named_by_its_place_alone():
+    tokenizer = NoteTokenizer(build_tokenizer("wordpiece"))
+    with pytest.raises(NoteError, match=r"text 1 has half a character .* at character 6") as caught:
+        tokenizer.encode(["fine", "Zebra \ud800"])
+    assert "Zebra" not in str(caught.value)
