@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from clinical_tl.errors import ArtifactError
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 TASK_FILE = "task.json"
@@ -43,7 +46,7 @@ def write_artifact(
 
     `write_files` puts weights and tokenizer into the folder it is given; `description` is
     the content of `task.json` but for the format and the hashes. An earlier artifact at
-    `folder` is replaced.
+    `folder` is replaced; a model card that somebody edited stays if the model is the same.
 
     Raises `ArtifactError` if `folder` holds anything that is not an artifact.
     """
@@ -58,16 +61,37 @@ def write_artifact(
     try:
         write_files(draft)
         _write_json(draft / METRICS_FILE, metrics)
-        (draft / CARD_FILE).write_text(card, encoding="utf-8")
         files = {
             file.name: _sha256(file) for file in sorted(draft.iterdir()) if file.name != CARD_FILE
         }
-        _write_json(draft / TASK_FILE, {"format": FORMAT, **description, "files": files})
+        (draft / CARD_FILE).write_text(_edited_card(folder, files) or card, encoding="utf-8")
+        written = hashlib.sha256(card.encode()).hexdigest()
+        row = {"format": FORMAT, **description, "files": files, "card": written}
+        _write_json(draft / TASK_FILE, row)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
+
+
+def _edited_card(folder: Path, files: Mapping[str, str]) -> str | None:
+    """The card of an earlier artifact, if it is not as it was written and still true."""
+    try:
+        text = (folder / CARD_FILE).read_text(encoding="utf-8")
+        earlier = dict(json.loads((folder / TASK_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    if earlier.get("card") in (None, hashlib.sha256(text.encode()).hexdigest()):
+        return None
+    if earlier.get("files") != files:
+        logger.warning(
+            "%s: the model is another one now, so its edited card was written anew; say again "
+            "what only you know with write_card(folder, details=...)",
+            folder / CARD_FILE,
+        )
+        return None
+    return text
 
 
 def read_artifact(folder: Path) -> dict[str, Any]:

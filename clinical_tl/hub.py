@@ -7,6 +7,7 @@ folder stays there, and nothing that is pulled is code.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from clinical_tl.artifact import CARD_FILE, TASK_FILE, read_artifact
 from clinical_tl.errors import ArtifactError, ClinicalTLError, ConfigError, HubError
 from clinical_tl.hub_failure import explain
-from clinical_tl.release.gate import require_release
+from clinical_tl.release.gate import ReleaseReport, require_release
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from clinical_tl.release.check import DataUse
     from clinical_tl.schema import Note, Notes
+
+logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _PLAIN_FILE = re.compile(r"[\w-][\w.-]*\.(json|safetensors|txt|model)")
@@ -102,7 +105,7 @@ def push_folder(
         )
     description = read_artifact(folder)
     _check_shareable(folder, description)
-    require_release(
+    report = require_release(
         folder,
         repo_private=private,
         data_use=data_use,
@@ -110,6 +113,10 @@ def push_folder(
         train=train,
         held_out=held_out,
     )
+    for check in report.checks:
+        if check.status != "pass":
+            lifted = f" (block lifted by {check.overridden_by!r})" if check.overridden_by else ""
+            logger.warning("release gate, %s: %s%s", check.name, check.reason, lifted)
     names = [*description["files"], TASK_FILE]
     if (folder / CARD_FILE).is_file():
         names.append(CARD_FILE)
@@ -128,7 +135,9 @@ def push_folder(
         if revision is not None and not revision.startswith("refs/"):
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         message = f"clinical_tl {description['package_version']}: {description['task']['kind']}"
-        commit = _commit(api, repo_id, folder, names, message, revision, create_pr=create_pr)
+        commit = _commit(
+            api, repo_id, folder, names, (message, _account(report)), revision, create_pr=create_pr
+        )
         if tag is not None:
             _tag(api, repo_id, tag, commit)
     return str(commit.pr_url or commit.commit_url)
@@ -218,6 +227,18 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
         return file.parent
 
 
+def _account(report: ReleaseReport) -> str:
+    """For the commit: the data's terms, and how each check of the release gate ended.
+
+    Reasons stay here: a person wrote them, and they may name persons.
+    """
+    ends = [
+        f"{check.name}: {'lifted' if check.overridden_by else check.status}"
+        for check in report.checks
+    ]
+    return f"Data use: {report.data_use}. Release gate: {', '.join(ends)}."
+
+
 def _check_shareable(folder: Path, description: dict[str, Any]) -> None:
     if "novelty.json" in description["files"]:
         from clinical_tl.estimators.novelty import NoveltyDetector
@@ -233,8 +254,11 @@ def _check_shareable(folder: Path, description: dict[str, Any]) -> None:
     carries_encoder = any(re.match(r"model\b.*\.safetensors", f) for f in description["files"])
     path = Path(encoder)
     # What carries its encoder needs no other, but must not tell of this machine's folders either.
-    tells_a_path = path.is_absolute() or (len(path.parts) > 1 and path.exists())
-    if tells_a_path or (path.is_dir() and not carries_encoder):
+    is_local = path.is_dir() or encoder.startswith((".", "~"))
+    tells_a_path = (
+        path.is_absolute() or len(path.parts) > 2 or (len(path.parts) > 1 and path.exists())
+    )
+    if tells_a_path or (is_local and not carries_encoder):
         raise ArtifactError(
             f"{folder / TASK_FILE}: the model's encoder is a local folder, which nobody else "
             "has; train on the encoder's Hub id, name that with load(..., encoder=...), or push "
@@ -247,7 +271,7 @@ def _commit(
     repo_id: str,
     folder: Path,
     names: list[str],
-    message: str,
+    message: tuple[str, str],
     revision: str | None,
     *,
     create_pr: bool,
@@ -268,7 +292,8 @@ def _commit(
             *(CommitOperationDelete(name) for name in stale),
             *(CommitOperationAdd(name, str(folder / name)) for name in names),
         ],
-        commit_message=message,
+        commit_message=message[0],
+        commit_description=message[1],
         revision=revision,
         create_pr=create_pr,
         parent_commit=head,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 
 _STATUS = {
@@ -25,6 +26,16 @@ _STATUS = {
     ),
     413: ("the Hub finds a file too large", "Ask the Hub for room, or save a smaller model"),
     429: ("the Hub was asked too often", "Wait a few minutes, then try again"),
+}
+_LOCAL_FAULTS = {
+    errno.ENOSPC: ("this machine's disk is full", "Make room (HF_HOME says where the cache is)"),
+    errno.EDQUOT: ("this machine's disk quota is used up", "Make room, or set HF_HOME elsewhere"),
+    errno.EACCES: (
+        "a file or folder of this machine may not be read or written",
+        "Look at its rights",
+    ),
+    errno.EPERM: ("a file or folder of this machine may not be changed", "Look at its rights"),
+    errno.EROFS: ("a folder of this machine can't be written to", "Set HF_HOME to one that can"),
 }
 _STATUS[412] = _STATUS[409]
 
@@ -76,6 +87,10 @@ def explain(error: Exception) -> tuple[str, str] | None:
             )
     if isinstance(error, ValueError):
         return "the Hub's answer can't be understood", "Update huggingface_hub"
+    local = next((c for c in chain if isinstance(c, OSError) and c.errno in _LOCAL_FAULTS), None)
+    if local is not None:
+        what, mend = _LOCAL_FAULTS[local.errno or 0]
+        return what, mend
     # What the client's HTTP library calls its errors; it was another one in earlier versions.
     transport = HfHubHTTPError.__bases__
     if any(isinstance(cause, transport) for cause in chain):

@@ -158,7 +158,12 @@ def _base_model(name: str) -> str | None:
     """The encoder's Hub id; a folder of somebody's machine is no address for others."""
     if name == OFFLINE:
         return OFFLINE_HUB_ID
-    is_folder = Path(name).is_absolute() or Path(name).is_dir() or name.count("/") > 1
+    is_folder = (
+        name.startswith((".", "~"))
+        or Path(name).is_absolute()
+        or Path(name).is_dir()
+        or name.count("/") > 1
+    )
     return None if is_folder else name
 
 

@@ -77,7 +77,7 @@ class ModelCollection:
         distinct = {id(p): p.numel() for network in networks for p in network.parameters()}
         return sum(distinct.values())
 
-    def predict(
+    def predict_many(
         self,
         notes: Notes | Sequence[Note] | Sequence[str],
         *,
@@ -119,6 +119,8 @@ class ModelCollection:
                 found = _predict_alike(models, records, batch_tokens, autocast, progress=progress)
             predictions.update(zip(names, found, strict=True))
         return {name: predictions[name] for name in self.models}
+
+    predict = predict_many
 
     def _reading_alike(self) -> list[list[str]]:
         """The models' names, those together that can read the same batches."""

@@ -5,8 +5,8 @@ A model's or a set of rules' predictions are set on documents:
 - mentions in `doc.spans[key]`, and in `doc.ents` where there is room; `span._.<key>` has each
   one's `score`, `attributes`, `concepts`, and the characters (`start`, `end`) as predicted;
 - the scores of labels and codes in `doc.cats`;
-- what was decided in `doc._.<key>`: `label`, `codes`, `evidence` (code → start, end, score), and
-  how many mentions were `misaligned`, `dropped` or `not_in_ents`.
+- what was decided in `doc._.<key>`: the `component`, `label`, `codes`, `evidence` (code → start,
+  end, score), and how many mentions were `misaligned`, `dropped` or `not_in_ents`.
 
 `key` is a setting, `clinical_tl` or `clinical_tl_rules` by default. Mentions have character
 offsets, spaCy's spans are runs of tokens: what does not begin and end with a token is counted
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.language import Language
 from spacy.util import raise_error
 
-from clinical_tl.errors import ArtifactError
+from clinical_tl.errors import ArtifactError, ConfigError
 from clinical_tl.schema import Note
 from clinical_tl.spacy_annotations import ComponentSettings, add_extension, set_prediction
 from clinical_tl.spacy_source import MODEL_FOLDER, RULES_FILE, Predict, load_source, save_source
@@ -46,8 +46,9 @@ log = logging.getLogger(__name__)
 class ClinicalComponent:
     """A model or rules in a spaCy pipeline; made by `nlp.add_pipe`.
 
-    `counts` adds up, over all documents, the `mentions`, and how many of them were
-    `misaligned`, `dropped` or `not_in_ents`.
+    `counts` adds up, over all documents of this process, the `mentions`, and how many of them
+    were `misaligned`, `dropped` or `not_in_ents`; with `nlp.pipe(n_process=…)` add up what each
+    document says (`doc._.<key>`).
     """
 
     def __init__(self, name: str, settings: ComponentSettings) -> None:
@@ -58,6 +59,10 @@ class ClinicalComponent:
         self._error_handler: ErrorHandler = raise_error
         self._told = 0
         add_extension(settings.key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the loaded model: each process of `nlp.pipe(n_process=…)` loads its own."""
+        return {**self.__dict__, "_predict": None}
 
     @property
     def misaligned(self) -> int:
@@ -156,8 +161,21 @@ class ClinicalComponent:
             self.initialize()
         if self._predict is not None and docs:
             notes = [Note(str(i), doc.text) for i, doc in enumerate(docs)]
-            for doc, prediction in zip(docs, self._predict(notes), strict=True):
+            predictions = self._predict(notes)
+            for doc in docs:
+                self._check_key(doc)
+            for doc, prediction in zip(docs, predictions, strict=True):
                 self.counts += set_prediction(doc, prediction, self.settings)
+                doc._.get(self.settings.key)["component"] = self.name
+
+    def _check_key(self, doc: Doc) -> None:
+        found = doc._.get(self.settings.key)
+        if found and found.get("component", self.name) != self.name:
+            raise ConfigError(
+                f"the component {found['component']!r} has written doc._.{self.settings.key}, and "
+                f"{self.name!r} would replace what it found; give one of them another key: "
+                "add_pipe(..., config={'key': '…'})"
+            )
 
     def _tell(self) -> None:
         if self.counts["misaligned"] > self._told:

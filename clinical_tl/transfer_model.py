@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from clinical_tl.errors import ArtifactError, ConfigError, NoteError
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.hub import PushOptions, find_folder, push_saved
+from clinical_tl.metrics_record import record_scores
 from clinical_tl.models.adapter import Adapter
 from clinical_tl.models.encoder import EncoderSource, find_encoder
 from clinical_tl.models.frozen_encoder import encoder_windowing, pool_texts
@@ -32,6 +32,7 @@ from clinical_tl.models.saved_network import (
     save_network,
 )
 from clinical_tl.prediction import DEFAULT_BATCH_TOKENS, predict_notes
+from clinical_tl.release.licence import shareable_name
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
@@ -158,7 +159,9 @@ class TransferModel:
                     f"SHA-256 {saved['sha256']}, but those of {source.name!r} have "
                     f"{source.sha256}; name the right encoder with load(..., encoder=...)"
                 )
-            source = replace(source, name=saved["name"])
+            if encoder is None or Path(source.path).is_dir():
+                # A local copy stands in for the encoder; a Hub id is its new name.
+                source = replace(source, name=saved["name"])
         else:
             source = EncoderSource(saved["name"], str(folder), saved["revision"], saved["sha256"])
         network = load_network(source, task.head_spec, description["adapter"], folder)
@@ -243,9 +246,7 @@ class TransferModel:
 
     def merged(self) -> TransferModel:
         """A copy with the adapter folded into the weights: a full model, free of its encoder."""
-        source = self.source
-        if Path(source.name).is_dir():
-            source = replace(source, name=re.sub(r"[^\w.-]+", "-", Path(source.name).name))
+        source = replace(self.source, name=shareable_name(self.source.name))
         network = merged_network(self.network).eval()
         model = TransferModel(
             network, self.task, self.tokenizer, self.windowing, source, self.metrics
@@ -319,6 +320,12 @@ class TransferModel:
 
         Raises `TaskError` for too few notes, or for notes without the labels a method needs.
         """
+        if self.metrics.get("training", {}).get("privacy"):
+            raise ConfigError(
+                "the model was trained with differential privacy, and a detector would keep "
+                "statistics of its training notes without any noise; predict without novelty, or "
+                "keep a NoveltyDetector of public notes beside the model"
+            )
         self.novelty = fit_note_novelty(self._embed, as_notes(train), method=method, seed=seed)
         return self.novelty
 
@@ -342,7 +349,7 @@ class TransferModel:
             scores: Scores = self.task.evaluate(records, predictions, tokens=tokens)
         else:
             scores = self.task.evaluate(records, predictions)
-        self.metrics[name] = scores.summary()
+        record_scores(self.metrics, name, records, scores.summary())
         return scores
 
     def summary(self) -> str:

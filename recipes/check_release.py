@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import clinical_tl as ctl
 from clinical_tl.errors import ReleaseError
 from clinical_tl.release.gate import check_release
 from recipes.command_line import run
+from recipes.gate_notes import gate_notes
 
 
 def main(
@@ -40,17 +40,12 @@ def main(
     Returns:
         True: the folder may leave.
     """
-    notes = ctl.load_corpus(corpus) if corpus else {}
-    given = {"train": train, "test": held_out}
-    for name, path in given.items():
-        if path is not None:
-            notes[name] = ctl.read_notes(path, format=format, columns=columns)
+    notes = gate_notes(corpus, train, held_out, format=format, columns=columns)
     report = check_release(
         model,
         data_use=data_use,
         public=public,
-        train=notes.get("train"),
-        held_out=notes.get("test"),
+        **notes,
         overrides=overrides or (),
     )
     for row in report.table():

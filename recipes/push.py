@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from recipes.command_line import run
+from recipes.gate_notes import gate_notes
+
+if TYPE_CHECKING:
+    from clinical_tl.hub import PushOptions
 
 
 def main(
@@ -19,6 +23,11 @@ def main(
     merged_folder: str | None = None,
     data_use: Literal["public", "credentialed", "local"] | None = None,
     overrides: tuple[str, ...] = (),
+    corpus: str | None = None,
+    train: str | None = None,
+    held_out: str | None = None,
+    format: str | None = None,
+    columns: dict[str, str] | None = None,
 ) -> str:
     """Push what a training recipe has saved. Log in first: `hf auth login`.
 
@@ -35,39 +44,35 @@ def main(
         encoder: with `merge`, where the model's encoder lies, if not where it was in training.
         merged_folder: with `merge`, the folder to keep the merged model in.
         data_use: the terms of the training notes; nothing is pushed without them.
-        overrides: checks of the release gate (recipes.check_release) whose block is lifted.
+        overrides: checks of the release gate (recipes.check_release) whose block is lifted,
+            each with its reason: '["licence=mit"]'.
+        corpus: a public corpus by name: its training and test notes, for the release gate.
+        train: the training notes, to look for quotations and to audit memorisation.
+        held_out: notes like them that training did not see, such as the test notes.
+        format: of these files, where their ending does not tell.
+        columns: field to column, for tables and JSON lines.
 
     Returns:
         The address of the commit, or of the pull request.
     """
     from clinical_tl.hub import push_folder
 
-    private = not public
+    options: PushOptions = {
+        "private": not public,
+        "revision": revision,
+        "tag": tag,
+        "create_pr": create_pr,
+        "data_use": data_use,
+        "overrides": overrides,
+        **gate_notes(corpus, train, held_out, format=format, columns=columns),
+    }
     if merge:
         from clinical_tl.transfer_model import TransferModel
 
-        address = TransferModel.load(model, encoder=encoder).push_to_hub(
-            to,
-            folder=merged_folder,
-            merge=True,
-            private=private,
-            revision=revision,
-            tag=tag,
-            create_pr=create_pr,
-            data_use=data_use,
-            overrides=overrides,
-        )
+        loaded = TransferModel.load(model, encoder=encoder)
+        address = loaded.push_to_hub(to, folder=merged_folder, merge=True, **options)
     else:
-        address = push_folder(
-            model,
-            to,
-            private=private,
-            revision=revision,
-            tag=tag,
-            create_pr=create_pr,
-            data_use=data_use,
-            overrides=overrides,
-        )
+        address = push_folder(model, to, **options)
     print(f"pushed: {address}")
     return address
 

@@ -72,7 +72,9 @@ class Answers(BaseHTTPRequestHandler):
         self.json(answer)
 
     def check_card(self, _: Hub) -> None:
-        good = json.loads(self.body)["content"].startswith("---\nbase_model: ")
+        block = json.loads(self.body)["content"].split("---\n")[1]
+        # An adapter is nothing without its encoder.
+        good = "base_model: " in block or "library_name: transformers" in block
         body = {"warnings": [], "errors": [] if good else [{"message": "no base_model"}]}
         if not good:
             raise RefusedError(400, message="metadata", body=body)
@@ -172,7 +174,7 @@ class Answers(BaseHTTPRequestHandler):
             row = json.loads(line)
             value = row["value"]
             if row["key"] == "header":
-                message = value["summary"]
+                message = f"{value['summary']}\n\n{value.get('description', '')}".strip()
                 if value.get("parentCommit", base.sha) != base.sha:
                     raise RefusedError(412, message="A commit has happened since")
             elif row["key"] == "file":

@@ -1,5 +1,6 @@
 """The real Hub client over real HTTP, against a small Hub on loopback: push, pull, and faults."""
 
+import errno
 import json
 import os
 import re
@@ -14,8 +15,10 @@ from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
 from clinical_tl.artifact import read_artifact
+from clinical_tl.card.details import CardDetails
 from clinical_tl.errors import ArtifactError, ConfigError, HubError, ReleaseError
 from clinical_tl.hub import find_folder, pull_folder, push_folder
+from clinical_tl.model_card import write_card
 from clinical_tl.models.lora import LoRA
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -306,6 +309,9 @@ def test_an_encoder_of_ones_own_is_pushed_merged(hub, synthetic_notes, tiny_enco
     made.push_to_hub(NAME, merge=True, **GATE)
     pushed = hub.repositories[NAME].refs["main"].files
     assert not [file for file in pushed if str(tiny_encoder.parent).encode() in pushed[file]]
+    card = pushed["README.md"].decode()
+    assert "base_model" not in card
+    assert "(adapter: full" in card
     loaded = TransferModel.load(NAME)
     for one, other in zip(predicted(loaded), predicted(made), strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
@@ -442,3 +448,50 @@ def test_a_blocked_push_uploads_nothing(hub, model, folder):
     with pytest.raises(ReleaseError, match="Nothing was sent"):
         model.push_to_hub(NAME, data_use="credentialed", private=False)
     assert not hub.requests
+
+
+def test_what_the_gate_found_is_told_and_kept_with_the_commit(hub, folder, caplog):
+    push_folder(
+        folder,
+        NAME,
+        data_use="local",
+        overrides=[f"{n}=seen by Zebulon" for n in GATE["overrides"]],
+    )
+    assert "release gate, memorisation: not audited" in caplog.text
+    message = hub.repositories[NAME].refs["main"].message
+    assert "Data use: local. Release gate: identifiers: " in message
+    assert "memorisation: warn" in message
+    assert "Zebulon" not in message
+
+
+def test_an_encoder_given_by_a_relative_path_is_refused_from_anywhere(
+    hub, synthetic_notes, tiny_encoder, tmp_path, monkeypatch
+):
+    notes = synthetic_notes.select(range(8))
+    task = NoteClassification.from_notes(notes)
+    monkeypatch.chdir(tiny_encoder.parent)
+    made = TransferModel.from_pretrained(f"./{tiny_encoder.name}", task, adapter=LoRA(r=4))
+    saved = made.save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtifactError, match="which nobody else has"):
+        push_folder(saved, NAME, **GATE)
+    assert hub.requests == []
+
+
+def test_a_card_that_was_edited_is_pushed_as_it_is(hub, model, tmp_path):
+    folder = model.save_pretrained(tmp_path / "model")
+    write_card(folder, details=CardDetails(intended_use="Sorting letters of one ward."))
+    model.push_to_hub(NAME, folder=folder, **GATE)
+    card = hub.repositories[NAME].refs["main"].files["README.md"].decode()
+    assert "Sorting letters of one ward." in card
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_full_disk_is_no_matter_of_the_network(folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    push_folder(folder, NAME, **GATE)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    with pytest.raises(HubError, match="this machine's disk is full"):
+        TransferModel.load(NAME)

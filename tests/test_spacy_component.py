@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import subprocess
 import sys
 
@@ -327,3 +328,22 @@ def test_adding_the_component_loads_no_model():
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert isinstance(spacy.blank("en").add_pipe("clinical_tl"), ClinicalComponent)
+
+
+def test_a_loaded_component_goes_to_another_process(folders, notes):
+    nlp = spacy.blank("en")
+    component = nlp.add_pipe("clinical_tl", config={"model": str(folders / "ner")})
+    text = notes[0].text
+    here = nlp(text)
+    expected = [(s.text, s.label_) for s in here.spans["clinical_tl"]]
+    sent = pickle.loads(pickle.dumps(component))
+    doc = sent(nlp.make_doc(text))
+    assert [(s.text, s.label_) for s in doc.spans["clinical_tl"]] == expected
+
+
+def test_two_components_do_not_write_over_each_other(folders, notes):
+    nlp = spacy.blank("en")
+    for name in ("one", "two"):
+        nlp.add_pipe("clinical_tl", name=name, config={"model": str(folders / "ner")})
+    with pytest.raises(ConfigError, match=r"'one' has written doc\._\.clinical_tl, and 'two'"):
+        nlp(notes[0].text)

@@ -9,19 +9,15 @@ from typing import Any
 from clinical_tl.artifact import TASK_FILE
 from clinical_tl.card.details import CardDetails
 from clinical_tl.metrics.table import format_table
-
-# What metrics.json holds beside scores of sets of notes.
-_NO_SCORES = {"training", "source"}
+from clinical_tl.metrics_record import scored_sets
 
 
 def score_rows(
     metrics: Mapping[str, Any], report: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, float, Mapping[str, float]]]:
     """(set of notes, metric, value, its interval or nothing)."""
-    for split, scores in metrics.items():
-        if split in _NO_SCORES or not isinstance(scores, Mapping):
-            continue
-        for name, value in scores.items():
+    for split in scored_sets(metrics):
+        for name, value in metrics[split].items():
             if isinstance(value, int | float) and isfinite(value):
                 yield split, name, value, report.get("intervals", {}).get(split, {}).get(name, {})
 

@@ -46,6 +46,8 @@ def load_with_package(description: Mapping[str, Any]) -> str:
 def load_without_package(description: Mapping[str, Any], base: str | None) -> str:
     """A fenced snippet in plain peft or transformers, or why there is none."""
     kind, adapter = description["task"]["kind"], description["adapter"]
+    revision = description["encoder"].get("revision")
+    at = f', revision="{revision}"' if revision else ""
     if adapter == "features":
         return "A linear model on frozen features: only clinical_tl loads it."
     if description["task"].get("head") == "label_attention":
@@ -67,7 +69,7 @@ def load_without_package(description: Mapping[str, Any], base: str | None) -> st
         f"from transformers import AutoConfig, {auto}, AutoTokenizer",
         "",
         f'config = AutoConfig.from_pretrained("{FOLDER}")',
-        f'encoder = {auto}.from_pretrained("{base or ENCODER}", config=config)',
+        f'encoder = {auto}.from_pretrained("{base or ENCODER}", config=config{at})',
         f'model = PeftModel.from_pretrained(encoder, "{FOLDER}").eval()',
         *reading,
     )

@@ -33,8 +33,9 @@ _INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 class EncoderSource:
     """Where an encoder comes from.
 
-    `name` is what the user gave (`"offline"`, a folder, a Hub id), `path` what transformers
-    loads, `sha256` the hash of the weight files (of their hashes where there are several).
+    `name` is what the user gave (`"offline"`, a folder, resolved, a Hub id), `path` what
+    transformers loads, `sha256` the hash of the weight files (of their hashes where there are
+    several).
     """
 
     name: str
@@ -49,6 +50,11 @@ class EncoderSource:
         return row
 
 
+def hub_name(source: EncoderSource) -> str:
+    """The encoder's name for others: the offline one has a Hub id as well."""
+    return OFFLINE_HUB_ID if source.name == OFFLINE else source.name
+
+
 def find_encoder(name: str | Path, *, revision: str | None = None) -> EncoderSource:
     """Resolve an encoder's name and hash its weights.
 
@@ -60,6 +66,9 @@ def find_encoder(name: str | Path, *, revision: str | None = None) -> EncoderSou
     if name == OFFLINE:
         path = offline_encoder_path()
         return EncoderSource(OFFLINE, str(path), None, OFFLINE_SHA256)
+    if Path(name).is_dir():
+        # As given it would be another folder, or none, wherever the model is loaded from.
+        name = str(Path(name).resolve())
     files = weight_files(name, revision=revision)
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

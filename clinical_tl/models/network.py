@@ -14,7 +14,7 @@ from torch import nn
 
 from clinical_tl.errors import ConfigError, EncoderError
 from clinical_tl.models.adapter import Adapter, lora_config
-from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID, EncoderSource, load_config
+from clinical_tl.models.encoder import EncoderSource, hub_name, load_config
 from clinical_tl.models.label_attention import LabelAttention, NoteStates
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.masked_lm import masked_logits
@@ -311,7 +311,7 @@ def adapt_model(
         # Its output layer is the encoder's word embeddings, which a copy would not be.
         train_head(model)
     # A path of this machine would be useless, and telling, in a shared adapter.
-    config.base_model_name_or_path = OFFLINE_HUB_ID if source.name == OFFLINE else source.name
+    config.base_model_name_or_path = hub_name(source)
     config.revision = source.revision
     return wrapped
 

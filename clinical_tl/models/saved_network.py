@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from clinical_tl.errors import ArtifactError, EncoderError
-from clinical_tl.models.encoder import EncoderSource
+from clinical_tl.models.encoder import EncoderSource, hub_name
 from clinical_tl.models.label_attention import LabelAttention
 from clinical_tl.models.network import (
     HeadSpec,
@@ -45,6 +45,8 @@ def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path)
             model: nn.Module = load_pretrained(saved, head, pretrained=True, exact=own)
             if kind == "peft":
                 model = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+                # The encoder may be named anew (load(..., encoder=...)).
+                model.peft_config["default"].base_model_name_or_path = hub_name(source)
             label_attention = None
             if head.kind == "label_attention":
                 label_attention = LabelAttention(hidden_size(model), len(head.outputs))

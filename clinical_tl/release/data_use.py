@@ -14,7 +14,14 @@ from clinical_tl.schema import Note
 NAME = "data_use"
 
 # Corpora under a data use agreement, which binds what is derived from them.
-_CREDENTIALED = re.compile(r"(?<![a-z])(?:mimic|n2c2|i2b2|eicu)(?![a-z])", re.IGNORECASE)
+_CREDENTIALED = re.compile(
+    r"(?<![a-z])(?:mimic(?:[-_ ]?(?:iii|iv|ii|cxr|ed))?|mimicxr|n2c2|i2b2|eicu)(?:[-_ ]?notes?)?"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
+# In prose "mimic" is a verb.
+_IN_PROSE = re.compile(r"MIMIC|N2C2|n2c2|I2B2|i2b2|eICU")
+LONGEST_NAME = 200
 _DATASETS = re.compile(r"^datasets:[ \t]*(.*(?:\n[ \t]*-.*)*)", re.MULTILINE)
 
 
@@ -24,6 +31,7 @@ def check_data_use(
     *,
     public: bool,
     train: Sequence[Note] | None,
+    held_out: Sequence[Note] | None = None,
 ) -> ReleaseCheck:
     """Whether the stated terms allow the repository, and nothing speaks against the statement.
 
@@ -38,12 +46,13 @@ def check_data_use(
             "not stated what the training notes' terms are; give data_use='public', "
             "'credentialed' (MIMIC, n2c2, …) or 'local' (your own patients')",
         )
-    if data_use == "public" and _names_credentialed(_sources(folder, train)):
+    if data_use == "public" and (
+        _IN_PROSE.search(folder.card()) or _names_credentialed(_sources(folder, train, held_out))
+    ):
         return ReleaseCheck(
             NAME,
             "block",
-            "stated to be public, but the card's datasets or the training notes' metadata name "
-            "a credentialed corpus",
+            "stated to be public, but the card or the notes' metadata name a credentialed corpus",
         )
     where = "a public repository" if public else "a private repository"
     if not public or data_use == "public":
@@ -60,14 +69,16 @@ def check_data_use(
     )
 
 
-def _sources(folder: ReleaseFolder, train: Sequence[Note] | None) -> Iterable[str]:
+def _sources(
+    folder: ReleaseFolder, train: Sequence[Note] | None, held_out: Sequence[Note] | None
+) -> Iterable[str]:
     for match in _DATASETS.finditer(folder.card()):
         yield match.group(1)
-    for note in train or ():
-        for name in ("corpus", "dataset", "source"):
-            value = note.metadata.get(name)
-            if isinstance(value, str):
-                yield value
+    for note in (*(train or ()), *(held_out or ())):
+        # Longer values are text of the notes, and may say that a rash mimics another.
+        yield from (
+            v for v in note.metadata.values() if isinstance(v, str) and len(v) < LONGEST_NAME
+        )
 
 
 def _names_credentialed(sources: Iterable[str]) -> bool:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from clinical_tl.data.leakage import text_key
+from clinical_tl.metrics_record import EVALUATED, scored_sets, set_digest
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.schema import Note
 
 NAME = "evaluation"
-# What the package itself writes into metrics.json beside evaluations.
-_NO_EVALUATION = {"training", "source"}
-_TRAINING = re.compile(r"train(?:ing|_notes)?", re.IGNORECASE)
+_TRAINING = re.compile(r"train|(?<![a-z])fit(?![a-z])", re.IGNORECASE)
 
 
 def check_evaluation(
@@ -30,7 +29,16 @@ def check_evaluation(
     """
     missing: Status = "block" if public else "warn"
     evaluated = _evaluated(folder)
-    on_training = [name for name in evaluated if _TRAINING.fullmatch(name)]
+    sets = folder.metrics.get(EVALUATED)
+    digests = {
+        name: of.get("sha256")
+        for name, of in (sets if isinstance(sets, Mapping) else {}).items()
+        if isinstance(of, Mapping) and name in evaluated
+    }
+    own = {folder.metrics.get("training", {}).get("notes_sha256")} - {None}
+    if train is not None:
+        own.add(set_digest(train))
+    on_training = [n for n in evaluated if _TRAINING.search(n) or digests.get(n) in own]
     if on_training:
         return ReleaseCheck(NAME, "block", f"metrics.json: scores of training notes {on_training}")
     if not evaluated:
@@ -44,12 +52,29 @@ def check_evaluation(
         return ReleaseCheck(
             NAME, "warn", "scored on dev notes alone, by which the model was chosen"
         )
-    compared = (
-        "which share no text and no patient with the training notes"
-        if train is not None and held_out is not None
-        else "not compared with the training notes: both sets have to be given"
+    named = ", ".join(evaluated)
+    if train is None or held_out is None:
+        return ReleaseCheck(
+            NAME,
+            "pass",
+            f"scored on {named}; that these are no training notes can't be seen here: give the "
+            "training notes and the held-out ones",
+        )
+    held = set_digest(held_out)
+    matching = [name for name in evaluated if digests.get(name) == held]
+    if folder.kind == "artifact" and not matching:
+        return ReleaseCheck(
+            NAME,
+            "warn",
+            f"scored on {named}, which are not the held-out notes given: whether they share "
+            "patients with training is not known",
+        )
+    named = ", ".join(matching or evaluated)
+    return ReleaseCheck(
+        NAME,
+        "pass",
+        f"scored on {named}, which share no text and no patient with the training notes",
     )
-    return ReleaseCheck(NAME, "pass", f"scored on {', '.join(evaluated)}, {compared}")
 
 
 def _evaluated(folder: ReleaseFolder) -> list[str]:
@@ -57,11 +82,7 @@ def _evaluated(folder: ReleaseFolder) -> list[str]:
     if folder.kind == "adapted_encoder":
         n = folder.description.get("held_out_notes")
         return ["held_out"] if isinstance(n, int) and n > 0 else []
-    return [
-        name
-        for name, scores in folder.metrics.items()
-        if name not in _NO_EVALUATION and isinstance(scores, Mapping) and scores
-    ]
+    return scored_sets(folder.metrics)
 
 
 def _shared(train: Sequence[Note], held_out: Sequence[Note]) -> str:

@@ -21,6 +21,17 @@ VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "spm.model", "spiec
 
 # Runs of characters in a binary file that may be words, as `strings` finds them.
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{6,}")
+# A pretrained vocabulary's own years, sums and addresses are single words without these.
+_ODD_WORD = re.compile(r"\S\s+\S|@\w+\.|\d-\d|[A-Za-z]{2,}[-#:]?\d{4,}")
+_VOCABULARY_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*[:,]')
+# Numbers that the libraries and this package write, and that may be as long as a record's.
+_COUNTS = frozenset(
+    {
+        "trainable_parameters", "parameters", "tokens", "seed", "steps", "total_size", "size",
+        "model_max_length", "max_length", "data_offsets", "shape", "numel",
+    }
+)  # fmt: skip
+_SMALL = 999
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _LONGEST_HEADER = 100_000_000
 
@@ -91,10 +102,11 @@ class ReleaseFolder:
 def fragments(file: Path) -> Iterator[Fragment]:
     """All text of a file, in its order.
 
-    Of a tokenizer only what was added to its vocabulary, of safetensors the header (tensors
-    are numbers), of other binary files every run of six printable characters.
+    Of a vocabulary only what no pretraining puts there (`_odd_words`), of safetensors the
+    header (tensors are numbers), of other binary files every run of six printable characters.
     """
     if file.name in VOCABULARY_FILES:
+        yield from _odd_words(file)
         return
     if file.suffix == ".safetensors":
         yield from _walk(read_header(file), "header")
@@ -114,12 +126,27 @@ def fragments(file: Path) -> Iterator[Fragment]:
         except ValueError:
             value = None
         if isinstance(value, dict) and file.name == TOKENIZER_FILE:
+            yield from _odd_words(file)
             value = {name: part for name, part in value.items() if name != "model"}
         if value is not None:
             yield from _walk(value, "$")
             return
     for number, line in enumerate(text.splitlines(), start=1):
         yield Fragment(f"line {number}", line)
+
+
+def _odd_words(file: Path) -> Iterator[Fragment]:
+    """Entries of a vocabulary that look like nothing that pretraining would have kept whole."""
+    text = file.read_bytes().decode("utf-8", errors="ignore")
+    if file.suffix == ".json":
+        words: Iterator[str] | list[str] = (m.group(1) for m in _VOCABULARY_WORD.finditer(text))
+    elif file.suffix == ".txt" and not file.name.startswith("merges"):
+        words = text.splitlines()
+    else:
+        words = []
+    for number, word in enumerate(words, start=1):
+        if _ODD_WORD.search(word):
+            yield Fragment(f"entry {number}", word)
 
 
 def _walk(value: object, path: str, key: str = "") -> Iterator[Fragment]:
@@ -133,6 +160,9 @@ def _walk(value: object, path: str, key: str = "") -> Iterator[Fragment]:
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _walk(inner, f"{path}[{number}]", key)
+    elif isinstance(value, int) and abs(value) > _SMALL and key not in _COUNTS:
+        # The number of what, tells whether it may be a record's.
+        yield Fragment(path, f"{key} {value}", key)
     elif isinstance(value, str):
         # An estimator keeps its settings as JSON within the header.
         inner = _json_text(value)

@@ -86,7 +86,7 @@ def check_release(
     read = ReleaseFolder.read(folder)
     trained = None if train is None else as_notes(train)
     kept = None if held_out is None else as_notes(held_out)
-    use = check_data_use(read, data_use, public=public, train=trained)
+    use = check_data_use(read, data_use, public=public, train=trained, held_out=kept)
     checks = (
         check_identifiers(read, trained),
         check_layout(read),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID
@@ -41,13 +42,30 @@ def check_licence(folder: ReleaseFolder, *, public: bool) -> ReleaseCheck:
 
 def encoder_licence(name: str) -> str | None:
     """The licence of an encoder by name; a folder that was adapted has that of its origin."""
+    origin = _origin(name)
+    return ENCODER_LICENCES.get(OFFLINE_HUB_ID if origin == OFFLINE else origin)
+
+
+def shareable_name(name: str) -> str:
+    """An encoder's name without the folders of a machine.
+
+    An adapted encoder is called by its origin, of which the model is a fine-tune; another
+    local one by `./<its folder>`, which nobody takes for a Hub id.
+    """
+    origin = _origin(name)
+    path = Path(origin)
+    is_local = path.is_absolute() or path.is_dir() or origin.startswith((".", "~"))
+    return "./" + re.sub(r"[^\w.-]+", "-", path.name) if is_local else origin
+
+
+def _origin(name: str) -> str:
+    """What an adapted encoder was adapted from, else the name itself."""
     for _ in range(_LONGEST_DESCENT):
         report = Path(name) / ADAPTATION_FILE
         if not report.is_file():
             break
         try:
-            origin = json.loads(report.read_text(encoding="utf-8"))["encoder"]
+            name = str(json.loads(report.read_text(encoding="utf-8"))["encoder"])
         except (KeyError, TypeError, ValueError):
-            return None
-        name = str(origin)
-    return ENCODER_LICENCES.get(OFFLINE_HUB_ID if name == OFFLINE else name)
+            break
+    return name

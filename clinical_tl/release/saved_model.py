@@ -63,6 +63,11 @@ def saved_losses(folder: ReleaseFolder) -> NoteLosses:
         name, revision, sha256 = saved["name"], saved["revision"], saved["sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{folder.path}: task.json does not describe a task") from error
+    if adapter not in ("peft", "full", "frozen", "features"):
+        raise ArtifactError(
+            f"{folder.path}: a model of the kind {adapter!r} has no losses to audit; audit the "
+            "folder that it was exported from"
+        )
     if adapter == "features":
         return _feature_losses(folder, task, name, revision)
     from clinical_tl.models.saved_network import HEAD_FILE, load_network

@@ -185,6 +185,6 @@ def check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Non
         if note.note_id != prediction.note_id:
             raise TaskError(
                 f"the prediction at position {position} is of note "
-                f"{shown_id(prediction.note_id)}, the note there is {shown_id(note.note_id)}; "
+                f"{shown_id(prediction.note_id)!r}, the note there is {shown_id(note.note_id)!r}; "
                 "give one prediction a note in the same order"
             )

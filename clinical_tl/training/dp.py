@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clinical_tl.errors import ConfigError
 
@@ -14,7 +14,8 @@ class DP:
 
     What is protected is one training note: with or without it, the trained weights are
     (ε, δ)-indistinguishable. A patient with k notes has the weaker guarantee of
-    `PrivacyReport.for_notes`. Every `fit` on the same notes spends its own ε; they add up.
+    `PrivacyReport.for_notes`. Every `fit` on the same notes spends its own ε; they add up, and
+    for trainings of one model the report adds them.
     Not protected: what is read off the notes before training starts (how many there are, the
     label names and their counts, class weights, a coding head's prior), choosing settings by
     their results, and the dev notes.
@@ -27,7 +28,7 @@ class DP:
             itself (Poisson sampling), as the accountant assumes.
         noise_seed: of the draws and the noise. `None` takes it from the operating system and
             forgets it. A number makes the run repeatable, and whoever knows it can subtract
-            the noise: keep it as secret as the notes.
+            the noise: keep it, and the checkpoints, which name it, as secret as the notes.
     """
 
     target_epsilon: float
@@ -73,6 +74,22 @@ class PrivacyReport:
     notes: int
     repeatable: bool
     statement: str
+
+    def after(self, epsilon: float, delta: float) -> PrivacyReport:
+        """The report with an earlier training of the same weights added.
+
+        ε and δ add up (Dwork & Roth 2014, theorem 3.16).
+        """
+        total = self.epsilon + epsilon
+        return replace(
+            self,
+            epsilon=total,
+            delta=self.delta + delta,
+            statement=(
+                f"Over all trainings of these weights: ε = {total:.3g} at δ = "
+                f"{self.delta + delta:.3g}. The last of them: {self.statement}"
+            ),
+        )
 
     def for_notes(self, k: int) -> tuple[float, float]:
         """(ε, δ) for any k notes together, such as all of one patient's.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from clinical_tl.errors import ConfigError
+from clinical_tl.metrics_record import record_scores, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.log import TrainingResult
@@ -43,6 +45,7 @@ def fit(
             model that does not fit.
     """
     config = config or TrainingConfig()
+    spent = _spent(model, config)
     # Thresholds of earlier weights would hide what the new ones are tuned on.
     model.task = model.task.untuned()
     train_notes = as_notes(train)
@@ -69,11 +72,35 @@ def fit(
         predictions = model.predict(dev_notes, progress=config.progress)
         model.task = model.task.tuned(dev_notes, predictions)
         decided = model.task.decided(predictions)
-        model.metrics["dev"] = model.task.evaluate(dev_notes, decided).summary()
+        scores = model.task.evaluate(dev_notes, decided).summary()
+        record_scores(model.metrics, "dev", dev_notes, scores)
+    if result.privacy is not None:
+        # It would keep statistics of the notes without noise.
+        model.novelty = None
+        if spent is not None:
+            result = replace(result, privacy=result.privacy.after(*spent))
     model.metrics["training"] = {
         **asdict(result),
         "train_notes": len(train_notes),
+        "notes_sha256": set_digest(train_notes),
         "trainable_parameters": model.trainable_parameters,
         "seed": config.seed,
     }
     return result
+
+
+def _spent(model: TransferModel, config: TrainingConfig) -> tuple[float, float] | None:
+    """The (ε, δ) of the trainings that made the model's weights so far, if private ones did.
+
+    Raises `ConfigError` where a private training would go on from weights that were not.
+    """
+    before = model.metrics.get("training")
+    if config.dp is None or before is None:
+        return None
+    privacy = before.get("privacy")
+    if privacy is None:
+        raise ConfigError(
+            "private training (TrainingConfig.dp): this model was trained without privacy before, "
+            "and no noise can take that back; start from a new one (TransferModel.from_pretrained)"
+        )
+    return float(privacy["epsilon"]), float(privacy["delta"])

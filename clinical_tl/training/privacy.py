@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ACCOUNTANT = "rdp"
 
-_DRAWS, _NOISE = 0, 1
+_DRAWS, _NOISE, _MASKS = 0, 1, 2
 
 
 def private_training(
@@ -89,7 +89,7 @@ class PrivateTraining:
         self.steps_per_epoch = -(-n_notes // dp.notes_per_step)
         steps = epochs * self.steps_per_epoch
         self.noise_multiplier, epsilon = _calibrate(dp, self.sample_rate, steps)
-        self.seed = secrets.randbits(63) if dp.noise_seed is None else dp.noise_seed
+        self.seed = secrets.randbits(128) if dp.noise_seed is None else dp.noise_seed
         self.report = PrivacyReport(
             epsilon=epsilon,
             delta=dp.delta,
@@ -120,7 +120,8 @@ class PrivateTraining:
         """Set the gradients of a step and return the drawn notes' mean loss (not private).
 
         `backward(positions, number)` adds the gradient of one note's loss to the parameters'
-        and returns the loss, a scalar.
+        and returns the loss, a scalar; `number` decides its dropout. Masks that depended on
+        which other notes were drawn would let one note move the gradients of all.
 
         Raises `TrainingError` for a note whose gradient is not finite.
         """
@@ -130,19 +131,21 @@ class PrivateTraining:
         for position in batch:
             own.setdefault(self.owner[position], []).append(position)
         loss = torch.zeros((), device=self.network.device)
-        for number, positions in enumerate(own.values()):
+        for owner, positions in own.items():
             self.network.zero_grad(set_to_none=True)
-            loss += backward(positions, number) / len(own)
+            loss += backward(positions, mix_seeds(self.seed, _MASKS, owner)) / len(own)
             gradients = [p.grad for p in parameters]
             factor = self._clipping(gradients, step)
             for total, gradient in zip(summed, gradients, strict=True):
                 if gradient is not None:
                     total += factor * gradient
-        # Noise comes from the CPU: the same on any device.
-        generator = torch.Generator().manual_seed(mix_seeds(self.seed, _NOISE, step))
+        # Noise comes from the CPU: the same on any device. torch's own generator there keeps 32
+        # bits of a seed, few enough to try them all.
+        generator = np.random.default_rng([self.seed, _NOISE, step])
         scale = self.noise_multiplier * self.dp.max_grad_norm
         for parameter, total in zip(parameters, summed, strict=True):
-            noise = torch.randn(parameter.shape, generator=generator).to(total)
+            drawn = generator.standard_normal(tuple(parameter.shape), dtype=np.float32)
+            noise = torch.as_tensor(drawn).to(total)
             parameter.grad = (total + scale * noise) / self.dp.notes_per_step
         return loss
 
@@ -225,9 +228,9 @@ def _statement(epsilon: float, dp: DP) -> str:
         f"Trained with differential privacy (DP-SGD): ε = {epsilon:.3g} at δ = {dp.delta:.3g} for "
         "each training note being there or not. A patient with k notes has (k ε, "
         "k e^((k−1) ε) δ). Not covered: the number of notes, label names and counts (with the "
-        "class weights and priors made of them), settings chosen by their results, other runs "
-        "on the same notes, and the dev notes. Noise came from an ordinary, not a cryptographic, "
-        "generator"
+        "class weights and priors made of them), settings chosen by their results, other models "
+        "made of the same notes, a source model's own notes, and the dev notes. Noise came from "
+        "an ordinary, not a cryptographic, generator"
     )
     if dp.noise_seed is None:
         return f"{text}, whose seed was not kept."

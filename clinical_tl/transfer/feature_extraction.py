@@ -17,6 +17,7 @@ from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.errors import ArtifactError, NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
 from clinical_tl.hub import PushOptions, find_folder, push_saved
+from clinical_tl.metrics_record import record_scores, set_digest
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
@@ -105,14 +106,16 @@ class FeatureModel:
                 encoder, records, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix
             classifier.fit(features, _gold(task, records), _groups(records))
-        model = cls(task, encoder, classifier, layer, pooling, cache)
+        trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
+        model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained})
         if dev is None:
             return model
         dev_records = as_notes(dev)
         predictions = model.predict(dev_records, progress=progress)
         tuned = task.tuned(dev_records, predictions)
         scores = tuned.evaluate(dev_records, tuned.decided(predictions)).summary()
-        return replace(model, task=tuned, metrics={"dev": scores})
+        record_scores(model.metrics, "dev", dev_records, scores)
+        return replace(model, task=tuned)
 
     def predict(
         self, notes: Notes | Sequence[Note] | Sequence[str], *, progress: bool = True
@@ -143,7 +146,7 @@ class FeatureModel:
         if not records:
             raise NoteError("there are no notes to evaluate; give at least one annotated note")
         scores = self.task.evaluate(records, self.predict(records, progress=progress))
-        self.metrics[name] = scores.summary()
+        record_scores(self.metrics, name, records, scores.summary())
         return scores
 
     def save_pretrained(self, folder: str | Path) -> Path:

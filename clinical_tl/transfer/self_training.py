@@ -128,6 +128,11 @@ def self_train(
             "the ratio above 0, the precision in (0, 1)"
         )
     config = config or TrainingConfig()
+    if config.dp is not None:
+        raise ConfigError(
+            "self-training reads the labelled notes anew in every round, and teachers label with "
+            "what they remember of them, which no single ε tells; train with fit() to have one"
+        )
     gold, dev_notes = as_notes(labelled), as_notes(dev)
     pool, dropped = _unseen(as_notes(unlabelled), (*gold, *dev_notes))
     outside = share_outside(model, gold, pool)

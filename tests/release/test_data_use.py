@@ -43,7 +43,27 @@ def test_a_card_that_names_credentialed_data_contradicts_public(folder, listed):
     assert check_data_use(folder, "credentialed", public=False, train=None).status == "pass"
 
 
-@pytest.mark.parametrize(("source", "status"), [("i2b2/2010", "block"), ("mimicry", "pass")])
-def test_so_do_the_training_notes(folder, source, status):
-    train = [Note("1", "x", metadata={"corpus": source})]
-    assert check_data_use(folder, "public", public=False, train=train).status == status
+def test_so_does_what_its_authors_say_of_the_notes(folder):
+    for said, status in (("Summaries of MIMIC-IV.", "block"), ("Rashes that mimic.", "pass")):
+        (folder.path / "README.md").write_text(said)
+        assert check_data_use(folder, "public", public=True, train=None).status == status
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        ("i2b2/2010", "block"),
+        ("MIMICIII", "block"),
+        ("mimiciv", "block"),
+        ("mimiciii_notes", "block"),
+        ("/data/mimic-iii/NOTEEVENTS.csv", "block"),
+        ("mimicxr", "block"),
+        ("mimicry", "pass"),
+        ("a rash that mimics another" * 10, "pass"),
+    ],
+)
+def test_so_do_the_notes(folder, source, status):
+    notes = [Note("1", "x", metadata={"file": source})]
+    assert check_data_use(folder, "public", public=False, train=notes).status == status
+    found = check_data_use(folder, "public", public=False, train=None, held_out=notes)
+    assert found.status == status

@@ -2,6 +2,8 @@
 
 import pytest
 
+from clinical_tl.errors import ConfigError
+from clinical_tl.metrics_record import record_scores, set_digest
 from clinical_tl.release.evaluation import check_evaluation
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.schema import Note
@@ -24,6 +26,9 @@ def check(tmp_path, metrics, *, public=True, train=None, held_out=None):
         ({"dev": {"f1": 0.9}}, True, "warn"),
         ({"dev": {"f1": 0.9}, "test": {"f1": 0.8}}, True, "pass"),
         ({"train": {"f1": 1.0}, "test": {"f1": 0.8}}, False, "block"),
+        ({"Training set": {"f1": 1.0}, "test": {"f1": 0.8}}, False, "block"),
+        ({"test": {"f1": float("nan")}}, True, "block"),
+        ({"dev": {"f1": 0.9}, "self_training": {"best_round": 1}}, True, "warn"),
     ],
 )
 def test_which_scores_count(tmp_path, metrics, public, status):
@@ -39,9 +44,39 @@ def test_which_scores_count(tmp_path, metrics, public, status):
     ],
 )
 def test_notes_on_both_sides_block(tmp_path, held_out, reason):
-    found = check(tmp_path, {"test": {"f1": 0.8}}, train=TRAIN, held_out=[held_out])
+    metrics = {}
+    record_scores(metrics, "test", [held_out], {"f1": 0.8})
+    found = check(tmp_path, metrics, train=TRAIN, held_out=[held_out])
     assert reason in found.reason
     assert found.status == ("pass" if "share no" in reason else "block")
+
+
+def test_scores_of_the_training_notes_block_whatever_they_are_called(tmp_path):
+    metrics = {"training": {"notes_sha256": set_digest(TRAIN[::-1])}}
+    record_scores(metrics, "test", TRAIN, {"f1": 1.0})
+    assert check(tmp_path / "a", metrics).status == "block"
+    # Nor does it help that training did not say what it read, if the gate is given the notes.
+    del metrics["training"]
+    assert check(tmp_path / "b", metrics).status == "pass"
+    other = [Note("9", "Pain.")]
+    found = check(tmp_path / "c", metrics, train=TRAIN, held_out=other)
+    assert (found.status, found.reason) == (
+        "block", "metrics.json: scores of training notes ['test']",
+    )  # fmt: skip
+
+
+def test_scores_of_other_notes_than_those_given_are_not_vouched_for(tmp_path):
+    metrics = {}
+    record_scores(metrics, "test", [Note("8", "Chest pain.")], {"f1": 0.8})
+    found = check(tmp_path, metrics, train=TRAIN, held_out=[Note("9", "Pain.")])
+    assert found.status == "warn"
+    assert "are not the held-out notes given" in found.reason
+
+
+def test_a_set_can_not_take_the_name_of_something_else():
+    for name in ("training", "evaluated"):
+        with pytest.raises(ConfigError, match="name the set of notes"):
+            record_scores({}, name, TRAIN, {"f1": 1.0})
 
 
 @pytest.mark.parametrize(("held_out", "status"), [(12, "pass"), (0, "block")])

@@ -67,6 +67,18 @@ PLANTS = {
         lambda f: write_json(f / "config.json", {"rows": [{"patient_id": "p"}]}),
         "config.json, $.rows[0].<key 0>: field of notes ×1",
     ),
+    "number": (
+        lambda f: write_json(f / "config.json", {"rows": [{"patient": 10006543}]}),
+        "config.json, $.rows[0].patient: record number ×1",
+    ),
+    "vocabulary": (
+        lambda f: (f / "vocab.txt").write_text("the\n##s\nmrn-1234567\n1998\n"),
+        "vocab.txt, entry 3: record number ×1",
+    ),
+    "vocabulary of a BPE": (
+        lambda f: (f / "vocab.json").write_text('{"the": 0, "call 617-555-0123": 1}'),
+        "vocab.json, entry 2: phone number ×1",
+    ),
     "subfolder": (
         lambda f: ((f / "x").mkdir(), (f / "x" / "y.txt").write_text("a\nwww.example.org\n")),
         "x/y.txt, line 2: URL ×1",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_tl.errors import ArtifactError
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.lora import LoRA
@@ -86,7 +87,7 @@ def test_so_is_it_on_frozen_features(tiny_encoder, sides, tmp_path):
     folder = ReleaseFolder.read(model.save_pretrained(tmp_path / "model"))
     predictions = model.predict(sides[1], progress=False)
     expected = [-np.log(p.scores[n.label]) for n, p in zip(sides[1], predictions, strict=True)]
-    np.testing.assert_allclose(saved_losses(folder)(sides[1]), expected, rtol=1e-4)
+    np.testing.assert_allclose(saved_losses(folder)(sides[1]), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_an_entity_recognisers_loss_is_the_mean_of_its_units(
@@ -240,3 +241,17 @@ def test_a_kept_canary_holds_an_adapted_encoder_back(masked, sides, tmp_path, mo
     assert (
         "no canaries" in check_memorisation(folder, "local", **{**given, "train": sides[0]}).reason
     )
+
+
+def test_an_exported_graph_is_not_audited_by_another_head(remembers, sides, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    from clinical_tl.onnx_export import export_onnx
+
+    model, _ = remembers
+    export_onnx(model, tmp_path / "graphs")
+    folder = ReleaseFolder.read(tmp_path / "graphs")
+    found = check_memorisation(folder, "local", public=True, train=sides[0], held_out=sides[1])
+    assert found.status == "block"
+    assert "not audited" in found.reason
+    with pytest.raises(ArtifactError, match="audit the folder that it was exported from"):
+        saved_losses(folder)

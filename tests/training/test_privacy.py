@@ -24,6 +24,8 @@ from clinical_tl.training.dp import DP, PrivacyReport
 from clinical_tl.training.fit import fit
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.training.privacy import PrivateTraining
+from clinical_tl.training.seeds import mix_seeds
+from clinical_tl.transfer.self_training import self_train
 from clinical_tl.transfer_model import TransferModel
 
 pytest.importorskip("opacus", reason="the extra [privacy] is not installed")
@@ -307,3 +309,45 @@ def test_without_opacus_the_error_says_what_to_install(tiny_encoder, notes, monk
     monkeypatch.setitem(sys.modules, "opacus.accountants", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'clinical-tl\[privacy\]'"):
         training_run(build(tiny_encoder, notes), notes)
+
+
+def test_a_note_moves_the_summed_gradients_by_its_clipped_norm_under_dropout_too():
+    """Masks that depended on the other notes drawn would move them all."""
+    private = private_training(noise_seed=3, max_grad_norm=0.1)
+    private.noise_multiplier = 0.0
+    parameters = list(private.network.parameters())
+
+    def backward(positions, number):
+        torch.manual_seed(mix_seeds(0, number))
+        values = torch.nn.functional.dropout(torch.ones(50), 0.5) * (1 + positions[0])
+        loss = private.network.model(values).sum()
+        loss.backward()
+        return loss.detach()
+
+    sums = []
+    for batch in (list(range(12)), list(range(1, 12))):
+        private.set_gradients(batch, 0, backward)
+        sums.append([p.grad * private.dp.notes_per_step for p in parameters])
+    apart = torch.stack([(a - b).norm() for a, b in zip(*sums, strict=True)]).norm()
+    assert float(apart) <= 0.1 * (1 + 1e-5)
+
+
+def test_trainings_of_one_model_add_up(tiny_encoder, notes):
+    model = build(tiny_encoder, notes)
+    first = fit(model, notes, config=QUICK).privacy
+    fit(model, notes, config=QUICK)
+    total = model.metrics["training"]["privacy"]
+    assert total["epsilon"] == pytest.approx(2 * first.epsilon)
+    assert total["delta"] == pytest.approx(2 * first.delta)
+    assert "Over all trainings of these weights" in total["statement"]
+    with pytest.raises(ConfigError, match="statistics of its training notes"):
+        model.fit_novelty(notes)
+
+
+def test_noise_does_not_make_up_for_a_training_without_it(tiny_encoder, notes):
+    model = build(tiny_encoder, notes)
+    fit(model, notes, config=replace(QUICK, dp=None))
+    with pytest.raises(ConfigError, match="trained without privacy before"):
+        fit(model, notes, config=QUICK)
+    with pytest.raises(ConfigError, match="which no single ε tells"):
+        self_train(model, notes[:4], notes[4:], notes[:4], QUICK)

@@ -1,0 +1,29 @@
+"""The notes that the release gate compares a model with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import clinical_tl as ctl
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def gate_notes(
+    corpus: str | None,
+    train: str | None,
+    held_out: str | None,
+    *,
+    format: str | None,
+    columns: dict[str, str] | None,
+) -> dict[str, Dataset]:
+    """The notes that the gate compares with, as its arguments: `train` and `held_out`."""
+    notes: dict[str, Dataset] = {}
+    if corpus:
+        splits = ctl.load_corpus(corpus)
+        notes = {"train": splits["train"], "held_out": splits["test"]}
+    for name, path in {"train": train, "held_out": held_out}.items():
+        if path is not None:
+            notes[name] = ctl.read_notes(path, format=format, columns=columns)
+    return notes
