@@ -121,6 +121,7 @@ class ModelCollection:
         return {name: predictions[name] for name in self.models}
 
     predict = predict_many
+    """The same, under the name that single models have."""
 
     def _reading_alike(self) -> list[list[str]]:
         """The models' names, those together that can read the same batches."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from clinical_tl.estimators.novelty_methods import NoveltyMethod
+    from clinical_tl.model_collection import ModelCollection
     from clinical_tl.tasks.task import Scores, Task
 
 
@@ -171,6 +172,18 @@ class TransferModel:
             model.novelty = NoveltyDetector.load(folder)
         model.network.eval()
         return model
+
+    @classmethod
+    def load_many(
+        cls,
+        folders: Sequence[str | Path] | Mapping[str, str | Path],
+        *,
+        encoder: str | Path | None = None,
+    ) -> ModelCollection:
+        """Several saved models over one encoder; see `clinical_tl.load_many`."""
+        from clinical_tl.model_collection import load_many
+
+        return load_many(folders, encoder=encoder)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model as a plain folder (`clinical_tl.artifact` lists its files).

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
+from clinical_tl.metrics_record import record_scores
 from clinical_tl.report.evaluation_report import EvaluationReport
 from clinical_tl.report.page import write_page
 from recipes.command_line import run
@@ -73,7 +74,7 @@ def main(
     print(report.save(output))
     print(write_page(report, Path(output) / "report.html"))
     if card:
-        loaded.metrics[name] = dict(report.scores)
+        record_scores(loaded.metrics, name, ctl.dataset_to_notes(annotated), report.scores)
         loaded.save_pretrained(model)
         report.save(model)
         print(ctl.write_card(model))

@@ -25,8 +25,9 @@ FLOORS = [
         "baselines",
         "release",
     ),
-    ("transfer_model",),
-    ("training", "transfer", "model_collection", "auto_model"),
+    # TransferModel.load_many makes a collection of them.
+    ("transfer_model", "model_collection"),
+    ("training", "transfer", "auto_model"),
     ("report", "spacy_component", "spacy_annotations", "spacy_source", "onnx_export", "onnx_model"),
 ]
 # text.batches hands windows to models; within a floor such uses may not run in circles.

@@ -1,0 +1,75 @@
+"""A saved model is scored with intervals, and its card says so if asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from clinical_tl.errors import ConfigError
+from clinical_tl.models.lora import LoRA
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.transfer.feature_extraction import FeatureModel
+from clinical_tl.transfer_model import TransferModel
+from recipes import evaluate
+
+
+@pytest.fixture(scope="module")
+def model(tiny_encoder, synthetic_notes, tmp_path_factory):
+    task = NoteClassification.from_notes(synthetic_notes)
+    made = TransferModel.from_pretrained(tiny_encoder, task, adapter=LoRA(r=2))
+    return made.save_pretrained(tmp_path_factory.mktemp("saved") / "model")
+
+
+@pytest.fixture
+def notes(synthetic_notes, tmp_path):
+    import clinical_tl as ctl
+
+    records = [
+        replace(note, patient_id=str(i), metadata={"sex": "fm"[i % 2]})
+        for i, note in enumerate(ctl.dataset_to_notes(synthetic_notes))
+    ]
+    ctl.write_notes(ctl.notes_to_dataset(records), tmp_path / "notes.jsonl")
+    return str(tmp_path / "notes.jsonl")
+
+
+def test_report_page_and_card(model, notes, synthetic_notes, tmp_path, capsys):
+    report = evaluate.main(
+        str(model), notes=notes, by=["sex"], resamples=50, card=True, output=str(tmp_path / "out")
+    )
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["notes"] == 40
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"{report.scores['accuracy']:.3f}" in page
+    out = capsys.readouterr().out
+    assert "macro_f1" in out
+    assert "gap: " in out
+    card = (model / "README.md").read_text()
+    assert "95 % interval" in card
+    assert "gap: " in card
+    assert "ece" in card
+    again = TransferModel.load(model)
+    assert again.metrics["test"]["accuracy"] == report.scores["accuracy"]
+    assert again.metrics["evaluated"]["test"]["notes"] == 40
+    shown = card + page + json.dumps(report.to_dict())
+    words = synthetic_notes[0]["text"].split()
+    assert not any(" ".join(words[i : i + 4]) in shown for i in range(len(words) - 4))
+
+
+def test_a_model_on_frozen_features_too(tiny_encoder, synthetic_notes, notes, tmp_path):
+    task = NoteClassification.from_notes(synthetic_notes)
+    fitted = FeatureModel.fit(tiny_encoder, task, synthetic_notes, progress=False)
+    folder = fitted.save_pretrained(tmp_path / "features")
+    report = evaluate.main(str(folder), notes=notes, resamples=5, output=str(tmp_path / "out"))
+    assert report.scores["accuracy"] == fitted.evaluate(synthetic_notes, progress=False).accuracy
+
+
+@pytest.mark.parametrize("given", [{}, {"notes": "a", "corpus": "synthetic"}])
+def test_notes_or_a_corpus(model, given):
+    with pytest.raises(ConfigError, match="give one of the two"):
+        evaluate.main(str(model), **given)
+
+
+def test_a_card_needs_a_folder():
+    with pytest.raises(ConfigError, match="is none here"):
+        evaluate.main("org/name", corpus="synthetic", card=True)
