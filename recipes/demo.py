@@ -32,7 +32,7 @@ class Demonstration:
     show: Callable[[ctl.Note, ctl.Prediction], str]
 
 
-def main(output: str = "runs/demo", seed: int = 0, notes: int = 260, epochs: int = 6) -> None:
+def main(output: str = "runs/demo", seed: int = 0, notes: int = 240, epochs: int = 5) -> None:
     """Train and score all three tasks on synthetic notes, with no network.
 
     Args:
@@ -62,7 +62,7 @@ def _demonstrate(
     tuned, predictions = demonstration.predict_baseline(task, splits)
     scores = tuned.evaluate(splits["test"], predictions).summary()
     rows = [_row(demonstration, demonstration.baseline, scores, time.perf_counter() - started)]
-    for name, adapter, passes in (("frozen features", "frozen", 20), ("LoRA", LoRA(), epochs)):
+    for name, adapter, passes in (("frozen features", "frozen", 12), ("LoRA", LoRA(), epochs)):
         started = time.perf_counter()
         model = ctl.TransferModel.from_pretrained("offline", task, adapter=adapter, seed=seed)
         config = TrainingConfig(epochs=passes, batch_tokens=512, patience=None, seed=seed)

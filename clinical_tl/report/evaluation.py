@@ -126,14 +126,13 @@ def report_on(
     }
     metric = task.monitor if task.monitor in intervals else next(iter(intervals))
     shown, gaps = _compare(own, groups, weights, metric, tail)
-    summary = {key: float(value) for key, value in scored.summary().items()}
     return EvaluationReport(
         kind=task.kind,
         name=name,
         notes=len(records),
         patients=len(set(patients)),
         metric=metric,
-        scores=summary,
+        scores=scored.summary(),
         intervals=intervals,
         resamples=resamples,
         confidence=confidence,

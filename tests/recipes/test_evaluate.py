@@ -48,6 +48,8 @@ def test_report_page_and_card(model, notes, synthetic_notes, tmp_path, capsys):
     assert "95 % interval" in card
     assert "gap: " in card
     assert "ece" in card
+    # Counts are no metrics.
+    assert "unknown_gold" not in card.split("---")[1]
     again = TransferModel.load(model)
     assert again.metrics["test"]["accuracy"] == report.scores["accuracy"]
     assert again.metrics["evaluated"]["test"]["notes"] == 40
