@@ -92,7 +92,7 @@ class FeatureModel:
                 f"{type(task).__name__} has no linear form on frozen features; use "
                 "NoteClassification, DiagnosisCoding or EntityRecognition"
             )
-        records = as_notes(train)
+        task, records = task.untuned(), as_notes(train)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
         cache = None if cache is None else Path(cache)
