@@ -11,6 +11,7 @@ from clinical_tl.card.snippets import ENCODER, FOLDER
 from clinical_tl.errors import ArtifactError
 from clinical_tl.model_card import model_card, write_card
 from clinical_tl.models.lora import LoRA
+from clinical_tl.release.patterns import find_identifiers
 from clinical_tl.schema import Note, Relation, Span
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -167,3 +168,10 @@ def test_an_adapted_encoder_has_a_card_whose_snippets_run(tiny_encoder, syntheti
     exec(without, names)
     assert names["logits"].shape[-1] == 400
     assert not any(text[:40] in card for text in synthetic_notes["text"])
+
+
+def test_large_counts_do_not_look_like_record_numbers():
+    counts = {"trainable_parameters": 2656133, "tokens": 12345678, "seed": 20261122}
+    card = model_card(DESCRIPTION, {"training": counts})
+    assert "2,656,133" in card
+    assert not find_identifiers(card)

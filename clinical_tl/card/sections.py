@@ -72,13 +72,18 @@ def training(description: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         rows.append({"setting": "windows", "value": value})
     shown = ("trainable_parameters", "steps", "tokens", "best_epoch", "metric", "precision", "seed")
     rows += [
-        {"setting": name.replace("_", " "), "value": str(figures[name])}
+        {"setting": name.replace("_", " "), "value": _figure(figures[name])}
         for name in shown
         if figures.get(name) is not None
     ]
     table = format_table(rows, style="markdown")
     privacy = figures.get("privacy")
     return f"{table}\n\n{privacy['statement']}" if privacy else table
+
+
+def _figure(value: object) -> str:
+    # In groups of three, so that a count of parameters does not look like a record's number.
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def scores(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> str:
