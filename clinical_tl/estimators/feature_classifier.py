@@ -82,10 +82,11 @@ class FeatureClassifier:
                     f"y has shape {gold.shape}; give one label a row, or a matrix of 0 and 1"
                 )
             self.classes, targets, n_outputs = None, gold.astype(bool), gold.shape[1]
-        self.strength = self.strengths[0]
+        self.strength = self.strengths[len(self.strengths) // 2]
         if len(self.strengths) > 1:
             self.cross_validation = self._cross_validate(X, targets, n_outputs, groups)
-            self.strength = min(self.cross_validation, key=lambda s: s.log_loss).strength
+            if self.cross_validation:
+                self.strength = min(self.cross_validation, key=lambda s: s.log_loss).strength
         self.weights = fit_logistic(X, targets, n_outputs=n_outputs, strength=self.strength)
         return self
 
@@ -167,13 +168,15 @@ class FeatureClassifier:
         """Scores from the strongest regularisation on, until they get worse.
 
         Each fit starts from the one before; the weakest strengths, by far the slowest to
-        fit, are mostly never reached.
+        fit, are mostly never reached. Held-out labels that a fold's training rows lack are left
+        out: no strength can get them right, and the strongest is surest to be least wrong, so
+        that with few rows they would choose a model that tells nothing apart.
         """
         folds = list(self._folds(targets, groups))
         weights: list[LinearWeights | None] = [None] * len(folds)
         scores: list[StrengthScore] = []
         for strength in self.strengths:
-            total = 0.0
+            total, counted = 0.0, 0
             for number, (train, held_out) in enumerate(folds):
                 fitted = fit_logistic(
                     features,
@@ -184,9 +187,13 @@ class FeatureClassifier:
                     start=weights[number],
                 )
                 found = fitted.probabilities(features[held_out], exclusive=targets.ndim == 1)
-                total += float(log_losses(found, targets[held_out]).sum())
+                losses = _known_losses(found, targets[held_out], targets[train])
+                total, counted = total + float(losses.sum()), counted + len(losses)
                 weights[number] = fitted
-            scores.append(StrengthScore(strength, total / len(features)))
+            if not counted:
+                # Every label has one row: nothing speaks for any strength.
+                return ()
+            scores.append(StrengthScore(strength, total / counted))
             if len(scores) > 1 and scores[-1].log_loss > scores[-2].log_loss:
                 break
         return tuple(scores)
@@ -215,6 +222,19 @@ class FeatureClassifier:
         fold = fold_of_group[owner]
         for number in range(folds):
             yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+
+
+def _known_losses(
+    probabilities: npt.NDArray[np.float64], gold: npt.NDArray[Any], trained: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """The log losses of held-out rows, of labels that were trained alone."""
+    if gold.ndim == 1:
+        known = np.isin(gold, trained)
+        return log_losses(probabilities[known], gold[known])
+    columns = trained.any(axis=0)
+    if not columns.any():
+        return np.zeros(0)
+    return log_losses(probabilities[:, columns], gold[:, columns])
 
 
 def _check_features(features: npt.NDArray[np.floating], n: int) -> None:

@@ -100,3 +100,19 @@ def test_unfitted_or_mismatched_use_is_refused():
         FeatureClassifier().fit(x, y, ["same"] * len(y))
     with pytest.raises(TaskError, match="strengths above 0"):
         FeatureClassifier(strengths=[0.0])
+
+
+def test_labels_with_a_single_row_do_not_choose_a_model_that_tells_nothing_apart():
+    """Two clear labels with ten rows each, eight labels with one: none of these can be held out."""
+    rng = np.random.default_rng(0)
+    y = np.array([0, 1] * 10 + list(range(2, 10)))
+    x = rng.normal(size=(28, 20)) + 3 * np.eye(20)[np.minimum(y, 2)]
+    classifier = FeatureClassifier(seed=0).fit(x, y)
+    assert (classifier.predict(x[:20]) == y[:20]).all()
+    assert classifier.strength > min(classifier.strengths)
+
+
+def test_where_nothing_can_be_held_out_the_middle_strength_is_taken():
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    classifier = FeatureClassifier(strengths=(0.1, 1.0, 10.0)).fit(x, np.arange(6))
+    assert (classifier.strength, classifier.cross_validation) == (1.0, ())
