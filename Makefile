@@ -22,7 +22,7 @@ lint: $(READY)
 
 unit: export OMP_NUM_THREADS ?= 1
 unit: $(READY)  # Tiny models wait for a second thread more than they use it; a second process helps.
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/real/summary.json.
 	$(BIN)/python -m recipes.real

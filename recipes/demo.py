@@ -32,7 +32,7 @@ class Demonstration:
     show: Callable[[ctl.Note, ctl.Prediction], str]
 
 
-def main(output: str = "runs/demo", seed: int = 0, notes: int = 240, epochs: int = 5) -> None:
+def main(output: str = "runs/demo", seed: int = 0, notes: int = 200, epochs: int = 5) -> None:
     """Train and score all three tasks on synthetic notes, with no network.
 
     Args:
@@ -42,7 +42,7 @@ def main(output: str = "runs/demo", seed: int = 0, notes: int = 240, epochs: int
         epochs: passes over the training notes.
     """
     started = time.perf_counter()
-    generated = ctl.generate_notes(notes, seed=seed, words=(40, 160))
+    generated = ctl.generate_notes(notes, seed=seed, words=(40, 120))
     splits = ctl.split_notes(
         generated, fractions={"train": 0.65, "dev": 0.1, "test": 0.25}, seed=seed
     )
