@@ -94,6 +94,7 @@ def test_training_against_the_trainer(offline_encoder, notes, tmp_path):
             save_strategy="no",
             logging_strategy="no",
             disable_tqdm=True,
+            dataloader_pin_memory=torch.cuda.is_available(),
         )
         trainer = Trainer(
             model=get_peft_model(base, config),
@@ -106,7 +107,13 @@ def test_training_against_the_trainer(offline_encoder, notes, tmp_path):
     def train_ours() -> None:
         torch.manual_seed(0)
         model = TransferModel.from_pretrained(offline_encoder, task, adapter=LoRA(r=16))
-        fit(model, notes, config=TrainingConfig(epochs=1, batch_tokens=2048, progress=False))
+        fit(
+            model,
+            notes,
+            config=TrainingConfig(
+                epochs=1, batch_tokens=2048, attention_dropout=None, progress=False
+            ),
+        )
 
     report(
         "one LoRA epoch over 120 notes, Trainer with batch size 8",
