@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -78,16 +78,23 @@ def calibration_scores(
     truth, one_label = _truth(gold, matrix.shape)
     if one_label:
         correct = truth[np.arange(len(matrix)), matrix.argmax(axis=1)]
-        table = reliability(correct, matrix.max(axis=1), bins=bins, equal_mass=equal_mass)
-    else:
-        table = reliability(truth.ravel(), matrix.ravel(), bins=bins, equal_mass=equal_mass)
+        found = binary_calibration(correct, matrix.max(axis=1), bins=bins, equal_mass=equal_mass)
+        # Over all labels, not the winning one alone.
+        return replace(found, brier=float(((matrix - truth) ** 2).sum(axis=1).mean()))
+    return binary_calibration(truth.ravel(), matrix.ravel(), bins=bins, equal_mass=equal_mass)
+
+
+def binary_calibration(
+    correct: Bools, confidence: Floats, *, bins: int = 15, equal_mass: bool = False
+) -> CalibrationScores:
+    """Calibration of single statements: `correct` (m,) and `confidence` (m,) in [0, 1]."""
+    table = reliability(correct, confidence, bins=bins, equal_mass=equal_mass)
     gaps = np.array([abs(row.accuracy - row.confidence) for row in table])
     counts = np.array([row.count for row in table])
-    per_note = ((matrix - truth) ** 2).sum(axis=1)
     return CalibrationScores(
         ece=float(gaps @ counts / counts.sum()),
         mce=float(gaps.max()),
-        brier=float(per_note.mean()) if one_label else float(per_note.mean() / matrix.shape[1]),
+        brier=float(((confidence - correct) ** 2).mean()),
         bins=table,
     )
 

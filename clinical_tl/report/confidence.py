@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinical_tl.metrics.calibration import CalibrationScores, calibration_scores, reliability
+from clinical_tl.metrics.calibration import (
+    CalibrationScores,
+    binary_calibration,
+    calibration_scores,
+)
 from clinical_tl.schema import Note, Prediction
 
 if TYPE_CHECKING:
@@ -78,14 +82,5 @@ def _of_mentions(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Ca
             sure.append(span.score)
     if not sure:
         return None
-    correct, confidence = np.array(right, dtype=np.bool_), np.array(sure, dtype=np.float64)
-    bins = reliability(correct, confidence)
-    counts = np.array([row.count for row in bins])
-    gaps = np.array([abs(row.accuracy - row.confidence) for row in bins])
-    scores = CalibrationScores(
-        ece=float(gaps @ counts / counts.sum()),
-        mce=float(gaps.max()),
-        brier=float(((confidence - correct) ** 2).mean()),
-        bins=bins,
-    )
+    scores = binary_calibration(np.array(right, dtype=np.bool_), np.array(sure, dtype=np.float64))
     return Calibration("the mentions predicted", scores, 0)
