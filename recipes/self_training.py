@@ -53,7 +53,7 @@ def main(
         limit: use at most so many notes of each set, for a quick look.
         encoder: a Hub id, a folder, or "offline".
         lora: the adapter's settings.
-        training: the settings of every round; small shares get more epochs.
+        training: the settings of every round; the fewer notes, the more epochs.
         output: folder for results.json; finished rows are not run again.
         workers: rows run at a time; 0 for one a core, or one where there is a GPU.
 
@@ -93,15 +93,29 @@ def _cell(
     train, dev = subset(splits, budget, seed)
     rest = unlabelled_rest(splits["train"], train, unlabelled, seed)
     fitted = fit_task(task, train, level)
-    config = replace(training, epochs=epochs_for(training.epochs, budget, n_notes), seed=seed)
+
+    def config(n_train: int) -> TrainingConfig:
+        n_seen = min(n_train, n_notes)
+        return replace(training, epochs=epochs_for(training.epochs, n_seen, n_notes), seed=seed)
 
     def new_model() -> ctl.TransferModel:
         return ctl.TransferModel.from_pretrained(encoder, fitted, adapter=lora, seed=seed)
 
     alone = new_model()
-    ctl.fit(alone, train, dev, config)
+    ctl.fit(alone, train, dev, config(budget))
     student = new_model()
-    trained = ctl.self_train(student, train, rest, dev, config, **options)
+    # Silver notes are at most `ratio` times the labelled ones.
+    most = budget + min(len(rest), round(options["ratio"] * budget))
+    trained = ctl.self_train(
+        student,
+        train,
+        rest,
+        dev,
+        config(budget),
+        teacher=alone,
+        student_config=config(most),
+        **options,
+    )
     print(ctl.format_table(trained.table()))
     models = {"supervised": alone, "self-training": student}
     scores = {

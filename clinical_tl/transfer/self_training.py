@@ -18,6 +18,7 @@ import numpy as np
 
 from clinical_tl.data.leakage import text_key
 from clinical_tl.errors import ConfigError, NoteError, TaskError
+from clinical_tl.metrics_record import EVALUATED, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
@@ -89,6 +90,8 @@ def self_train(
     dev: Notes | Sequence[Note],
     config: TrainingConfig | None = None,
     *,
+    teacher: TransferModel | None = None,
+    student_config: TrainingConfig | None = None,
     rounds: int = 3,
     precision: float = 0.9,
     ratio: float = 2.0,
@@ -110,6 +113,10 @@ def self_train(
         dev: annotated notes that choose epochs, thresholds and rounds. They decide a lot:
             report scores on test notes that they don't contain.
         config: settings of every round; `r_drop` adds the consistency of two passes.
+        teacher: a model of the same shape that `fit` has already trained on `labelled` and
+            `dev`; saves training it again. It is not changed.
+        student_config: settings of the students where they are not the teacher's: they see
+            more notes, so fewer epochs take as many steps.
         rounds: students at most.
         precision: wanted of silver labels, as dev notes estimate it.
         ratio: silver labels of a class at most, as a multiple of its labelled ones (for
@@ -119,7 +126,8 @@ def self_train(
     Raises:
         NoteError: there are no unlabelled notes (besides those of labelled and dev), or more
             than half of them lie outside of where the labelled ones are.
-        ConfigError: rounds below 1, a ratio not above 0, a precision outside (0, 1).
+        ConfigError: rounds below 1, a ratio not above 0, a precision outside (0, 1), a teacher
+            of another shape or of other notes.
         TaskError, TrainingError: as `fit`.
     """
     if rounds < 1 or not ratio > 0 or not 0 < precision < 1:
@@ -128,7 +136,8 @@ def self_train(
             "the ratio above 0, the precision in (0, 1)"
         )
     config = config or TrainingConfig()
-    if config.dp is not None:
+    student_config = student_config or config
+    if config.dp is not None or student_config.dp is not None:
         raise ConfigError(
             "self-training reads the labelled notes anew in every round, and teachers label with "
             "what they remember of them, which no single ε tells; train with fit() to have one"
@@ -145,7 +154,12 @@ def self_train(
         )
     start = _weights(model)
     metric = config.metric or model.task.monitor
-    value = _fit(model, gold, dev_notes, config, 0)
+    if (student_config.metric or model.task.monitor) != metric:
+        raise ConfigError("config and student_config choose by different metrics; name one")
+    if teacher is None:
+        value = _fit(model, gold, dev_notes, config, 0)
+    else:
+        value = _take_over(model, teacher, gold, dev_notes, metric)
     history = [SelfTrainingRound(0, 0, 0, value)]
     best, best_task, best_weights = 0, model.task, _weights(model)
     best_metrics, best_silver = dict(model.metrics), tuple[Note, ...]()
@@ -157,7 +171,7 @@ def self_train(
             logger.warning("round %d: no prediction was sure enough; stopping", number)
             break
         _restore(model, start)
-        value = _fit(model, [*gold, *chosen.notes], dev_notes, config, number)
+        value = _fit(model, [*gold, *chosen.notes], dev_notes, student_config, number)
         history.append(
             SelfTrainingRound(number, len(chosen.notes), chosen.n_labels, value, chosen.thresholds)
         )
@@ -231,6 +245,38 @@ def _fit(
         config = replace(config, output_dir=Path(config.output_dir) / f"round-{number}")
     result = fit(model, train, dev, config)
     return float(result.best_value or 0.0)
+
+
+def _take_over(
+    model: TransferModel,
+    teacher: TransferModel,
+    labelled: Sequence[Note],
+    dev: Sequence[Note],
+    metric: str,
+) -> float:
+    """Give the model a fitted teacher's weights, thresholds and record; its dev metric."""
+    training = teacher.metrics.get("training", {})
+    seen = (
+        training.get("notes_sha256"),
+        teacher.metrics.get(EVALUATED, {}).get("dev", {}).get("sha256"),
+        training.get("metric"),
+    )
+    if seen != (set_digest(labelled), set_digest(dev), metric):
+        raise ConfigError(
+            f"the teacher was not trained on these labelled notes and chosen by {metric} on these "
+            "dev notes, so its rounds could not be compared; fit it on them, or leave it out"
+        )
+    weights = _weights(teacher)
+    shapes, own = ({name: w.shape for name, w in x.items()} for x in (weights, _weights(model)))
+    same_encoder = teacher.source.sha256 == model.source.sha256
+    if shapes != own or not same_encoder or teacher.task.untuned() != model.task.untuned():
+        raise ConfigError(
+            "the teacher has another task, encoder or adapter than the model that is to learn "
+            "from it; make both with the same TransferModel.from_pretrained(...)"
+        )
+    _restore(model, weights)
+    model.task, model.metrics = teacher.task, dict(teacher.metrics)
+    return float(training["best_value"])
 
 
 def _weights(model: TransferModel) -> dict[str, torch.Tensor]:

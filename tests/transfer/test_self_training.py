@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.models.lora import LoRA
 from clinical_tl.schema import Note, Prediction, Span, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
 from clinical_tl.transfer import self_training
 from clinical_tl.transfer.self_training import self_train, share_outside
 from clinical_tl.transfer.silver_notes import select_silver
@@ -145,6 +147,56 @@ def test_the_same_seed_gives_the_same_students(tiny_encoder, notes):
         self_train(model, notes[:12], notes[12:30], notes[30:], QUICK, rounds=1, **EASY)
         ends.append({name: p.clone() for name, p in model.network.trainable().items()})
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_a_fitted_teacher_is_not_trained_again(task_kind, tiny_encoder, notes, monkeypatch):
+    gold, pool, dev = notes[:12], notes[12:30], notes[30:]
+    students = []
+    for given in (False, True):
+        model, teacher = (build(tiny_encoder, task_kind, gold) for _ in range(2))
+        if given:
+            fit(teacher, gold, dev, QUICK)
+            before = {name: p.clone() for name, p in teacher.network.trainable().items()}
+        fits = []
+        monkeypatch.setattr(self_training, "fit", lambda *a, f=fits: f.append(a[3]) or fit(*a))
+        longer = replace(QUICK, epochs=3)
+        result = self_train(
+            model,
+            gold,
+            pool,
+            dev,
+            QUICK,
+            student_config=longer,
+            teacher=teacher if given else None,
+            rounds=1,
+            **EASY,
+        )
+        assert fits == ([longer] if given else [QUICK, longer])
+        students.append((result.rounds, model.network.trainable()))
+    assert students[0][0] == students[1][0]
+    for name, weight in students[0][1].items():
+        assert torch.equal(weight, students[1][1][name])
+    assert all(torch.equal(p, before[name]) for name, p in teacher.network.trainable().items())
+
+
+def test_a_teacher_of_other_notes_or_another_shape(tiny_encoder, notes):
+    gold, pool, dev = notes[:12], notes[12:30], notes[30:]
+    model, teacher = (build(tiny_encoder, NoteClassification, gold) for _ in range(2))
+    with pytest.raises(ConfigError, match="not trained on these labelled notes"):
+        self_train(model, gold, pool, dev, QUICK, teacher=teacher, **EASY)
+    fit(teacher, gold, dev, QUICK)
+    with pytest.raises(ConfigError, match="not trained on these labelled notes"):
+        self_train(model, gold, pool, dev[:5], QUICK, teacher=teacher, **EASY)
+    with pytest.raises(ConfigError, match="chosen by accuracy on these"):
+        accuracy = replace(QUICK, metric="accuracy")
+        self_train(model, gold, pool, dev, accuracy, teacher=teacher, **EASY)
+    with pytest.raises(ConfigError, match="different metrics"):
+        self_train(model, gold, pool, dev, QUICK, student_config=accuracy, **EASY)
+    wider = TransferModel.from_pretrained(
+        tiny_encoder, model.task, adapter=LoRA(r=4), window=64, overlap=16
+    )
+    with pytest.raises(ConfigError, match="another task, encoder or adapter"):
+        self_train(wider, gold, pool, dev, QUICK, teacher=teacher, **EASY)
 
 
 def test_nobody_is_sure_enough(tiny_encoder, notes):
