@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
-from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
-from clinical_tl.errors import ConfigError
 from clinical_tl.rules.disagreement import disagreements
 from clinical_tl.rules.voting import HOWS, combine
 from recipes.command_line import run
+from recipes.rule_sources import RuleSources, rules_from
 
 SHOWN = ("precision", "recall", "f1", "overlap_f1")
 
@@ -25,15 +22,7 @@ def main(
     format: str | None = None,
     columns: dict[str, str] | None = None,
     limit: int | None = None,
-    lexicon: str | None = None,
-    name_column: int | str = 0,
-    id_column: int | str = 1,
-    label: str = "Disease",
-    annotations: bool = True,
-    source_corpora: list[str] | None = None,
-    tune: bool = True,
-    min_precision: float = 0.5,
-    min_support: int = 1,
+    rules: RuleSources = RuleSources(),
     split: Literal["dev", "test"] = "test",
     model: str | None = None,
     encoder: str | None = None,
@@ -51,15 +40,7 @@ def main(
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
         limit: use at most so many notes of each set, for a quick look.
-        lexicon: a table of names (.tsv or .tsv.gz), also relative to the corpora's folder.
-        name_column: of the lexicon, by number from 0 or by its name in the first line.
-        id_column: of the lexicon, likewise.
-        label: what the lexicon's names are marked as; of source_corpora only this is used.
-        annotations: whether the training notes' mentions become rules.
-        source_corpora: further corpora whose training notes' mentions become rules.
-        tune: whether rules that fail on the training notes are pruned.
-        min_precision: the share of a rule's hits that must be gold for it to stay.
-        min_support: a rule that fires less often on the training notes is never pruned.
+        rules: where the rules come from, and which of them stay.
         split: what is scored; choose settings on dev.
         model: a saved entity recogniser (…/model) that votes with the rules.
         encoder: where the model's encoder lies, if not where it was in training.
@@ -72,28 +53,11 @@ def main(
     """
     splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
     source, notes = splits["train"], splits[split]
-    sets = []
-    if annotations:
-        sets.append(ctl_rules.from_annotations(source, min_precision=0.0, origin="train"))
-    if lexicon:
-        path = _found(lexicon)
-        sets.append(
-            ctl_rules.from_lexicon(path, name_column=name_column, id_column=id_column, label=label)
-        )
-    for name in source_corpora or ():
-        other = ctl.note_splits(name, limit=limit)["train"]
-        sets.append(
-            ctl_rules.from_annotations(other, labels=[label], min_precision=0.0, origin=name)
-        )
-    if not sets:
-        raise ConfigError("no source of rules: give lexicon, annotations or source_corpora")
-    rules = sets[0].merged(*sets[1:])
-    if tune:
-        rules = rules.tuned(source, min_precision=min_precision, min_support=min_support)
-    print(f"{rules.summary()}\nrules: {rules.save(f'{output}/rules.jsonl')}")
+    compiled = rules_from(rules, source, limit)
+    print(f"{compiled.summary()}\nrules: {compiled.save(f'{output}/rules.jsonl')}")
 
     task = ctl.EntityRecognition.from_notes(source)
-    by_rules = ctl_rules.RuleMatcher(rules).predict(notes)
+    by_rules = ctl_rules.RuleMatcher(compiled).predict(notes)
     ctl.write_predictions(by_rules, f"{output}/predictions.jsonl")
     voters = {"rules": by_rules}
     if model:
@@ -109,12 +73,6 @@ def main(
     rows = [{"who": name, **{m: score[m] for m in SHOWN}} for name, score in scores.items()]
     print(ctl.format_table(rows, digits=4))
     return scores
-
-
-def _found(lexicon: str) -> Path:
-    """The lexicon's path, in the corpora's folder if it is not where it says."""
-    path = Path(lexicon)
-    return path if path.exists() else Path(os.environ.get(VARIABLE, DEFAULT_FOLDER)) / path
 
 
 if __name__ == "__main__":

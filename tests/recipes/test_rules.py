@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from clinical_tl.schema import dataset_to_notes
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.transfer_model import TransferModel
 from recipes import rules
+from recipes.rule_sources import RuleSources
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,8 +42,7 @@ def test_rules_vote_with_a_model_and_everything_is_written(
     out = tmp_path / "out"
     scores = rules.main(
         **files,
-        lexicon="names.tsv",
-        label="Problem",
+        rules=RuleSources(lexicon="names.tsv", label="Problem"),
         model=str(tmp_path / "model"),
         output=str(out),
     )
@@ -70,17 +71,18 @@ def test_rules_vote_with_a_model_and_everything_is_written(
 def test_pruning_can_be_left_out_and_dev_be_scored(files, tmp_path):
     lexicon = tmp_path / "noise.tsv"
     lexicon.write_text("admitted\tD1\n")
-    options = {**files, "lexicon": str(lexicon), "label": "Problem", "split": "dev"}
-    scores = rules.main(**options, tune=False, output=str(tmp_path / "all"))
+    sources = RuleSources(lexicon=str(lexicon), label="Problem", tune=False)
+    options = {**files, "split": "dev"}
+    scores = rules.main(**options, rules=sources, output=str(tmp_path / "all"))
     assert scores["rules"]["notes"] == 6
-    rules.main(**options, output=str(tmp_path / "few"))
+    rules.main(**options, rules=replace(sources, tune=True), output=str(tmp_path / "few"))
     every, few = (RuleSet.load(tmp_path / name / "rules.jsonl") for name in ("all", "few"))
     assert {r.pattern for r in every} - {r.pattern for r in few} == {"admitted"}
 
 
 def test_no_source_of_rules_is_an_error(files):
-    with pytest.raises(ConfigError, match="give lexicon, annotations or source_corpora"):
-        rules.main(**files, annotations=False)
+    with pytest.raises(ConfigError, match="give a lexicon, annotations or corpora"):
+        rules.main(**files, rules=RuleSources(annotations=False))
 
 
 def test_the_config_is_accepted():
@@ -89,7 +91,7 @@ def test_the_config_is_accepted():
     parser.add_function_arguments(rules.main)
     config = ROOT / "recipes" / "configs" / "rules_ncbi_disease.yaml"
     parsed = parser.parse_args([f"--config={config}"])
-    assert (parsed.name_column, parsed.source_corpora) == ("variant", ["bc5cdr"])
+    assert (parsed.rules.name_column, parsed.rules.corpora) == ("variant", ("bc5cdr",))
 
 
 def test_help_imports_nothing_heavy_and_errors_are_one_line(tmp_path):
@@ -102,9 +104,9 @@ def test_help_imports_nothing_heavy_and_errors_are_one_line(tmp_path):
     )
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert imported.isdisjoint({"torch", "transformers", "datasets", "spacy", "sklearn"})
-    assert "--source_corpora" in done.stdout
+    assert "--rules.corpora" in done.stdout
     done = subprocess.run(
-        [sys.executable, "-m", "recipes.rules", f"--lexicon={tmp_path / 'no.tsv'}"],
+        [sys.executable, "-m", "recipes.rules", f"--rules.lexicon={tmp_path / 'no.tsv'}"],
         cwd=ROOT,
         capture_output=True,
         text=True,

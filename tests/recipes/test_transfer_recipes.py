@@ -14,6 +14,7 @@ from recipes import (
     learning_curve,
     matching,
     real_transfer,
+    rules_and_model,
     self_training,
     source_task,
 )
@@ -95,6 +96,24 @@ def test_self_training(tiny_encoder, tmp_path, forbid, monkeypatch):
     assert {"supervised", "self-training", "silver", "best_round"} <= set(row)
     forbid()
     assert self_training.main(**arguments) == [row]
+
+
+def test_rules_and_a_model_at_every_budget(tiny_encoder, tmp_path, forbid, capsys):
+    arguments = {
+        **HERE, "budgets": (8, 0), "encoder": str(tiny_encoder), "output": str(tmp_path),
+    }  # fmt: skip
+    few, every = rules_and_model.main(**arguments)
+    assert (few["budget"], every["budget"]) == (8, 24)
+    # An untrained model knows nothing; what the training notes named is often right.
+    assert every["rules"] > 0.3 > every["model"]
+    assert every["chosen"] >= min(every["union"], every["rules"])
+    assert every["chosen_vote"]["how"] in {"union", "fill", "intersection"}
+    assert "chosen" in capsys.readouterr().out
+    forbid()
+    assert rules_and_model.main(**arguments) == [few, every]
+    # A lost summary costs no second training.
+    (tmp_path / "results.json").unlink()
+    assert rules_and_model.main(**arguments) == [few, every]
 
 
 def test_adapt_encoder(tiny_encoder, tmp_path):
