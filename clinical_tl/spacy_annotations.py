@@ -133,9 +133,17 @@ def _aligned(
 def _set_entities(
     doc: Doc, stretches: Sequence[SpacySpan], counts: Counter[str], *, overwrite: bool
 ) -> None:
-    own, present = filter_spans(stretches), list(doc.ents)
-    first, second = (own, present) if overwrite else (present, own)
-    taken = {token for entity in first for token in range(entity.start, entity.end)}
-    free = [entity for entity in second if taken.isdisjoint(range(entity.start, entity.end))]
-    counts["not_in_ents"] += len(stretches) - len(own if overwrite else free)
-    doc.ents = sorted([*first, *free], key=lambda entity: entity.start)
+    present = list(doc.ents)
+    if overwrite:
+        own = filter_spans(stretches)
+        present = _clear_of(present, own)
+    else:
+        # Room first: a mention without any must not put out a shorter one that has some.
+        own = filter_spans(_clear_of(stretches, present))
+    counts["not_in_ents"] += len(stretches) - len(own)
+    doc.ents = sorted([*own, *present], key=lambda entity: entity.start)
+
+
+def _clear_of(spans: Sequence[SpacySpan], others: Sequence[SpacySpan]) -> list[SpacySpan]:
+    taken = {token for other in others for token in range(other.start, other.end)}
+    return [span for span in spans if taken.isdisjoint(range(span.start, span.end))]

@@ -86,7 +86,7 @@ class ClinicalComponent:
             try:
                 self._annotate(docs)
             except Exception as error:
-                self._error_handler(self.name, self, docs, error)
+                yield from self._sound(docs, error)
             else:
                 yield from docs
         self._tell()
@@ -167,6 +167,19 @@ class ClinicalComponent:
             for doc, prediction in zip(docs, predictions, strict=True):
                 self.counts += set_prediction(doc, prediction, self.settings)
                 doc._.get(self.settings.key)["component"] = self.name
+
+    def _sound(self, docs: list[Doc], error: Exception) -> Iterator[Doc]:
+        """The documents of a failed batch that do not fail alone; the handler gets the others."""
+        if len(docs) == 1 or self._predict is None or self._error_handler is raise_error:
+            self._error_handler(self.name, self, docs, error)
+            return
+        for doc in docs:
+            try:
+                self._annotate([doc])
+            except Exception as own_error:
+                self._error_handler(self.name, self, [doc], own_error)
+            else:
+                yield doc
 
     def _check_key(self, doc: Doc) -> None:
         found = doc._.get(self.settings.key)

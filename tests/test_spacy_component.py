@@ -5,6 +5,7 @@ import logging
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import spacy
@@ -17,6 +18,7 @@ from clinical_tl.errors import ArtifactError, ConfigError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.rules.rule_set import RuleSet
 from clinical_tl.schema import Note, Prediction, Relation, Span, as_notes
+from clinical_tl.spacy_annotations import ComponentSettings, add_extension, set_prediction
 from clinical_tl.spacy_component import ClinicalComponent
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
@@ -283,7 +285,41 @@ def test_failures_go_to_the_error_handler(monkeypatch):
     failed = []
     nlp.set_error_handler(lambda name, _proc, docs, _error: failed.append((name, len(docs))))
     assert list(nlp.pipe([TEXT] * 3, batch_size=2)) == []
-    assert failed == [("clinical_tl", 2), ("clinical_tl", 1)]
+    assert failed == [("clinical_tl", 1)] * 3
+
+
+def test_a_document_that_fails_takes_no_other_with_it(monkeypatch):
+    def fail_on_numbers(notes):
+        if any(note.text.isdigit() for note in notes):
+            raise ConfigError("broken")
+        return [Prediction(note.note_id, label="a", scores={"a": 1.0}) for note in notes]
+
+    monkeypatch.setattr(spacy_component, "load_source", lambda _: fail_on_numbers)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("clinical_tl", config={"model": "x"})
+    failed = []
+    nlp.set_error_handler(lambda _name, _proc, docs, _error: failed.extend(d.text for d in docs))
+    done = list(nlp.pipe(["one", "2", "three", "four"], batch_size=3))
+    assert [doc.text for doc in done] == ["one", "three", "four"]
+    assert all(doc._.clinical_tl["label"] == "a" for doc in done)
+    assert failed == ["2"]
+
+
+def test_a_mention_without_room_puts_out_no_shorter_one():
+    doc = spacy.blank("en").make_doc("severe chronic heart failure")
+    doc.ents = [doc.char_span(0, 6, label="OTHER")]
+    add_extension("shown")
+    prediction = Prediction("1", spans=(Span(0, 28, "Problem"), Span(15, 28, "Problem")))
+    settings = ComponentSettings("model", "x", "shown", "strict", True, False, False)
+    counts = set_prediction(doc, prediction, settings)
+    assert [(e.text, e.label_) for e in doc.ents] == [
+        ("severe", "OTHER"),
+        ("heart failure", "Problem"),
+    ]
+    assert counts["not_in_ents"] == 1
+    counts = set_prediction(doc, prediction, replace(settings, overwrite_ents=True))
+    assert [e.text for e in doc.ents] == ["severe chronic heart failure"]
+    assert counts["not_in_ents"] == 1
 
 
 def test_misuse_is_explained(tiny_encoder, tmp_path):
@@ -328,6 +364,20 @@ def test_adding_the_component_loads_no_model():
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert isinstance(spacy.blank("en").add_pipe("clinical_tl"), ClinicalComponent)
+
+
+def test_a_fresh_process_finds_the_factories_by_their_entry_points():
+    code = (
+        "import spacy, sys\n"
+        "nlp = spacy.blank('en')\n"
+        "for name in ('clinical_tl', 'clinical_tl_rules'): nlp.add_pipe(name)\n"
+        "print(nlp.pipe_names, nlp.analyze_pipes()['problems'])\n"
+    )
+    # From elsewhere: the folder of the sources must not be what makes it work.
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd="/"
+    )
+    assert "['clinical_tl', 'clinical_tl_rules']" in done.stdout
 
 
 def test_a_loaded_component_goes_to_another_process(folders, notes):
