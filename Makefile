@@ -30,7 +30,7 @@ real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/re
 real-quick: $(READY)  ## The same on subsets, under 10 minutes.
 	$(BIN)/python -m recipes.real --quick true
 
-real-transfer: $(READY)  ## Every way to transfer on real corpora: runs/real_transfer/summary.json.
+real-transfer: $(READY)  ## Every way to transfer on real corpora (a night on 2 cores): runs/real_transfer/summary.json.
 	$(BIN)/python -m recipes.real_transfer
 
 real-tests: $(READY)  ## Tests that train on the real corpora.

@@ -55,6 +55,7 @@ OF_TASK = {
     "codiesp_categories": ["diagnosis_coding"],
     "diagnosis_coding_synthetic": ["diagnosis_coding"],
     "mts_dialog": ["note_classification"],
+    "mts_dialog_private": ["note_classification"],
     "bc5cdr_relations": ["relation_extraction"],
     "chemprot": ["relation_extraction"],
     "similarity_bc5cdr_ncbi": ["similarity"],
