@@ -234,7 +234,7 @@ def _predict_alike(
                 inputs = inputs.to(models[0].network.device)
                 with shared_blocks_run_once(encoders):
                     for model, found in zip(models, pieces, strict=True):
-                        output = model.network(inputs)
+                        output = model.network(inputs, budget=batch_tokens)
                         for note, piece in model.task.collect(model.network, output, inputs):
                             found[note].append(piece)
                 bar.update()

@@ -70,7 +70,8 @@ def predict_notes(
                 inputs = collate([items[i] for i in batch], tokens, tokenizer).to(network.device)
                 if isinstance(task, HidesInputs):
                     inputs = task.corrupt(inputs, hiding, HELD_OUT_SEED)
-                for note, piece in task.collect(network, network(inputs), inputs):
+                output = network(inputs, budget=batch_tokens)
+                for note, piece in task.collect(network, output, inputs):
                     pieces[note].append(piece)
                 bar.update(len(batch))
     finally:

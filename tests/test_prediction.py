@@ -59,6 +59,25 @@ def test_one_by_one_equals_all_at_once(model, synthetic_notes):
     assert [p.note_id for p in together] == [n.note_id for n in notes]
 
 
+def test_a_long_note_never_exceeds_the_batch_budget(model, synthetic_notes, monkeypatch):
+    long = Note("long", " ".join(synthetic_notes["text"][:12]))
+    read = []
+    monkeypatch.setattr(
+        model.network.model, "forward", spy(model.network.model.forward, read), raising=True
+    )
+    model.predict([long], batch_tokens=200)
+    assert len(read) > 5
+    assert max(rows * width for rows, width in read) <= 200
+
+
+def spy(forward, read):
+    def forward_and_note(*args, **inputs):
+        read.append(tuple(inputs["input_ids"].shape))
+        return forward(*args, **inputs)
+
+    return forward_and_note
+
+
 def test_odd_texts_are_predicted(model):
     texts = ["", " \n\t ", "🫀", "x" * 5000, "fever\n" * 2000]
     predictions = model.predict(texts)

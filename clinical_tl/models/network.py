@@ -71,14 +71,29 @@ class Network(nn.Module):
         self.head = head
         self.frozen_encoder = frozen_encoder
 
-    def forward(self, batch: WindowBatch) -> NetworkOutput:
-        """Run one batch; see `NetworkOutput` for the shapes."""
+    def forward(self, batch: WindowBatch, *, budget: int | None = None) -> NetworkOutput:
+        """Run one batch; see `NetworkOutput` for the shapes.
+
+        With a `budget` of tokens the encoder reads at most so many at a time (at least one
+        window): what bounds memory where one note has more windows than fit.
+        """
         if batch.hidden_ids is not None:
             return NetworkOutput(masked_logits(self.model, base_model(self.model), batch))
-        output = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        name = "logits" if self.head is None else "last_hidden_state"
+        rows, width = batch.input_ids.shape
+        step = rows if budget is None else max(budget // width, 1)
+        parts = [
+            getattr(self.model(input_ids=ids, attention_mask=mask), name)
+            for ids, mask in zip(
+                torch.split(batch.input_ids, step),
+                torch.split(batch.attention_mask, step),
+                strict=True,
+            )
+        ]
+        output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.head is None:
-            return NetworkOutput(output.logits)
-        notes = gather_notes(output.last_hidden_state, batch)
+            return NetworkOutput(output)
+        notes = gather_notes(output, batch)
         return NetworkOutput(self.head(notes), notes)
 
     def train(self, mode: bool = True) -> Network:
