@@ -4,32 +4,76 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from clinical_tl.models.network import is_peft
+from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
+    from clinical_tl.models.network import Network
     from clinical_tl.tasks.task import Task
+    from clinical_tl.text.tokenizer import NoteTokenizer
+    from clinical_tl.text.windows import Windowing
     from clinical_tl.training.config import TrainingConfig
 
 # Settings that change what is written or shown, not what is learned.
 FREE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
+# Where an adapter's encoder lies is not what it is.
+PLACES = frozenset({"base_model_name_or_path", "revision"})
 
 
 def fingerprint(
-    config: TrainingConfig, task: Task, notes: Sequence[Note], shares: int, origin: str | None
+    config: TrainingConfig,
+    network: Network,
+    task: Task,
+    tokenizer: NoteTokenizer,
+    windowing: Windowing,
+    train: Sequence[Note],
+    dev: Sequence[Note] | None,
+    shares: int,
+    start: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Settings as they are, notes and task as hashes; `origin` is the source model's."""
-    texts = hashlib.sha256()
-    for note in notes:
-        texts.update(f"{note.note_id}\0{note.text}\0".encode())
-    labels = hashlib.sha256(json.dumps(task.to_dict(), sort_keys=True).encode())
+    """Settings as they are, everything else as hashes: notes with their annotation, too.
+
+    `start` says what the network's weights are before training. They are not hashed
+    themselves: a run that is interrupted and started again in one process has moved them.
+    """
     return {
         **{name: value for name, value in asdict(config).items() if name not in FREE},
+        **start,
         "shares": shares,
-        "init_adapter": origin,
-        "training notes": texts.hexdigest(),
-        "task": labels.hexdigest(),
+        "adapter": _adapter(network),
+        "windows": [windowing.length, windowing.overlap],
+        "tokenizer": tokenizer.fingerprint,
+        "task": _digest(json.dumps(task.to_dict(), sort_keys=True)),
+        "training notes": _digest(*map(repr, train)),
+        "dev notes": None if dev is None else _digest(*map(repr, dev)),
     }
+
+
+def _adapter(network: Network) -> str:
+    kind = adapter_kind(network)
+    if not is_peft(network.model):
+        return kind
+    configs: Any = network.model.peft_config
+    settings = {name: _plain(config.to_dict()) for name, config in configs.items()}
+    return f"{kind} {_digest(json.dumps(settings, sort_keys=True, default=str))}"
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without places; sets, whose order is nobody's, as lists."""
+    return {
+        name: sorted(value) if isinstance(value, set) else value
+        for name, value in settings.items()
+        if name not in PLACES
+    }
+
+
+def _digest(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()

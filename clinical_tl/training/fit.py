@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from clinical_tl.errors import ConfigError
 from clinical_tl.metrics_record import record_scores, set_digest
@@ -50,13 +51,14 @@ def fit(
     model.task = model.task.untuned()
     train_notes = as_notes(train)
     dev_notes = None if dev is None else as_notes(dev)
-    origin = None
+    start = _start(model, train_notes)
     if init_adapter is not None:
         if isinstance(init_adapter, str | Path):
             init_adapter = TransferModel.load(init_adapter)
         report = start_from(model, init_adapter, labels=init_labels)
         model.metrics["source"] = report.to_dict()
-        origin = weights_digest(init_adapter.network)
+        start["init_adapter"] = weights_digest(init_adapter.network)
+        start["init_labels"] = {name: list(found) for name, found in report.labels.items()}
     run = TrainingRun(
         model.network,
         model.task,
@@ -65,7 +67,7 @@ def fit(
         config,
         train_notes,
         dev_notes,
-        origin=origin,
+        start=start,
     )
     result = run.run()
     if dev_notes is not None:
@@ -87,6 +89,18 @@ def fit(
         "seed": config.seed,
     }
     return result
+
+
+def _start(model: TransferModel, train: Sequence[Note]) -> dict[str, Any]:
+    """Where the model's weights come from: its encoder, and notes it was trained on before."""
+    before = model.metrics.get("training", {}).get("notes_sha256")
+    return {
+        "encoder": model.source.sha256,
+        # The notes of this very run are those of a finished one that is started again.
+        "earlier training": None if before == set_digest(train) else before,
+        "init_adapter": None,
+        "init_labels": None,
+    }
 
 
 def _spent(model: TransferModel, config: TrainingConfig) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -68,7 +68,7 @@ class TrainingRun:
     """One run of `fit`: the state of a network in training and the steps that change it.
 
     After `run` the network has the weights of the best epoch (of the last without a dev set).
-    `origin` tells a run that starts from a source model's weights from one that does not.
+    `start` says what the network's weights are now, for a checkpoint to be known as this run's.
     """
 
     def __init__(
@@ -81,9 +81,8 @@ class TrainingRun:
         train: Sequence[Note],
         dev: Sequence[Note] | None,
         *,
-        origin: str | None = None,
+        start: Mapping[str, Any] | None = None,
     ) -> None:
-        self.origin = origin
         self.network, self.task, self.tokenizer = network, task, tokenizer
         self.windowing, self.config, self.dev = windowing, config, dev
         self.folder = None if config.output_dir is None else Path(config.output_dir)
@@ -100,6 +99,9 @@ class TrainingRun:
         processes = self.accelerator.num_processes
         self.shares = config.gradient_accumulation * processes
         self.private = private_training(config, network, task, examples, self.items, processes)
+        self.fingerprint = fingerprint(
+            config, network, task, tokenizer, windowing, train, dev, self.shares, start or {}
+        )
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
 
@@ -341,7 +343,7 @@ class TrainingRun:
         scaler = self.accelerator.scaler
         state = {
             **asdict(self.progress),
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self.fingerprint,
             "scaler": None if scaler is None else scaler.state_dict(),
         }
         Checkpoint(state, self._weights(), optimiser_state(inner, names), self.best).save(
@@ -357,7 +359,7 @@ class TrainingRun:
         if checkpoint is None:
             return
         state = dict(checkpoint.state)
-        saved, now = state.pop("fingerprint"), self._fingerprint()
+        saved, now = state.pop("fingerprint"), self.fingerprint
         scaler = state.pop("scaler")
         if saved != now:
             differing = sorted(name for name in now if saved.get(name) != now[name])
@@ -375,9 +377,6 @@ class TrainingRun:
         self.best = checkpoint.best
         self.progress = Progress(**{**state, "epochs": tuple(state["epochs"])})
         logger.info("resuming at step %d from %s", self.progress.step, self.folder)
-
-    def _fingerprint(self) -> dict[str, Any]:
-        return fingerprint(self.config, self.task, self.train, self.shares, self.origin)
 
     def _stop_at_nan(self, batch: Sequence[int], value: float) -> None:
         step = self.progress.step + 1

@@ -185,13 +185,13 @@ def _train(
         )
         start_at_frequencies(model, _token_counts(reading, model.config.vocab_size))
         freeze(model, spec)
-        results.append(_run(network, reading, "head", epochs=head_epochs))
+        results.append(_run(network, reading, source, "head", epochs=head_epochs))
     before = _scores(network, reading)
     with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
         model.requires_grad_(True)
         network = Network(adapt_model(model, spec, adapter, source), None, frozen_encoder=False)
-    results.append(_run(network, reading, "encoder", epochs=reading.config.epochs))
+    results.append(_run(network, reading, source, "encoder", epochs=reading.config.epochs))
     after = _scores(network, reading)
     return network, {
         "perplexity_before": before["perplexity"],
@@ -204,7 +204,9 @@ def _train(
     }
 
 
-def _run(network: Network, reading: _Reading, name: str, *, epochs: int) -> TrainingResult:
+def _run(
+    network: Network, reading: _Reading, source: EncoderSource, name: str, *, epochs: int
+) -> TrainingResult:
     from clinical_tl.training.loop import TrainingRun
 
     config = replace(reading.config, epochs=epochs, metric=None, output_dir=reading.folder / name)
@@ -217,6 +219,7 @@ def _run(network: Network, reading: _Reading, name: str, *, epochs: int) -> Trai
         reading.train,
         # A head trained alone is a means; only the encoder's epochs are chosen among.
         reading.dev if name == "encoder" and epochs > 1 else None,
+        start={"encoder": source.sha256},
     ).run()
 
 

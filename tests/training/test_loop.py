@@ -185,6 +185,47 @@ def test_a_checkpoint_of_other_settings_is_refused(tiny_encoder, notes, tmp_path
     assert result.steps > 0
 
 
+def test_a_checkpoint_knows_annotation_dev_encoder_adapter_and_windows(
+    tiny_encoder, notes, tmp_path, tmp_path_factory
+):
+    from tests.tiny_encoders import write_encoder
+
+    task = NoteClassification.from_notes(notes)
+    records = as_notes(notes)
+    config = replace(QUICK, output_dir=tmp_path)
+
+    def model(encoder=tiny_encoder, **settings):
+        return TransferModel.from_pretrained(
+            encoder, task, **{"adapter": LoRA(r=2), "window": 64, "overlap": 16, **settings}
+        )
+
+    first = model()
+    fit(first, records, records[:4], config)
+    other_label = next(name for name in task.labels if name != records[0].label)
+    corrected = [replace(records[0], label=other_label), *records[1:]]
+    for changed, train, dev, named in (
+        (model(), corrected, records[:4], "training notes"),
+        (model(), records, None, "dev notes"),
+        (model(), records, corrected[:4], "dev notes"),
+        (model(write_encoder(tmp_path_factory.mktemp("b"), "bert", seed=9)), *[records] * 2, "enc"),
+        (model(adapter=LoRA(r=2, alpha=64)), records, records[:4], "adapter"),
+        (model(adapter="full"), records, records[:4], "adapter"),
+        (model(window=48), records, records[:4], "windows"),
+    ):
+        with pytest.raises(ConfigError, match=f"made with other .*{named}"):
+            fit(changed, train, dev, config)
+    again = model()
+    fit(again, records, records[:4], config)
+    assert same(weights(again), weights(first))
+    # A cell of a notebook that is run twice finds its finished run.
+    fit(again, records, records[:4], config)
+    assert same(weights(again), weights(first))
+    with pytest.raises(ConfigError, match="earlier training"):
+        warm = model()
+        fit(warm, records[:6], None, QUICK)
+        fit(warm, records, records[:4], config)
+
+
 def test_a_broken_checkpoint_says_what_to_do(tiny_encoder, notes, tmp_path):
     config = replace(QUICK, output_dir=tmp_path)
     fit(build(tiny_encoder, notes), notes, config=config)

@@ -148,6 +148,17 @@ def test_a_checkpoint_of_another_start_is_refused(tiny_encoder, synthetic_notes,
     source = stirred(model_of(tiny_encoder, task))
     with pytest.raises(ConfigError, match="init_adapter"):
         fit(model_of(tiny_encoder, task), notes, config=config, init_adapter=source)
+    config = replace(QUICK, output_dir=tmp_path / "mapped")
+    fit(model_of(tiny_encoder, task), notes, config=config, init_adapter=source)
+    first, second = list(task.labels)[:2]
+    with pytest.raises(ConfigError, match="other init_labels"):
+        fit(
+            model_of(tiny_encoder, task),
+            notes,
+            config=config,
+            init_adapter=source,
+            init_labels={first: [second]},
+        )
 
 
 def test_what_does_not_fit_is_refused(tiny_encoder, tmp_path_factory):
