@@ -110,14 +110,15 @@ def _cell(
 
 def _report(rows: list[dict[str, Any]], metric: str, output: str) -> None:
     fields = ("method", "kind", "budget", "seed", "value")
-    points = learning_curve([Cell(**{name: row[name] for name in fields}) for row in rows])
+    cells = [Cell(**{name: row[name] for name in fields}) for row in rows]
+    points = learning_curve(cells)
     budgets = sorted({point.budget for point in points})
     table = []
     for method in dict.fromkeys(point.method for point in points):
         mine = {point.budget: point.mean for point in points if point.method == method}
         table.append({"method": method, **{f"{b} notes": mine.get(b) for b in budgets}})
     print(ctl.format_table(table))
-    gains = transfer_gains(points)
+    gains = transfer_gains(cells)
     print(ctl.format_table([asdict(gain) for gain in gains]))
     for sentence in gain_warnings(gains, metric):
         print(f"warning: {sentence}")

@@ -60,7 +60,7 @@ def main(
         for file, corpus in ((source_notes, source), (target_notes, target))
     )
     found = similarity(ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed)
-    print(f"{found.source.used} source notes, {found.target.used} target notes")
+    print(f"source: {found.source}\ntarget: {found.target}")
     print(ctl.format_table(found.table()))
     for warning in found.warnings():
         print(f"warning: {warning}")

@@ -10,11 +10,10 @@ import numpy as np
 
 from clinical_tl.data.leakage import check_by, check_leakage, text_key
 from clinical_tl.data.stratification import assign_units
+from clinical_tl.data.ties import tied_notes
 from clinical_tl.errors import ConfigError, NoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from datasets import Dataset
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
@@ -68,11 +67,11 @@ def split_notes(
             f"{missing} of {len(groups)} notes have no {by}; fill it in (when reading: columns="
             f"{{{by!r}: …}}), or split with by='note_id' if every note is another patient's"
         )
-    units = _units([groups])
+    units = tied_notes(groups)
     if not allow_leakage:
         if by != "patient_id":
             _require_single_notes(list(notes["patient_id"]))
-        units = _units([groups, [text_key(text) for text in notes["text"]]])
+        units = tied_notes(groups, [text_key(text) for text in notes["text"]])
     sizes_of_units = np.bincount(units)
     targets = np.array(list(wanted.values()), dtype=np.int64)
     labels = _labels(notes, units, _stratify_column(notes, stratify))
@@ -116,23 +115,6 @@ def _wanted(
     while sum(wanted.values()) > count:
         wanted[max(wanted, key=wanted.__getitem__)] -= 1
     return wanted
-
-
-def _units(keys: Sequence[Sequence[Hashable]]) -> NDArray[np.int64]:
-    """Shape (notes,): notes have the same number if any column of keys ties them together."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(keys[0])
-    first = np.arange(count)
-    ties: list[NDArray[np.int64]] = []
-    for column in keys:
-        leaders: dict[Hashable, int] = {}
-        tied = [leaders.setdefault(key, i) for i, key in enumerate(column)]
-        ties.append(np.array(tied, dtype=np.int64))
-    edges = (np.ones(count * len(ties)), (np.tile(first, len(ties)), np.concatenate(ties)))
-    _, units = connected_components(csr_matrix(edges, shape=(count, count)), directed=False)
-    return np.asarray(units, dtype=np.int64)
 
 
 def _require_single_notes(patients: Sequence[str | None]) -> None:

@@ -53,9 +53,9 @@ def distinctive_terms(
 
     The weight of word t in cluster c is tf(t, c) · log(1 + A / f(t)): its share of the
     cluster's words, times the logarithm of one plus the mean number of words a cluster over
-    its number of occurrences anywhere. Words are runs of two letters or more, case ignored,
-    scikit-learn's English stop words (but not negations) left out; notes in no cluster (−1)
-    are not counted.
+    its number of occurrences anywhere. Words are two letters or more with no digit beside
+    them, case ignored, scikit-learn's English stop words (but not negations) left out; notes
+    in no cluster (−1) are not counted.
 
     A word is shown for a cluster only if `min_notes` of the cluster's notes have it, or so
     many patients where those are given: names and other rare words of a few notes don't

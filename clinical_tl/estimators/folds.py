@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
 
 import numpy as np
 
+from clinical_tl.data.ties import tied_notes
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.features import Floats, Ints
 
@@ -26,24 +26,12 @@ def assign_folds(
     `None` in `groups` stands for a group of its own. Raises `TaskError` where the number of
     groups is not that of the notes, or where there are fewer of them than folds.
     """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
     n = len(matrix)
     if groups is not None and len(groups) != n:
         raise TaskError(f"{n} notes have {len(groups)} groups; give one a note, or none at all")
-    columns: list[Sequence[Hashable]] = [distinct_rows(matrix).tolist()]
-    if groups is not None:
-        columns.append([("alone", i) if g is None else ("group", g) for i, g in enumerate(groups)])
-    ties: list[tuple[int, int]] = []
-    for column in columns:
-        members: dict[Hashable, list[int]] = {}
-        for i, key in enumerate(column):
-            members.setdefault(key, []).append(i)
-        ties.extend(pair for own in members.values() for pair in pairwise(own))
-    first, second = np.array(ties, dtype=np.int64).reshape(-1, 2).T
-    graph = csr_array((np.ones(len(ties), dtype=np.int8), (first, second)), shape=(n, n))
-    n_units, units = connected_components(graph, directed=False)
+    copies = distinct_rows(matrix).tolist()
+    units = tied_notes(copies) if groups is None else tied_notes(copies, groups)
+    n_units = int(units.max()) + 1
     if n_units < n_folds:
         raise TaskError(
             f"the {n} notes make {n_units} groups of notes that belong together (by patient, or "

@@ -122,9 +122,13 @@ class _Problem:
         mean = total / len(self.rows)
         for rows in self._pieces():
             squares += ((self.features[rows] - mean) ** 2).sum(axis=0)
-        scale = np.sqrt(squares / len(self.rows))
-        # A constant feature carries nothing; dividing by its spread would.
-        return mean, np.where(scale > 0, scale, 1.0)
+        n = len(self.rows)
+        variance = squares / n
+        # A constant feature carries nothing, dividing by its spread would; what rounding leaves
+        # of a constant's variance has this bound (Chan, Golub & LeVeque 1983, eq. 1.7).
+        epsilon = np.finfo(np.float64).eps
+        constant = variance <= n * epsilon * variance + (n * mean * epsilon) ** 2
+        return mean, np.where(constant, 1.0, np.sqrt(variance))
 
     def _pieces(self) -> Iterator[npt.NDArray[np.integer]]:
         for start in range(0, len(self.rows), CHUNK):

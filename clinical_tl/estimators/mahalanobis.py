@@ -30,7 +30,10 @@ def fit_gaussians(matrix: Floats, labels: Sequence[Hashable] | None) -> dict[str
 
     columns: dict[Hashable, int] = {}
     numbers = np.array(
-        [columns.setdefault(y, len(columns)) for y in labels or [None] * len(matrix)]
+        [
+            columns.setdefault(y, len(columns))
+            for y in ([None] * len(matrix) if labels is None else labels)
+        ]
     )
     sizes = np.bincount(numbers)
     means = np.zeros((len(sizes), matrix.shape[1]))
@@ -61,7 +64,7 @@ def fit_relative(matrix: Floats, labels: Sequence[Hashable] | None) -> dict[str,
 
     Raises `TaskError` without at least two labels, or as `fit_gaussians` does.
     """
-    n_labels = len(set(labels or ()))
+    n_labels = 0 if labels is None else len(set(labels))
     if n_labels < 2:
         raise TaskError(
             f"the relative Mahalanobis distance needs notes of two labels or more, here are "

@@ -17,7 +17,7 @@ from clinical_tl.estimators.checks import (
     check_embeddings,
     check_varied,
 )
-from clinical_tl.estimators.features import Floats
+from clinical_tl.estimators.features import Floats, Ints
 from clinical_tl.estimators.folds import assign_folds
 from clinical_tl.estimators.novelty_methods import METHODS, NoveltyMethod, Training
 from clinical_tl.estimators.saved_estimator import (
@@ -113,9 +113,10 @@ class NoveltyDetector:
         if labels is not None and len(labels) != len(matrix):
             raise TaskError(f"{len(matrix)} notes have {len(labels)} labels; give one a note")
         settings = {"neighbours": neighbours, "dimensions": dimensions, "trees": trees}
+        folds = assign_folds(matrix, FOLDS, groups=groups, seed=seed)
+        _check_parts(method, folds, labels, dimensions)
         fitted = METHODS[method].fit(Training(matrix, labels, settings, seed))
         settings |= fitted.settings
-        folds = assign_folds(matrix, FOLDS, groups=groups, seed=seed)
         reference = np.empty(len(matrix))
         for fold in range(FOLDS):
             seen = folds != fold
@@ -203,7 +204,8 @@ class NoveltyDetector:
         saved = read_estimator(Path(folder), FILE)
         settings, arrays = saved.settings, dict(saved.arrays)
         reference, probe = arrays.pop("reference", None), arrays.pop("probe", None)
-        if settings.get("method") not in METHODS or reference is None:
+        known = {"method", "dimension", "scaled", "parameters"} <= settings.keys()
+        if not known or settings["method"] not in METHODS or reference is None:
             raise ArtifactError(
                 f"{folder}: {FILE}.json is of no novelty detector that this version knows; fit "
                 "and save it again"
@@ -222,6 +224,29 @@ class NoveltyDetector:
     def is_saved(folder: str | Path) -> bool:
         """Whether a folder holds a saved detector."""
         return (Path(folder) / f"{FILE}.json").is_file()
+
+
+def _check_parts(
+    method: NoveltyMethod, folds: Ints, labels: Sequence[Hashable] | None, dimensions: int
+) -> None:
+    """Each four fifths of the notes must be enough, and the messages tell of all notes."""
+    n, fewest = len(folds), len(folds) - int(np.bincount(folds).max())
+    if method in ("gaussian_mixture", "kde") and dimensions >= fewest:
+        raise TaskError(
+            f"dimensions={dimensions} with {n} notes, of which a fifth is held out in turn "
+            f"({fewest} stay): allowed: at most {fewest - 1}. Set dimensions, or give more notes"
+        )
+    if method == "relative_mahalanobis" and labels is not None:
+        kinds = [
+            len({y for y, own in zip(labels, folds, strict=True) if own != fold})
+            for fold in range(FOLDS)
+        ]
+        if min(kinds) < 2:
+            raise TaskError(
+                f"the {n} notes have {len(set(labels))} labels, but without the fifth that is held "
+                "out in turn a single one is left; the relative Mahalanobis distance needs at "
+                "least two labels with notes of several patients, or use method='mahalanobis'"
+            )
 
 
 def novelty_auroc(

@@ -13,6 +13,7 @@ from clinical_tl.estimators import isolation_forest, mahalanobis
 from clinical_tl.estimators.density import DensityEstimator
 from clinical_tl.estimators.density_methods import COMPONENTS, DensityMethod
 from clinical_tl.estimators.features import Floats
+from clinical_tl.estimators.folds import distinct_rows
 from clinical_tl.estimators.saved_estimator import SavedEstimator
 
 NoveltyMethod = Literal[
@@ -84,11 +85,16 @@ def _fit_forest(training: Training) -> SavedEstimator:
 def _fit_density(method: DensityMethod) -> Callable[[Training], SavedEstimator]:
     def fit(training: Training) -> SavedEstimator:
         settings = training.settings
+        components = settings.get("components", COMPONENTS)
+        if len(components) == 1:
+            # Chosen on all notes; a part of them may have fewer that differ.
+            allowed = (int(distinct_rows(training.matrix).max()) + 1) // 2
+            components = [max(1, min(components[0], allowed))]
         density = DensityEstimator.fit(
             training.matrix,
             method=method,
             dimensions=settings["dimensions"],
-            components=settings.get("components", COMPONENTS),
+            components=components,
             bandwidth=settings.get("bandwidth"),
             scale=False,
             seed=training.seed,

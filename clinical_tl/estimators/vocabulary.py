@@ -241,7 +241,12 @@ def section_shift(
 
 
 def _headings(text: str) -> list[str]:
-    found = [" ".join((m[1] or m[2]).lower().split()) for m in _HEADING.finditer(text)]
+    found = [
+        " ".join((m[1] or m[2]).lower().split())
+        for m in _HEADING.finditer(text)
+        # Capitals of any script: a sentence without a Latin letter is not in capitals yet.
+        if m[1] or m[2].isupper()
+    ]
     return found or [NO_HEADING]
 
 

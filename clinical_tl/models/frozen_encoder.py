@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ VectorPooling = Literal["mean", "max", "cls"]
 WINDOW = 512
 OVERLAP = 64
 BATCH_TOKENS = 8192
+# What a config says of files and versions decides no state.
+_NO_SETTINGS = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype"})
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,20 @@ class FrozenEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the weights, the tokenizer or the windows."""
-        parts = (self.source.sha256, self.tokenizer.fingerprint, repr(self.windowing))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        """Changes with the weights as they are in memory, the config, tokenizer or windows."""
+        config: Any = self.model.config
+        settings = {name: v for name, v in config.to_dict().items() if name not in _NO_SETTINGS}
+        parts = (
+            json.dumps(settings, sort_keys=True, default=str),
+            self.tokenizer.fingerprint,
+            repr(self.windowing),
+        )
+        digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=32)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+            values = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(values.view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def vectors(
         self, texts: Sequence[str], *, pooling: VectorPooling = "mean", layer: int = -1
@@ -168,16 +182,23 @@ def iter_states(
     try:
         for batch in plan_batches(items, budget=BATCH_TOKENS, n_special=tokenizer.n_special):
             inputs = collate([items[i] for i in batch], tokens, tokenizer).to(device)
-            with torch.inference_mode():
-                output = model(
-                    input_ids=inputs.input_ids,
-                    attention_mask=inputs.attention_mask,
-                    output_hidden_states=layer != -1,
-                )
-                hidden = output.last_hidden_state
-                if layer != -1:
-                    hidden = _layer(output.hidden_states, layer)
-                hidden = hidden.float()
+            # A note with more windows than the budget is read in parts.
+            step = max(BATCH_TOKENS // inputs.input_ids.shape[1], 1)
+            parts = []
+            for ids, mask in zip(
+                torch.split(inputs.input_ids, step),
+                torch.split(inputs.attention_mask, step),
+                strict=True,
+            ):
+                with torch.inference_mode():
+                    output = model(
+                        input_ids=ids, attention_mask=mask, output_hidden_states=layer != -1
+                    )
+                    states = output.last_hidden_state
+                    if layer != -1:
+                        states = _layer(output.hidden_states, layer)
+                    parts.append(states.float())
+            hidden = parts[0] if len(parts) == 1 else torch.cat(parts)
             for row, note in enumerate(inputs.notes):
                 mine = inputs.note_index == row
                 yield note, (hidden[mine, 0], hidden[mine][inputs.owned[mine]])

@@ -30,6 +30,8 @@ LabelSources = Literal["exact", "hierarchy"] | Mapping[str, Sequence[str]]
 ancestor or the descendants; or as told, target label → source labels (their mean is taken)."""
 
 OUTSIDE = "O"
+# What a tagger that knows no last and no single tokens calls them.
+BIO_PREFIXES = {"L": "I", "U": "B"}
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,8 @@ def _rows(
             names = [OUTSIDE]
         elif model.task.head_spec.kind == "token" and dash and label in found:
             names = [f"{prefix}-{name}" for name in found[label]]
+            if not all(name in positions for name in names) and prefix in BIO_PREFIXES:
+                names = [f"{BIO_PREFIXES[prefix]}-{name}" for name in found[label]]
         else:
             continue
         if all(name in positions for name in names):

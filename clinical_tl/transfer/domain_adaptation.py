@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from clinical_tl.data.leakage import text_key
+from clinical_tl.data.ties import tied_notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.schema import Note, Notes, as_notes
@@ -90,7 +91,8 @@ def adapt_encoder(
         output: the encoder folder to write; checkpoints lie in `<output>.run` until the end,
             and the same call goes on from them.
         held_out: notes to measure on; by default a share of 5 % of `notes`, drawn by the
-            config's seed; equal texts never fall on both sides.
+            config's seed; neither a patient nor a text falls on both sides. With several
+            epochs they also choose the best, which flatters the perplexity after it a little.
         method: masked language modelling is the one there is.
         adapter: `LoRA(...)`, or `"full"` to train all weights.
         config: the training settings; `output_dir` and `metric` are set here.
@@ -101,7 +103,8 @@ def adapt_encoder(
         overlap: tokens that neighbouring windows share.
 
     Raises:
-        NoteError: there are no unlabelled notes, or too few to hold any out.
+        NoteError: there are no unlabelled notes, or too few to hold any out; held-out notes
+            without text, or with texts of `notes`.
         EncoderError: no such encoder, no mask token, or no head for its architecture.
         ConfigError: settings that can't work, or a checkpoint of another run.
     """
@@ -255,23 +258,37 @@ def _divide(
     if not notes:
         raise NoteError("there are no unlabelled notes to adapt to; give at least two")
     if held_out is not None:
-        return notes, as_notes(held_out)
-    groups: dict[bytes | str, list[Note]] = {}
-    for note in notes:
-        owner = text_key(note.text) if note.patient_id is None else note.patient_id
-        groups.setdefault(owner, []).append(note)
-    names = list(groups)
-    n = max(1, round(HELD_OUT_SHARE * len(names)))
-    if len(names) < 2:
+        return notes, _apart(as_notes(held_out), notes)
+    units = tied_notes([n.patient_id for n in notes], [text_key(n.text) for n in notes])
+    n_units = int(units.max()) + 1
+    if n_units < 2:
         raise NoteError(
             f"the {len(notes)} notes are one patient's or one text; give notes of at least two, "
             "or name held_out notes"
         )
-    chosen = set(np.random.default_rng(seed).choice(len(names), n, replace=False).tolist())
+    n = max(1, round(HELD_OUT_SHARE * n_units))
+    chosen = set(np.random.default_rng(seed).choice(n_units, n, replace=False).tolist())
     sides: tuple[list[Note], list[Note]] = ([], [])
-    for i, name in enumerate(names):
-        sides[i in chosen].extend(groups[name])
+    for note, unit in zip(notes, units.tolist(), strict=True):
+        sides[unit in chosen].append(note)
     return sides
+
+
+def _apart(held_out: list[Note], train: list[Note]) -> list[Note]:
+    """The held-out notes, if they can tell anything."""
+    if not any(note.text.strip() for note in held_out):
+        raise NoteError(
+            f"none of the {len(held_out)} held-out notes has a text to measure on; give some, or "
+            "held_out=None for a share of the notes"
+        )
+    known = {text_key(note.text) for note in train}
+    shared = sum(text_key(note.text) in known for note in held_out)
+    if shared:
+        raise NoteError(
+            f"{shared} of the {len(held_out)} held-out notes have a text of the notes to adapt "
+            "to, which would make the perplexity too low; leave them out of one of the two"
+        )
+    return held_out
 
 
 def _write(

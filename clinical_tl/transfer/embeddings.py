@@ -81,22 +81,15 @@ def embed(
         progress: show a progress bar.
 
     Raises:
-        NoteError: there are no notes.
+        NoteError: there are no notes, or what is given is none.
         EncoderError: the encoder can't be found, or has no fast tokenizer.
         ConfigError: a layer or pooling that does not exist.
     """
-    total = len(notes)
-    if not total:
+    if not len(notes):
         raise NoteError("there are no notes to embed; give at least one note or text")
     loaded = _load(encoder)
     if cache is None:
-        matrix = np.concatenate(
-            [
-                loaded.vectors(texts, pooling=pooling, layer=layer)
-                for texts in _chunks(notes, progress=progress)
-            ]
-        )
-        return Embeddings(matrix, total)
+        return _embed_once(loaded, notes, pooling, layer, progress=progress)
     settings = {
         "format": FORMAT,
         "encoder": loaded.fingerprint,
@@ -171,6 +164,29 @@ def embed_units(
     return UnitEmbeddings(matrix, owner[kept], starts, ends)
 
 
+def _embed_once(
+    encoder: FrozenEncoder,
+    notes: Notes | Sequence[Note] | Sequence[str],
+    pooling: VectorPooling,
+    layer: int,
+    *,
+    progress: bool,
+) -> Embeddings:
+    """Each distinct text once: of copies that are read in other company the last bits differ."""
+    rows: dict[bytes, int] = {}
+    parts: list[np.ndarray] = []
+    of_note: list[int] = []
+    for texts in _chunks(notes, progress=progress):
+        digests = [text_digest(text) for text in texts]
+        new = {d: t for d, t in zip(digests, texts, strict=True) if d not in rows}
+        if new:
+            rows.update({digest: i for i, digest in enumerate(new, start=len(rows))})
+            parts.append(encoder.vectors(list(new.values()), pooling=pooling, layer=layer))
+        of_note.extend(rows[digest] for digest in digests)
+    matrix = np.concatenate(parts)
+    return Embeddings(matrix if len(matrix) == len(of_note) else matrix[of_note], len(matrix))
+
+
 def _load(encoder: str | Path | FrozenEncoder) -> FrozenEncoder:
     if not isinstance(encoder, str | Path):
         return encoder
@@ -192,7 +208,13 @@ def _chunks(
             for i in range(start, min(start + CHUNK, len(notes))):
                 item = notes[i]
                 if isinstance(item, Mapping):
-                    item = item["text"]
-                texts.append(item.text if isinstance(item, Note) else str(item))
+                    item = item.get("text")
+                text = item.text if isinstance(item, Note) else item
+                if not isinstance(text, str):
+                    raise NoteError(
+                        f"position {i}: a {type(text).__name__} where a note's text should be; "
+                        "give notes, or texts as strings"
+                    )
+                texts.append(text)
             yield texts
             bar.update(len(texts))

@@ -24,7 +24,8 @@ from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.decoding import decode_tags
-from clinical_tl.text.tags import Units
+from clinical_tl.text.tags import Units, find_units
+from clinical_tl.training.checks import check_notes
 from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ class FeatureModel:
         `strengths`, `folds` and `seed` are those of `FeatureClassifier`.
 
         Raises:
-            TaskError: notes without annotation, or a task that has no linear form.
+            TaskError: notes without annotation, with labels that the task was not fitted on,
+                or a task that has no linear form.
+            TrainingError: no training notes, or an empty dev set.
             EncoderError, ConfigError, NoteError: as `embed`.
         """
         from clinical_tl.models.frozen_encoder import FrozenEncoder
@@ -93,6 +96,8 @@ class FeatureModel:
                 "NoteClassification, DiagnosisCoding or EntityRecognition"
             )
         task, records = task.untuned(), as_notes(train)
+        dev_records = None if dev is None else as_notes(dev)
+        check_notes(task, records, dev_records)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
         cache = None if cache is None else Path(cache)
@@ -108,9 +113,8 @@ class FeatureModel:
             classifier.fit(features, _gold(task, records), _groups(records))
         trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
         model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained})
-        if dev is None:
+        if dev_records is None:
             return model
-        dev_records = as_notes(dev)
         predictions = model.predict(dev_records, progress=progress)
         tuned = task.tuned(dev_records, predictions)
         scores = tuned.evaluate(dev_records, tuned.decided(predictions)).summary()
@@ -273,20 +277,38 @@ def _fit_units(
     tokens: Sequence[TokenisedNote],
 ) -> FeatureClassifier:
     """Fit on all units; where there are many, the strength is chosen on a sample of them."""
-    tags = np.concatenate([target[target >= 0] for target in task.targets(notes, tokens)])
-    groups = np.array(_groups(notes))[units.note]
-    if len(classifier.strengths) == 1 or len(units) <= TUNING_UNITS:
-        return classifier.fit(units.matrix, tags, groups.tolist())
+    tags, taught = _unit_tags(task, notes, units, tokens)
+    groups = np.array(_groups(notes))[units.note[taught]]
+    if len(classifier.strengths) == 1 or len(taught) <= TUNING_UNITS:
+        return classifier.fit(units.matrix[taught], tags, groups.tolist())
     rng = np.random.default_rng(classifier.seed)
-    some = np.sort(rng.choice(len(units), TUNING_UNITS, replace=False))
-    classifier.fit(units.matrix[some], tags[some], groups[some].tolist())
+    some = np.sort(rng.choice(len(taught), TUNING_UNITS, replace=False))
+    classifier.fit(units.matrix[taught[some]], tags[some], groups[some].tolist())
     # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
-    strength = float(classifier.strength or 1.0) * len(some) / len(units)
+    strength = float(classifier.strength or 1.0) * len(some) / len(taught)
     whole = FeatureClassifier(
         strengths=[strength], folds=classifier.folds, seed=classifier.seed
-    ).fit(units.matrix, tags)
+    ).fit(units.matrix[taught], tags)
     whole.cross_validation = classifier.cross_validation
     return whole
+
+
+def _unit_tags(
+    task: EntityRecognition,
+    notes: Sequence[Note],
+    units: UnitEmbeddings,
+    tokens: Sequence[TokenisedNote],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tags, and the units that have one: what silver notes leave open teaches nothing."""
+    targets = task.targets(notes, tokens)
+    tags, taught = [], []
+    first = np.searchsorted(units.note, np.arange(len(notes)))
+    for note, target, own_tokens, start in zip(notes, targets, tokens, first, strict=True):
+        own = target[find_units(note.text, own_tokens).tokens]
+        known = np.flatnonzero(own >= 0)
+        tags.append(own[known])
+        taught.append(start + known)
+    return np.concatenate(tags), np.concatenate(taught)
 
 
 def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:

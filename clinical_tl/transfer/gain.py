@@ -20,7 +20,8 @@ class Cell:
     """One run: a method with `budget` training notes and a seed, and its test score.
 
     `kind` says what it stands for: a `baseline` without pretrained knowledge, `transfer`, or
-    the same network from `random` weights.
+    a network from `random` weights. Where there are several networks, `network` names them: a
+    transfer method is compared with the random weights of its own.
     """
 
     method: str
@@ -28,6 +29,7 @@ class Cell:
     budget: int
     seed: int
     value: float
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Gain:
     """What `method` gains at a budget, in the metric's own units; `None` where not measured.
 
     `over_random`: against the same network from random weights. `over_baseline`: against
-    `baseline`, the best one without pretrained knowledge at that budget.
+    `baseline`, the best one without pretrained knowledge at that budget. Both are means of
+    differences over the seeds that both sides have.
     """
 
     method: str
@@ -66,8 +69,14 @@ class Gain:
 def learning_curve(cells: Sequence[Cell]) -> list[Point]:
     """Means over seeds with Student's t intervals, by method and budget, in order of both.
 
-    Raises `ConfigError` if a cell occurs twice.
+    Raises `ConfigError` if a cell occurs twice, or has a score that is not a number.
     """
+    bad = [cell for cell in cells if not math.isfinite(cell.value)]
+    if bad:
+        raise ConfigError(
+            f"{len(bad)} scores are not finite numbers, e.g. that of {bad[0].method} with "
+            f"{bad[0].budget} notes and seed {bad[0].seed}; run them again or leave them out"
+        )
     keys = [(cell.method, cell.budget, cell.seed) for cell in cells]
     if len(set(keys)) != len(keys):
         raise ConfigError("a method has two scores for one budget and seed; keep one of them")
@@ -82,26 +91,38 @@ def learning_curve(cells: Sequence[Cell]) -> list[Point]:
     return sorted(points, key=lambda point: (order[point.method], point.budget))
 
 
-def transfer_gains(points: Sequence[Point]) -> list[Gain]:
-    """The gains of every transfer method at every budget."""
+def transfer_gains(cells: Sequence[Cell]) -> list[Gain]:
+    """The gains of every transfer method at every budget, methods in order of appearance.
+
+    Raises as `learning_curve`.
+    """
     gains = []
-    for point in points:
+    for point in learning_curve(cells):
         if point.kind != "transfer":
             continue
-        here = [other for other in points if other.budget == point.budget]
-        random = [other.mean for other in here if other.kind == "random"]
-        baselines = [other for other in here if other.kind == "baseline"]
-        best = max(baselines, key=lambda other: other.mean, default=None)
-        gains.append(
-            Gain(
-                point.method,
-                point.budget,
-                point.mean - max(random) if random else None,
-                point.mean - best.mean if best else None,
-                best.method if best else None,
-            )
+        here = [cell for cell in cells if cell.budget == point.budget]
+        own = [cell for cell in here if cell.method == point.method]
+        networks = {cell.network for cell in own}
+        random = [cell for cell in here if cell.kind == "random" and cell.network in networks]
+        _, over_random = _over_best(own, random)
+        baseline, over_baseline = _over_best(
+            own, [cell for cell in here if cell.kind == "baseline"]
         )
+        gains.append(Gain(point.method, point.budget, over_random, over_baseline, baseline))
     return gains
+
+
+def _over_best(own: Sequence[Cell], others: Sequence[Cell]) -> tuple[str | None, float | None]:
+    """The method with which `own` compares worst over common seeds, and the mean difference."""
+    mine = {cell.seed: cell.value for cell in own}
+    differences: defaultdict[str, list[float]] = defaultdict(list)
+    for cell in others:
+        if cell.seed in mine:
+            differences[cell.method].append(mine[cell.seed] - cell.value)
+    if not differences:
+        return None, None
+    best = min(differences, key=lambda method: fmean(differences[method]))
+    return best, fmean(differences[best])
 
 
 def gain_warnings(gains: Sequence[Gain], metric: str) -> list[str]:

@@ -173,8 +173,9 @@ def match_notes(
     """Carry the labels of source notes to target notes that are their mutual neighbours.
 
     A source and a target note are mutual neighbours if each is among the other's `k` nearest
-    by cosine distance. The neighbours vote, each with 1 − distance; of equal sums the label
-    that comes first by name wins.
+    by cosine distance, and if that is below 1: what has nothing in common is no neighbour,
+    however few notes there are. The neighbours vote, each with 1 − distance; of equal sums the
+    label that comes first by name wins. Notes without a word have no neighbours.
 
     Raises `TaskError` if the source notes have no labels, or k is below 1; else as `embed`.
     """
@@ -191,10 +192,14 @@ def match_notes(
     )
     votes: defaultdict[int, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     neighbours: defaultdict[int, list[str]] = defaultdict(list)
-    for pair in mutual_neighbours(source_nodes, target_nodes, k=k):
-        note = source_notes[pair.source]
-        votes[pair.target][str(note.label)] += 1 - pair.distance
-        neighbours[pair.target].append(note.note_id)
+    # A note without a token has no direction.
+    ours, theirs = (np.flatnonzero(nodes.any(axis=1)) for nodes in (source_nodes, target_nodes))
+    pairs = mutual_neighbours(source_nodes[ours], target_nodes[theirs], k=k) if len(theirs) else []
+    for pair in pairs:
+        if pair.distance < 1:
+            note, number = source_notes[ours[pair.source]], int(theirs[pair.target])
+            votes[number][str(note.label)] += 1 - pair.distance
+            neighbours[number].append(note.note_id)
     labelled = []
     for number in sorted(votes):
         weights = votes[number]
@@ -246,7 +251,8 @@ def _prototypes(
     means = {}
     for label in examples:
         meant = descriptions.get(label)
-        if meant is None and field == "codes":
+        # Codes of another system have no place in the tabular list.
+        if meant is None and field == "codes" and icd10.is_listed(label):
             meant = icd10.description(label)
         if meant is not None:
             means[label] = meant

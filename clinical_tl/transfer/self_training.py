@@ -57,7 +57,8 @@ class SelfTrainingResult:
     """What the rounds gave. The model has the weights of `best_round`.
 
     `silver` are the notes that its student learned from besides the labelled ones, each with
-    its provenance; `dropped` unlabelled notes had a text of the labelled or dev notes;
+    its provenance; `dropped` unlabelled notes had no text, or that of a labelled, a dev or
+    another unlabelled note;
     `share_outside` of the unlabelled notes lie farther from the labelled ones than those
     from each other.
     """
@@ -200,6 +201,8 @@ def share_outside(
         model.embed_texts([note.text for note in notes]).cpu().numpy()
         for notes in (labelled, unlabelled)
     )
+    # A note without a token is nowhere.
+    inside = inside[inside.any(axis=1)]
     if len(inside) <= NEIGHBOURS:
         raise TaskError(
             f"{len(inside)} labelled notes can't say what they are like; give more than "
@@ -217,19 +220,27 @@ def _nearest_mean(distances: np.ndarray) -> np.ndarray:
 
 
 def _unseen(pool: Sequence[Note], known: Sequence[Note]) -> tuple[list[Note], int]:
-    """Notes of the pool whose text is none of the known ones', their ids made distinct."""
+    """The pool's notes with a text of their own, none of the known ones'; ids made distinct."""
     texts = {text_key(note.text) for note in known}
-    kept = [note for note in pool if text_key(note.text) not in texts and note.text.strip()]
+    kept = []
+    for note in pool:
+        key = text_key(note.text)
+        if note.text.strip() and key not in texts:
+            texts.add(key)
+            kept.append(note)
     if not kept:
         raise NoteError(
             f"of {len(pool)} unlabelled notes none has a text that the labelled and dev notes "
             "don't have; give other unlabelled notes"
         )
-    ids = {note.note_id for note in known}
-    distinct = [
-        replace(note, note_id=f"unlabelled-{note.note_id}") if note.note_id in ids else note
-        for note in kept
-    ]
+    taken = {note.note_id for note in known}
+    distinct = []
+    for note in kept:
+        note_id = note.note_id
+        while note_id in taken:
+            note_id = f"unlabelled-{note_id}"
+        taken.add(note_id)
+        distinct.append(note if note_id == note.note_id else replace(note, note_id=note_id))
     return distinct, len(pool) - len(kept)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clinical_tl.data.leakage import text_key
+from clinical_tl.data.ties import tied_notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.estimators.chance import by_chance
 from clinical_tl.estimators.discrepancy import LabelShift, label_shift, mmd, proxy_a_distance
@@ -39,6 +41,7 @@ def similarity(
     encoder: str | Path | FrozenEncoder,
     *,
     max_notes: int = 500,
+    allow_repeats: bool = False,
     permutations: int = 200,
     layer: int = -1,
     cache: str | Path | None = None,
@@ -57,6 +60,10 @@ def similarity(
         encoder: a folder, a Hub id, `"offline"`, or an encoder already loaded.
         max_notes: of each side at most so many, drawn without replacement. Vocabulary overlap
             grows with it: compare figures of like sizes alone.
+        allow_repeats: compare several notes of a patient, or of one text. By default one of
+            each is drawn: a classifier knows a note again by its copy, and a permutation test
+            takes each note for a new witness, so that two halves of one hospital would seem
+            to be two.
         permutations: of the tests.
         layer: whose states are compared.
         cache: folder to keep the embeddings in (see `embed`).
@@ -64,7 +71,7 @@ def similarity(
         progress: show a progress bar.
 
     Raises:
-        NoteError: fewer than 10 notes with text on a side.
+        NoteError: fewer than 10 notes with text (of different patients) on a side.
         ConfigError: `max_notes` below 10.
         EncoderError: the encoder can't be found, or has no fast tokenizer.
     """
@@ -72,8 +79,8 @@ def similarity(
 
     if max_notes < LEAST_NOTES:
         raise ConfigError(f"max_notes={max_notes}; allowed: at least {LEAST_NOTES}")
-    ours, source_side = _drawn(as_notes(source), "source", max_notes, seed)
-    theirs, target_side = _drawn(as_notes(target), "target", max_notes, seed)
+    ours, source_side = _drawn(as_notes(source), "source", max_notes, seed, repeats=allow_repeats)
+    theirs, target_side = _drawn(as_notes(target), "target", max_notes, seed, repeats=allow_repeats)
     loaded = FrozenEncoder.from_pretrained(encoder) if isinstance(encoder, str | Path) else encoder
     texts = [[note.text for note in notes] for notes in (ours, theirs)]
     vectors = [
@@ -107,15 +114,29 @@ def _writing(source: list[str], target: list[str]) -> tuple[float, float, float]
     return words.jaccard, words.known, section_shift(source, target).divergence
 
 
-def _drawn(notes: list[Note], name: str, most: int, seed: int) -> tuple[list[Note], Side]:
+def _drawn(
+    notes: list[Note], name: str, most: int, seed: int, *, repeats: bool
+) -> tuple[list[Note], Side]:
     written = [note for note in notes if note.text.strip()]
-    if len(written) < LEAST_NOTES:
+    order = np.random.default_rng(seed).permutation(len(written))
+    if not repeats and written:
+        units = tied_notes([n.patient_id for n in written], [text_key(n.text) for n in written])
+        # The first in the drawn order stands for its patient.
+        _, firsts = np.unique(units[order], return_index=True)
+        order = order[np.sort(firsts)]
+    if len(order) < LEAST_NOTES:
         raise NoteError(
-            f"the {name} has {len(written)} notes with text (of {len(notes)}); allowed: at least "
-            f"{LEAST_NOTES}. Give more notes"
+            f"the {name} has {len(written)} notes with text (of {len(notes)}), of which "
+            f"{len(order)} are of different patients and texts; allowed: at least {LEAST_NOTES}. "
+            "Give more notes, or pass allow_repeats=True and trust no p-value"
         )
-    rows = np.sort(np.random.default_rng(seed).permutation(len(written))[:most])
-    side = Side(given=len(notes), empty=len(notes) - len(written), used=len(rows))
+    rows = np.sort(order[:most])
+    side = Side(
+        given=len(notes),
+        empty=len(notes) - len(written),
+        repeated=len(written) - len(order),
+        used=len(rows),
+    )
     return [written[row] for row in rows], side
 
 

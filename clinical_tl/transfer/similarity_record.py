@@ -26,11 +26,22 @@ SECTIONS_APART = 0.5
 
 @dataclass(frozen=True)
 class Side:
-    """The notes of one side: `used` of `given` were compared, `empty` ones have no text."""
+    """The notes of one side: `used` of `given` were compared.
+
+    `empty` ones have no text; of `repeated` ones another note of the same patient or text
+    was there to be drawn.
+    """
 
     given: int
     empty: int
+    repeated: int
     used: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.used} of {self.given} notes ({self.empty} without text, {self.repeated} of a "
+            "patient or text that another note stands for)"
+        )
 
 
 @dataclass(frozen=True)

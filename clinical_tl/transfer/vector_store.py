@@ -34,12 +34,15 @@ class VectorStore:
         folder.mkdir(parents=True, exist_ok=True)
         record = json.dumps({**settings, "dimension": dimension}, indent=1, sort_keys=True)
         file = folder / "settings.json"
-        if file.exists() and file.read_text(encoding="utf-8") != record:
+        if not file.exists():
+            draft = file.with_suffix(".tmp")
+            draft.write_text(record, encoding="utf-8")
+            draft.replace(file)
+        elif file.read_text(encoding="utf-8") != record:
             raise ArtifactError(
                 f"{folder} holds vectors of other settings than the ones asked for; remove the "
                 "folder, or name another cache"
             )
-        file.write_text(record, encoding="utf-8")
         self._rows = self._read_keys()
 
     def __len__(self) -> int:

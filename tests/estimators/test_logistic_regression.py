@@ -46,6 +46,18 @@ def test_binary_models_are_scikit_learns_one_by_one():
         np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+def test_a_constant_that_rounding_moves_is_a_constant():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=(90, 3)), np.full(90, 0.1)])
+    y = (x[:, 0] > 0).astype(np.int64)
+    ours = fit_logistic(x, y, n_outputs=2, strength=1.0)
+    assert np.abs(ours.coefficients).max() < 100
+    moved = x + np.array([0, 0, 0, 1e-3])
+    np.testing.assert_allclose(
+        ours.probabilities(moved, exclusive=True), ours.probabilities(x, exclusive=True), atol=1e-6
+    )
+
+
 def test_rows_that_are_left_out_change_nothing():
     x = features()
     y = np.arange(len(x)) % 2

@@ -128,10 +128,48 @@ def test_a_file_of_an_unknown_method_is_refused(gaussian, tmp_path):
         NoveltyDetector.load(tmp_path)
 
 
+@pytest.mark.parametrize("setting", ["dimension", "scaled", "parameters"])
+def test_a_file_that_lacks_a_setting_is_refused(gaussian, tmp_path, setting):
+    gaussian.save(tmp_path)
+    file = tmp_path / "novelty.json"
+    description = json.loads(file.read_text())
+    del description["settings"][setting]
+    file.write_text(json.dumps(description))
+    with pytest.raises(ArtifactError, match="of no novelty detector"):
+        NoveltyDetector.load(tmp_path)
+
+
 def test_the_same_seed_gives_the_same_detector(detector):
     again = fit(detector.method)
     assert np.array_equal(again.reference, detector.reference)
     assert np.array_equal(again.score(NEW), detector.score(NEW))
+
+
+def test_copies_leave_room_for_fewer_gaussians():
+    few = np.repeat(np.random.default_rng(0).normal(size=(9, 30)), 4, axis=0)
+    detector = NoveltyDetector.fit(few, method="gaussian_mixture", dimensions=2)
+    assert len(detector.reference) == 36
+    assert np.isfinite(detector.reference).all()
+
+
+def test_what_is_too_few_is_told_of_all_notes():
+    rows = np.random.default_rng(0).normal(size=(17, 30))
+    for method in ("gaussian_mixture", "kde"):
+        with pytest.raises(TaskError, match=r"dimensions=16 with 17 notes.*allowed: at most 12"):
+            NoveltyDetector.fit(rows, method=method)
+    labels = ["a"] * 30 + ["b"]
+    with pytest.raises(TaskError, match="the 31 notes have 2 labels, but without the fifth"):
+        NoveltyDetector.fit(
+            np.random.default_rng(0).normal(size=(31, 8)),
+            method="relative_mahalanobis",
+            labels=labels,
+        )
+
+
+def test_labels_may_be_an_array():
+    from_list = NoveltyDetector.fit(TRAIN, labels=LABELS.tolist())
+    from_array = NoveltyDetector.fit(TRAIN, labels=LABELS)
+    np.testing.assert_array_equal(from_list.reference, from_array.reference)
 
 
 def test_detectors_that_hold_notes_say_so():

@@ -143,6 +143,8 @@ def test_headings_of_few_notes_are_counted_and_never_named():
         ("A", False),
         ("ONE TWO THREE FOUR FIVE SIX SEVEN", False),
         ("He said so. Plan: rest", False),
+        ("АЛЛЕРГИИ", True),
+        ("пациент поступил сегодня", False),
     ],
 )
 def test_lines_that_are_headings(line, is_heading):

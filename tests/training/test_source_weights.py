@@ -88,6 +88,21 @@ def test_a_mapping_gives_the_mean_of_its_sources(tiny_encoder):
     }
 
 
+def test_a_tagger_of_four_prefixes_starts_from_one_of_two(tiny_encoder):
+    notes = tagged("Disease")
+    source = stirred(model_of(tiny_encoder, EntityRecognition.from_notes(notes)))
+    target = model_of(tiny_encoder, EntityRecognition.from_notes(notes, scheme="BILOU"))
+    start_from(target, source)
+    outputs = list(target.task.head_spec.outputs)
+    theirs = list(source.task.head_spec.outputs)
+    weight, given = (m.network.model.classifier.weight for m in (target, source))
+    expected = {"O": "O", "B": "B", "I": "I", "L": "I", "U": "B"}
+    for row, output in enumerate(outputs):
+        prefix, _, label = output.partition("-")
+        name = f"{expected[prefix]}-{label}" if label else "O"
+        assert torch.equal(weight[row], given[theirs.index(name)])
+
+
 def test_another_task_takes_over_the_adapter_alone(tiny_encoder):
     source = stirred(model_of(tiny_encoder, EntityRecognition.from_notes(tagged("Disease"))))
     notes = [Note("1", "a", codes=("I10",)), Note("2", "b", codes=("E11.9",))]

@@ -20,7 +20,8 @@ from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.transfer.domain_adaptation import REPORT_FILE, adapt_encoder
+from clinical_tl.transfer import domain_adaptation
+from clinical_tl.transfer.domain_adaptation import REPORT_FILE, _divide, adapt_encoder
 from clinical_tl.transfer.masked_language import MaskedLanguage
 from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import CONFIGS, write_encoder
@@ -177,14 +178,47 @@ def test_an_interrupted_adaptation_goes_on_to_the_same_weights(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_held_out_texts_are_nobody_elses(synthetic_notes):
-    from clinical_tl.transfer.domain_adaptation import _divide
-
+def test_held_out_texts_and_patients_are_nobody_elses(synthetic_notes):
     notes = as_notes(synthetic_notes)
-    doubled = notes + [Note(f"copy {n.note_id}", n.text, patient_id=n.patient_id) for n in notes]
+    # Half of the copies are of other patients: a text ties them to the first one's.
+    doubled = notes + [
+        Note(f"copy {n.note_id}", n.text, patient_id=n.patient_id if i % 2 else f"other {i}")
+        for i, n in enumerate(notes)
+    ]
     train, held_out = _divide(doubled, None, 0)
     assert held_out
     assert {n.text for n in train}.isdisjoint(n.text for n in held_out)
+    assert {n.patient_id for n in train}.isdisjoint(n.patient_id for n in held_out)
+    texts = ["fever", "cough", "rash"]
+    forms = [Note(str(i), texts[i % 3], patient_id=f"p{i}") for i in range(40)]
+    train, held_out = _divide(forms, None, 0)
+    assert {n.text for n in train}.isdisjoint(n.text for n in held_out)
+
+
+def test_held_out_notes_must_be_able_to_tell_something(tiny_encoder, tmp_path):
+    texts = ["fever and cough", "no fever"]
+    with pytest.raises(NoteError, match="none of the 0 held-out notes has a text"):
+        adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=[])
+    with pytest.raises(NoteError, match="none of the 1 held-out notes has a text"):
+        adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=[" "])
+    with pytest.raises(NoteError, match="1 of the 2 held-out notes have a text of the notes"):
+        adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=["No  fever", "rash"])
+
+
+def test_another_encoder_does_not_go_on_from_a_killed_adaptation(
+    tiny_encoder, synthetic_notes, tmp_path, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    other = write_encoder(tmp_path / "other", "bert", seed=9)
+    settings = {"adapter": "full", "config": QUICK}
+    with monkeypatch.context() as patched:
+        patched.setattr(domain_adaptation, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            adapt_encoder(tiny_encoder, synthetic_notes, tmp_path / "out", **settings)
+    with pytest.raises(ConfigError, match="made with other encoder"):
+        adapt_encoder(other, synthetic_notes, tmp_path / "out", **settings)
 
 
 def test_misuse_is_refused(tiny_encoder, tmp_path):

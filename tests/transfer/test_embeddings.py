@@ -1,5 +1,7 @@
 """Embedding notes: pooling against plain transformers, the cache, interruptions, misuse."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError
+from clinical_tl.models import frozen_encoder
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, notes_to_dataset
 from clinical_tl.transfer import embeddings
@@ -81,6 +84,56 @@ def test_settings_do_not_share_vectors(encoder, tmp_path):
     windowing = replace(encoder.windowing, length=32, overlap=8)
     shorter = embed(replace(encoder, windowing=windowing), TEXTS, cache=tmp_path, progress=False)
     assert shorter.computed == 3
+
+
+def test_another_config_or_changed_weights_share_no_vectors(tiny_encoder, tmp_path):
+    texts = ["fever and cough", "no fever"]
+    folder = tmp_path / "encoder"
+    shutil.copytree(tiny_encoder, folder)
+    embed(folder, texts, cache=tmp_path / "c", progress=False)
+    config = json.loads((folder / "config.json").read_text())
+    config["hidden_act"] = "relu" if config["hidden_act"] != "relu" else "gelu"
+    (folder / "config.json").write_text(json.dumps(config))
+    other = embed(folder, texts, cache=tmp_path / "c", progress=False)
+    assert other.computed == 2
+    changed = FrozenEncoder.from_pretrained(folder)
+    with torch.no_grad():
+        next(changed.model.parameters()).mul_(1.5)
+    again = embed(changed, texts, cache=tmp_path / "c", progress=False)
+    assert again.computed == 2
+    np.testing.assert_array_equal(again.matrix, embed(changed, texts, progress=False).matrix)
+
+
+def test_copies_are_read_once_and_have_the_same_bits(encoder, monkeypatch):
+    monkeypatch.setattr(embeddings, "CHUNK", 3)
+    texts = ["fever", "cough and fever", "fever", "a much longer note about a cough", "fever"]
+    found = embed(encoder, texts, progress=False)
+    assert found.computed == 3
+    assert (found.matrix[[2, 4]] == found.matrix[0]).all()
+    np.testing.assert_allclose(found.matrix, encoder.vectors(texts), rtol=1e-4, atol=1e-5)
+
+
+def test_a_note_longer_than_the_budget_is_read_in_parts(encoder, monkeypatch):
+    text = "fever and cough with rash " * 60
+    whole = encoder.vectors([text, "short"])
+    read = []
+    forward = encoder.model.forward
+
+    def spy(*, input_ids, **others):
+        read.append(input_ids.numel())
+        return forward(input_ids=input_ids, **others)
+
+    monkeypatch.setattr(frozen_encoder, "BATCH_TOKENS", 130)
+    monkeypatch.setattr(encoder.model, "forward", spy)
+    np.testing.assert_allclose(encoder.vectors([text, "short"]), whole, rtol=1e-4, atol=1e-5)
+    assert max(read) <= 130
+    assert len(read) > 3
+
+
+@pytest.mark.parametrize("notes", [[None], [3.5], [{"text": None}], [{"note": "x"}]])
+def test_what_is_no_text_is_refused(encoder, notes):
+    with pytest.raises(NoteError, match=r"position 0: a .* where a note's text should be"):
+        embed(encoder, notes, progress=False)
 
 
 def test_an_interrupted_run_goes_on(encoder, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from clinical_tl.errors import ArtifactError, TaskError
 from clinical_tl.models.frozen_encoder import FrozenEncoder
-from clinical_tl.schema import as_notes
+from clinical_tl.schema import Span, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -82,6 +82,35 @@ def test_a_patients_notes_share_a_fold(encoder, notes, monkeypatch):
     mixed = [replace(n, patient_id="p1" if i < 5 else None) for i, n in enumerate(records)]
     FeatureModel.fit(encoder, NoteClassification.from_notes(notes), mixed, **SHARP)
     assert len(set(seen[0])) == len(records) - 4
+
+
+@pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)
+def test_labels_that_the_task_does_not_know_are_refused(kind, encoder, notes):
+    known = as_notes(notes)[:12]
+    stranger = replace(
+        known[0], label="stranger", codes=("Z99.9",), spans=(Span(0, 3, "Stranger"),), relations=()
+    )
+    with pytest.raises(TaskError, match="labels of the training notes are not the task's"):
+        FeatureModel.fit(encoder, kind.from_notes(known), [*known, stranger], progress=False)
+
+
+def test_what_silver_notes_leave_open_teaches_nothing(encoder, notes):
+    known = as_notes(notes)[:12]
+    task = EntityRecognition.from_notes(known)
+    left_open = [
+        replace(
+            note,
+            spans=(),
+            relations=(),
+            metadata={"silver": {"unsure": [[span.start, span.end] for span in note.spans]}},
+        )
+        for note in known
+    ]
+    settings = {"strengths": [1.0], "progress": False}
+    gold = FeatureModel.fit(encoder, task, known[:6], **settings)
+    more = FeatureModel.fit(encoder, task, [*known[:6], *left_open[6:]], **settings)
+    # All that the silver notes add is units outside of mentions.
+    assert more.classifier.classes == gold.classifier.classes
 
 
 def test_empty_texts_have_no_spans(encoder, notes):

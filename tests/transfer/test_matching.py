@@ -120,6 +120,31 @@ def test_a_note_that_is_nobodys_neighbour_is_named(encoder, source):
     assert match_notes(source, target, encoder, k=1, progress=False).unmatched == ("far",)
 
 
+def test_codes_of_another_system_are_matched_by_their_examples(encoder):
+    source = [
+        Note("1", "high blood pressure", codes=("401.9",)),
+        Note("2", "diabetes mellitus", codes=("250.00",)),
+    ]
+    target = [Note("3", "hypertension, raised blood pressure", codes=("I10",))]
+    matching = match_labels(source, target, encoder, field="codes", progress=False)
+    assert matching.mapping == {"I10": ("401.9",)}
+
+
+def test_a_share_is_a_share_and_the_unlike_do_not_vote(encoder):
+    source = [
+        Note("1", "chest pain on exertion", label="cardio"),
+        Note("2", "the invoice is due", label="finance"),
+        Note("3", " \n", label="blank"),
+    ]
+    target = [Note("4", "exertional chest pain"), Note("5", "zxq vvv"), Note("6", "\n")]
+    found = match_notes(source, target, encoder, k=5, progress=False)
+    scores = [note.metadata["silver"]["score"] for note in found.notes]
+    assert all(0 < score <= 1 for score in scores)
+    assert found.notes[0].label == "cardio"
+    assert all(note.label != "blank" for note in found.notes)
+    assert "6" in found.unmatched
+
+
 def test_misuse_is_refused(encoder, source, target):
     with pytest.raises(TaskError, match="no 'codes' to match"):
         match_labels(source, target, encoder, field="codes", progress=False)

@@ -8,7 +8,7 @@ from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.estimators.discrepancy import label_shift, mmd, proxy_a_distance
 from clinical_tl.metrics.table import format_table
 from clinical_tl.models.frozen_encoder import FrozenEncoder
-from clinical_tl.schema import Note, dataset_to_notes
+from clinical_tl.schema import Note, as_notes, dataset_to_notes
 from clinical_tl.transfer.embeddings import embed
 from clinical_tl.transfer.similarity import similarity
 from tests.data.corpora import corpus
@@ -33,7 +33,8 @@ def letters():
 
 
 def compare(source, target, encoder, **settings):
-    return similarity(source, target, encoder, permutations=50, progress=False, **settings)
+    settings = {"permutations": 50, "progress": False, "allow_repeats": True, **settings}
+    return similarity(source, target, encoder, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,29 @@ def test_notes_are_drawn_counted_and_empty_ones_left_out(notes, encoder):
     whole = compare(source, notes[20:], encoder)
     assert whole.shared == 10
     assert any("10 target notes are in the source" in warning for warning in whole.warnings())
+
+
+def test_copies_and_patients_do_not_make_two_domains_of_one(encoder):
+    notes = as_notes(generate_notes(48, seed=5, words=(30, 80)))
+    alone = [replace(note, patient_id=f"p{i}") for i, note in enumerate(notes)]
+    later = [
+        replace(note, note_id=f"{note.note_id} day {k}", text=f"{note.text}\nDay {k}.")
+        for note in alone
+        for k in range(3)
+    ]
+    copies = [replace(note, note_id=f"{note.note_id} copy") for note in alone]
+    for side in (later, [*alone, *copies]):
+        half = [note for note in side if note.patient_id in {n.patient_id for n in alone[:24]}]
+        rest = [note for note in side if note not in half]
+        found = compare(half, rest, encoder, allow_repeats=False)
+        assert found.source.used == found.target.used == 24
+        assert found.source.repeated == len(half) - 24
+        assert found.proxy_a_distance.value < 1
+        assert found.mmd.p_value > 0.05
+    # That is what the copies would have made of it.
+    assert compare(later[:72], later[72:], encoder).mmd.p_value < 0.05
+    with pytest.raises(NoteError, match="of which 3 are of different patients and texts"):
+        compare(later[:9], later[9:], encoder, allow_repeats=False)
 
 
 def test_tables_hold_figures_and_no_text(notes, apart):
