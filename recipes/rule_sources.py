@@ -45,9 +45,11 @@ def rules_from(sources: RuleSources, train: Notes, limit: int | None = None) -> 
 
     Raises `ConfigError` where there is no source.
     """
+    # Pruned here, a short rule that a longer one hides would be gone when that one falls.
+    whole = {"min_precision": 0.0, "tune": not sources.tune}
     sets = []
     if sources.annotations:
-        sets.append(ctl_rules.from_annotations(train, min_precision=0.0, origin="train"))
+        sets.append(ctl_rules.from_annotations(train, origin="train", **whole))
     if sources.lexicon:
         sets.append(
             ctl_rules.from_lexicon(
@@ -59,11 +61,7 @@ def rules_from(sources: RuleSources, train: Notes, limit: int | None = None) -> 
         )
     for name in sources.corpora:
         other = ctl.note_splits(name, limit=limit)["train"]
-        sets.append(
-            ctl_rules.from_annotations(
-                other, labels=[sources.label], min_precision=0.0, origin=name
-            )
-        )
+        sets.append(ctl_rules.from_annotations(other, labels=[sources.label], origin=name, **whole))
     if not sets:
         raise ConfigError("no source of rules: give a lexicon, annotations or corpora")
     rules = sets[0].merged(*sets[1:])

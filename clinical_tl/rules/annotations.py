@@ -25,6 +25,7 @@ def from_annotations(
     labels: Collection[str] | None = None,
     min_precision: float = 0.5,
     min_support: int = 1,
+    tune: bool = True,
     origin: str = "annotations",
 ) -> RuleSet:
     """Compile the gold mentions of source notes into one rule a string.
@@ -42,6 +43,9 @@ def from_annotations(
         labels: use the mentions of these labels alone; by default all.
         min_precision: in [0, 1].
         min_support: at least 1.
+        tune: `False` leaves the rules unjudged and prunes none that is imprecise or never
+            fires, for a set that is merged with others and `tuned` as a whole: what falls
+            then may free the text for a shorter rule.
         origin: where the rules say they come from.
 
     Raises:
@@ -73,10 +77,12 @@ def from_annotations(
             pruned["rare"] += len(found)
         else:
             rules.append(_rule(found, f"{origin}:{len(rules) + 1}", origin))
-    judged, fallen = prune(rules, records, min_precision=min_precision, min_support=1)
-    kept = tuple(rule for rule in judged if rule.support)
-    pruned["imprecise"] += fallen
-    pruned["never fire"] += len(judged) - len(kept)
+    kept = tuple(rules)
+    if tune:
+        judged, fallen = prune(rules, records, min_precision=min_precision, min_support=1)
+        kept = tuple(rule for rule in judged if rule.support)
+        pruned["imprecise"] += fallen
+        pruned["never fire"] += len(judged) - len(kept)
     counts = {reason: n for reason, n in sorted(pruned.items()) if n}
     logger.info("%s: %d rules; pruned: %s", origin, len(kept), counts)
     return RuleSet(kept, counts)

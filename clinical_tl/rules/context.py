@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clinical_tl.errors import ConfigError
-from clinical_tl.rules.triggers import MEANINGS, Meaning, Trigger, terminations, triggers
+from clinical_tl.rules.triggers import (
+    MEANINGS,
+    Meaning,
+    Trigger,
+    relatives,
+    terminations,
+    triggers,
+)
 from clinical_tl.rules.units import TextUnits, words_of
 
 if TYPE_CHECKING:
@@ -26,16 +33,26 @@ Mention = tuple[int, int]
 Attributes = tuple[tuple[str, str], ...]
 
 # A full stop ends a sentence unless it follows a title; a line end does before a
-# bullet, a number or a capital, since lists have no full stops; a blank line always does.
+# bullet, a number or a capital, since lists have no full stops; a blank line always does. A
+# question mark that stands alone begins something ("? Pneumonia").
 _SENTENCE_END = re.compile(
     r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bvs)(?<!\bapprox)"
-    r"[.!?]+[\"')\]]*(?=\s+[^a-z\s])"
-    r"|\n[ \t]*(?=\n|[-*•#]|\d|[A-Z])"
+    r"(?:(?<=\S)[.!?]+|(?<!\S)[.!]+)[\"')\]]*(?=\s+[^a-z\s])"
+    r"|\n[ \t\r]*(?=\n|[-*•#]|\d|[A-Z])"
 )
 _FAMILY_HEADING = re.compile(
     r"^[ \t#*]*(?:family (?:medical )?(?:history|hx)|fhx?)[ \t*]*:", re.IGNORECASE | re.MULTILINE
 )
-_NEXT_HEADING = re.compile(r"^[ \t#*]*[A-Z][A-Za-z/&, -]{0,40}:|^[ \t]*$", re.MULTILINE)
+# "Mother: asthma" stands in the section and does not end it.
+_RELATIVE = "|".join(re.escape(name) for name in sorted(relatives(), key=len, reverse=True))
+_NEXT_HEADING = re.compile(
+    rf"^[ \t#*]*(?!(?:{_RELATIVE})\b)[a-z][a-z/&, -]{{0,40}}:|^[ \t\r]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Within a line a heading follows a full stop and begins with a capital.
+_INLINE_HEADING = re.compile(rf"(?<=[.;])[ \t]+(?!(?i:{_RELATIVE})\b)[A-Z][A-Za-z/&, -]{{0,40}}:")
+# Between mentions that are listed together.
+_LISTING = frozenset({",", "/", "and", "or", "&"})
 
 
 class Context:
@@ -43,7 +60,8 @@ class Context:
 
     Of triggers that overlap the longest wins, so "no change" is no "no". A trigger inside a
     mention is part of its name. What stands under a heading such as "Family history:" is of
-    the family up to the next heading or blank line. Past medical history gets no such scope:
+    the family up to the next heading (in the same line, one after a full stop) or blank line.
+    Past medical history gets no such scope:
     chronic conditions stand there that the patient still has.
     """
 
@@ -103,11 +121,16 @@ class Context:
                 sentence = bisect_right(bounds, first)
                 low, high = bounds[sentence - 1], bounds[sentence]
                 ends = [s for s in stops if trigger.meaning in self._terminations[s[2]]]
+                direction, listed = trigger.direction, low
+                if direction == "beside":
+                    listed = _listed_before(first, mentions, doc)
+                    direction = "forward" if listed == first else "backward"
+                    listed = max(listed, low)
                 scopes = []
-                if trigger.direction != "backward":
+                if direction != "backward":
                     scopes.append((stop, min([high, *(s[0] for s in ends if s[0] >= stop)])))
-                if trigger.direction != "forward":
-                    scopes.append((max([low, *(s[1] for s in ends if s[1] <= first)]), first))
+                if direction != "forward":
+                    scopes.append((max([listed, *(s[1] for s in ends if s[1] <= first)]), first))
                 for number, (begin, end) in enumerate(mentions):
                     if any(self._reaches(scope, stop, first, begin, end) for scope in scopes):
                         stated[number].add(trigger.meaning)
@@ -136,6 +159,19 @@ class Context:
         return sorted(chosen)
 
 
+def _listed_before(first: int, mentions: Sequence[Mention], doc: Doc) -> int:
+    """Where the list of mentions begins that ends right before a unit; that unit without one."""
+    begin = first
+    for start, stop in sorted(mentions, key=lambda mention: (-mention[1], -mention[0])):
+        between = [unit.lower_ for unit in doc[stop:begin]] if stop <= begin else None
+        joined = between is not None and (
+            _LISTING.issuperset(between) if begin < first else not between
+        )
+        if joined:
+            begin = start
+    return begin
+
+
 def _sentence_bounds(text: str, units: TextUnits) -> list[int]:
     """The first unit of every sentence, and the number of units."""
     bounds = {0, len(units)}
@@ -150,6 +186,8 @@ def _family_sections(text: str) -> list[tuple[int, int]]:
         # The heading's own line may hold the section, or end right behind the colon.
         line_end = text.find("\n", heading.end())
         after = len(text) if line_end < 0 else line_end + 1
-        next_heading = _NEXT_HEADING.search(text, after) if after < len(text) else None
+        next_heading = _INLINE_HEADING.search(text, heading.end(), after)
+        if next_heading is None and after < len(text):
+            next_heading = _NEXT_HEADING.search(text, after)
         sections.append((heading.end(), next_heading.start() if next_heading else len(text)))
     return sections

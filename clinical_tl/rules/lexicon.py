@@ -133,7 +133,7 @@ def _rows(path: Path, name_column: int | str, id_column: int | str) -> Iterator[
                 _column(id_column, cells, path.name),
             )
             continue
-        if not line.strip():
+        if not line.strip(" \r"):
             continue
         place = Place(path.name, number)
         if not is_encodable(line):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clinical_tl.data.checks import is_encodable
 from clinical_tl.errors import NoteError
 from clinical_tl.rules.units import lowered
 
@@ -36,6 +37,11 @@ class Rule:
             raise NoteError(
                 f"rule {self.id!r}: its pattern is empty or blank; allowed: a string with at "
                 "least one visible character"
+            )
+        if not is_encodable(self.pattern):
+            raise NoteError(
+                f"rule {self.id!r}: its pattern has characters that no UTF-8 file can hold (bytes "
+                "read with the wrong encoding?); read the source as UTF-8"
             )
         if not self.label:
             raise NoteError(f"rule {self.id!r}: it has no label; allowed: any string but ''")

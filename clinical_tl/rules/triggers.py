@@ -14,14 +14,17 @@ from typing import Literal
 Meaning = Literal["negation", "possible", "historical", "hypothetical", "family"]
 MEANINGS: tuple[Meaning, ...] = ("negation", "possible", "historical", "hypothetical", "family")
 
-Direction = Literal["forward", "backward", "both"]
+Direction = Literal["forward", "backward", "both", "beside"]
 
 
 @dataclass(frozen=True)
 class Trigger:
     """A phrase that gives the mentions after it, before it or on both sides an attribute.
 
-    Without a meaning it only looks like one ("no change", "gram negative") and gives nothing.
+    One that stands *beside* speaks of the mention that ends right before it, and of those
+    listed with that one ("chest pain and fever absent"); where there is none, of those after
+    it ("absent chest pain"). Without a meaning it only looks like one ("no change", "gram
+    negative") and gives nothing.
     """
 
     phrase: str
@@ -37,13 +40,13 @@ def _phrases(text: str) -> list[str]:
 
 _FORWARD: dict[Meaning, str] = {
     "negation": """
-        no; not; never; without; denies; denied; denying; absence of; absent; free of; excludes;
-        excluded; excluding; negative for; was negative for; were negative for; is negative for;
-        are negative for; no evidence of; no sign of; no signs of; no history of;
-        no findings of; no longer has; never had; not had; ruled out; rules out; rules him out for;
+        no; not; never; without; denies; denied; denying; absence of; free of; excludes;
+        excluding; negative for; was negative for; were negative for; is negative for; are
+        negative for; no evidence of; no sign of; no signs of; no history of; no findings
+        of; no longer has; never had; not had; ruled out for; rules out; rules him out for;
         rules her out for; fails to reveal; failed to reveal; does not have; did not have;
-        lack of; lacks; lacked; unremarkable for; rather than; cannot see; neither; nor; nil;
-        argues against; evidence against
+        lack of; lacks; lacked; unremarkable for; rather than; cannot see; neither; nor;
+        nil; argues against; evidence against
     """,
     "possible": """
         possible; possibly; probable; probably; likely; suspected; suspect; suspects; suspicion of;
@@ -52,8 +55,8 @@ _FORWARD: dict[Meaning, str] = {
         concern for; concerning for; worrisome for; presumed; presumptive; consider; evaluate for;
         evaluation for; assess for; look for; to exclude; cannot exclude; can't exclude;
         can not exclude; could not exclude; cannot rule out; can't rule out; could not rule out;
-        not excluded; not ruled out; differential includes; differential diagnosis includes;
-        differential diagnosis of; versus; vs; vs.; suggestive of; if not; ?
+        differential includes; differential diagnosis includes;
+        differential diagnosis of; versus; vs; vs.; suggestive of; if not
     """,
     "historical": """
         history of; past history of; medical history of; past medical history of;
@@ -94,6 +97,11 @@ _BACKWARD: dict[Meaning, str] = {
     """,
     "hypothetical": "",
     "family": "runs in the family; run in the family; in the family; in other family members",
+}
+
+_BESIDE: dict[Meaning, str] = {
+    "negation": "absent; ruled out; excluded",
+    "possible": "not ruled out; not excluded; ?",
 }
 
 # ConText takes 14 days or less for recent, so days are left out.
@@ -153,6 +161,9 @@ def triggers() -> Iterator[Trigger]:
         for phrase in _phrases(_BACKWARD[meaning]):
             if phrase not in both:
                 yield Trigger(phrase, meaning, "backward")
+    for meaning, phrases in _BESIDE.items():
+        for phrase in _phrases(phrases):
+            yield Trigger(phrase, meaning, "beside")
     for phrase in _TIMES:
         yield Trigger(phrase, "historical", "both")
     for relative in _phrases(_RELATIVES):
@@ -165,6 +176,11 @@ def triggers() -> Iterator[Trigger]:
             yield Trigger(f"{relative} {verb}", None)
     for phrase in _phrases(_PSEUDO):
         yield Trigger(phrase, None)
+
+
+def relatives() -> list[str]:
+    """What relatives are called."""
+    return _phrases(_RELATIVES)
 
 
 def terminations() -> Iterator[tuple[str, tuple[Meaning, ...]]]:

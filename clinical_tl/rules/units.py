@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from dataclasses import dataclass
 
-# A run of letters, digits and underscores is one unit, so that no rule fires inside a word.
-_UNIT = re.compile(r"\w+|[^\w\s]")
+SOFT_HYPHEN = "\u00ad"
+_JOINED = "".join(
+    chr(code)
+    for code in range(0x300, min(0x10000, sys.maxunicode))
+    if unicodedata.category(chr(code)) in ("Mn", "Mc")
+)
+# A run of letters, digits and underscores, with the accents that are characters of their own and
+# the hyphens that only show at a line's end, is one unit, so that no rule fires inside a word.
+_UNIT = re.compile(rf"\w[\w{SOFT_HYPHEN}\u200c\u200d{_JOINED}]*|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class TextUnits:
     """The units of a text, in order.
 
-    `words`, `starts` and `ends` (characters, half-open) have shape (units,).
+    `words` (accents composed, soft hyphens left out, so that two spellings of one word are
+    one), `starts` and `ends` (characters of the text, half-open) have shape (units,).
     """
 
     words: list[str]
@@ -28,7 +38,7 @@ def split_units(text: str) -> TextUnits:
     """All units of a text; white space belongs to none."""
     found = list(_UNIT.finditer(text))
     return TextUnits(
-        [match[0] for match in found],
+        [_composed(match[0]) for match in found],
         [match.start() for match in found],
         [match.end() for match in found],
     )
@@ -36,9 +46,16 @@ def split_units(text: str) -> TextUnits:
 
 def words_of(text: str) -> list[str]:
     """The units of a text without their places."""
-    return _UNIT.findall(text)
+    return [_composed(word) for word in _UNIT.findall(text)]
 
 
 def lowered(text: str) -> tuple[str, ...]:
     """A text's units in lower case: what two patterns must share to match the same stretches."""
-    return tuple(word.lower() for word in _UNIT.findall(text))
+    return tuple(word.lower() for word in words_of(text))
+
+
+def _composed(word: str) -> str:
+    if word.isascii():
+        return word
+    shown = word.replace(SOFT_HYPHEN, "") or word
+    return unicodedata.normalize("NFC", shown)

@@ -61,6 +61,21 @@ def test_whatever_becomes_no_rule_is_counted(caplog):
     assert rare.pruned == {"rare": 1}
 
 
+def test_a_short_rule_waits_for_the_long_one_to_fall():
+    breast = "has breast cancer now"
+    notes = [Note(str(i), breast, spans=(Span(11, 17, "P"),)) for i in range(4)]
+    notes.append(Note("4", breast, spans=(Span(4, 17, "P"),)))
+    whole = from_annotations(notes, tune=False)
+    assert {(r.pattern, r.support, r.precision) for r in whole} == {
+        ("cancer", 0, None),
+        ("breast cancer", 0, None),
+    }
+    (kept,) = whole.tuned(notes, min_precision=0.5)
+    assert (kept.pattern, kept.support, kept.precision) == ("cancer", 5, 0.8)
+    (at_once,) = from_annotations(notes)
+    assert at_once == kept
+
+
 def test_abbreviations_heed_case():
     notes = [marked("1", "WAS was treated, as it was", "WAS")]
     (rule,) = from_annotations(notes)

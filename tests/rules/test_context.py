@@ -64,6 +64,27 @@ def said(text):
         ("Family history:\nague\nno gout\n\nscurvy", ["family", "negation family", ""]),
         ("FH: ague.\nSocial history: gout", ["family", ""]),
         ("Past medical history: ague", [""]),
+        # What stands beside speaks of what it stands beside.
+        ("Ague absent, gout present.", ["negation", ""]),
+        ("Absent ague.", ["negation"]),
+        ("Has gout, ague and scurvy absent.", ["negation"] * 3),
+        ("Gout present, ague absent.", ["", "negation"]),
+        ("Ague ruled out, gout confirmed.", ["negation", ""]),
+        ("Scan ruled out ague.", ["negation"]),
+        ("Ague excluded.", ["negation"]),
+        ("Ague not excluded.", ["possible"]),
+        ("Ague?", ["possible"]),
+        ("? Ague", ["possible"]),
+        ("Dx: ? Gout. Ague.", ["possible", ""]),
+        ("Better? Ague.", [""]),
+        # Line ends of every system.
+        ("Family history:\r\nague\r\n\r\nscurvy", ["family", ""]),
+        ("Denies pain\r\n\r\nague present", [""]),
+        ("No pain\r\nAgue", [""]),
+        # A family section ends where the next one begins, however that is written.
+        ("Family history: ague. Assessment: gout.", ["family", ""]),
+        ("Family hx: ague\nsocial hx: drinks; gout\nplan: scurvy", ["family", "", ""]),
+        ("Family history:\nmother: ague\nFather: gout", ["family", "family"]),
     ],
 )
 def test_what_is_said_of_mentions(text, expected):

@@ -62,7 +62,7 @@ def test_source_gold_prunes_what_fires_and_fails(lexicon):
 
 
 def test_faulty_lines_are_all_told_with_their_place(lexicon, tmp_path):
-    path = lexicon("ague\tD1", "hidden", " \tD2")
+    path = lexicon("ague\tD1", "hidden", "\t\t")
     path.write_bytes(path.read_bytes() + "h\xe9\tD3\n".encode("latin1"))
     with pytest.raises(FaultyNotesError) as caught:
         from_lexicon(path)

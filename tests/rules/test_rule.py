@@ -15,10 +15,11 @@ def test_the_key_forgets_case_and_white_space():
         {"label": ""},
         {"support": -1},
         {"precision": 1.5},
+        {"pattern": "a\udce9"},
     ],
 )
 def test_impossible_rules_are_refused(fields):
-    with pytest.raises(NoteError, match=r"rule 'r7'.*allowed"):
+    with pytest.raises(NoteError, match=r"rule 'r7'.*(allowed|as UTF-8)"):
         Rule(**{"id": "r7", "pattern": "fever", "label": "P", "origin": "o", **fields})
 
 
