@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
+from clinical_tl.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -64,6 +66,15 @@ def epochs_for(epochs: int, budget: int, n_notes: int) -> int:
     return min(max(MOST_EPOCHS, epochs), math.ceil(epochs * math.sqrt(n_notes / budget)))
 
 
+def run_settings(
+    training: TrainingConfig, n_seen: int, n_notes: int, seed: int, name: str
+) -> TrainingConfig:
+    """The settings of one of many runs: epochs for `n_seen` of `n_notes`, a folder of its own."""
+    folder = None if training.output_dir is None else Path(training.output_dir) / name
+    epochs = epochs_for(training.epochs, n_seen, n_notes)
+    return replace(training, epochs=epochs, seed=seed, output_dir=folder)
+
+
 def unlabelled_rest(
     notes: Dataset, labelled: Dataset, at_most: int | None, seed: int
 ) -> list[ctl.Note]:
@@ -80,10 +91,17 @@ def unlabelled_rest(
 
 
 def with_labels(notes: Dataset, labels: list[str] | None) -> list[ctl.Note]:
-    """The notes with only the spans of these labels; with all of them if None."""
+    """The notes with only the spans of these labels; with all of them if None.
+
+    Raises `ConfigError` for a label that no span has.
+    """
     records = ctl.dataset_to_notes(notes)
     if labels is None:
         return records
+    present = {span.label for note in records for span in note.spans or ()}
+    unknown = sorted(set(labels) - present)
+    if unknown:
+        raise ConfigError(f"labels {unknown}: no mention has them; choose from {sorted(present)}")
     return [
         replace(note, spans=tuple(span for span in note.spans or () if span.label in labels))
         for note in records

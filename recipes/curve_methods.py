@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from clinical_tl.training.config import TrainingConfig
     from clinical_tl.transfer.gain import Kind
 
-# Full fine-tuning wants a lower rate than LoRA.
-FULL_RATE = 2e-4
-
 
 @dataclass(frozen=True)
 class Run:
@@ -36,6 +33,7 @@ class Run:
     encoder: str
     lora: LoRA
     config: TrainingConfig
+    full_learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def _tuned(
     )
     config = run.config
     if adapter == "full":
-        config = replace(config, learning_rate=FULL_RATE)
+        config = replace(config, learning_rate=run.full_learning_rate)
     ctl.fit(model, run.train, run.dev, config)
     return model.evaluate(run.test, progress=False).summary()
 
@@ -107,8 +105,8 @@ METHODS = {
 def choose_methods(names: tuple[str, ...], task: TaskName, adapted: str | None) -> list[str]:
     """The names of the methods, without those that can't run here."""
     unknown = sorted(set(names) - set(METHODS))
-    if unknown:
-        raise ConfigError(f"methods {unknown}: choose among {', '.join(METHODS)}")
+    if unknown or len(set(names)) < len(names):
+        raise ConfigError(f"methods {list(names)}: choose among {', '.join(METHODS)}, each once")
     # Rules find mentions; without an adapted encoder there is nothing to put an adapter on.
     left_out = {"rules"} if task != "entity_recognition" else set()
     left_out |= {"adapted"} if adapted is None else set()

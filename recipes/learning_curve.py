@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import clinical_tl as ctl
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
-from recipes.budgets import Level, TaskName, check_budgets, epochs_for, subset
+from recipes.budgets import Level, TaskName, check_budgets, run_settings, subset
 from recipes.command_line import run
 from recipes.curve_methods import METHODS, Run, choose_methods
 from recipes.curve_plot import plot_curve
@@ -36,6 +36,7 @@ def main(
     adapted_encoder: str | None = None,
     lora: LoRA = LoRA(),
     training: TrainingConfig = TrainingConfig(),
+    full_learning_rate: float = 2e-4,
     output: str = "runs/learning_curve",
     workers: int = 0,
 ) -> list[dict[str, Any]]:
@@ -56,13 +57,22 @@ def main(
             is left out.
         lora: the adapter's settings.
         training: the settings of all fine-tuning; small budgets get more epochs.
-        output: folder for results.json and curve.png; finished cells are not run again.
+        full_learning_rate: that of full and random, which train all weights, in the place of
+            training.learning_rate.
+        output: folder for results.json and curve.png; finished cells are not run again, and
+            a folder of other settings is refused.
         workers: cells run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
         One row a cell: method, kind, budget, seed, value, seconds.
     """
-    results = Results(f"{output}/results.json")
+    settings = {
+        "task": task, "corpus": corpus, "level": level, "limit": limit, "encoder": encoder,
+        "lora": lora, "training": training, "full_learning_rate": full_learning_rate,
+    }  # fmt: skip
+    if adapted_encoder is not None:
+        settings["adapted_encoder"] = adapted_encoder
+    results = Results(f"{output}/results.json", settings)
     n_notes = len(ctl.note_splits(corpus, limit=limit)["train"])
     chosen = choose_methods(methods, task, adapted_encoder)
     keys = [
@@ -72,7 +82,18 @@ def main(
         for name in chosen
     ]
     cells = [
-        (key, task, corpus, level, limit, encoder, adapted_encoder, lora, training)
+        (
+            key,
+            task,
+            corpus,
+            level,
+            limit,
+            encoder,
+            adapted_encoder,
+            lora,
+            training,
+            full_learning_rate,
+        )
         for key in keys
         if not results.has({**key, "method": METHODS[key["method"]].name})
     ]
@@ -92,13 +113,14 @@ def _cell(
     adapted: str | None,
     lora: LoRA,
     training: TrainingConfig,
+    full_learning_rate: float,
 ) -> dict[str, Any]:
     method, budget, seed = METHODS[key["method"]], key["budget"], key["seed"]
     splits = ctl.note_splits(corpus, limit=limit)
     train, dev = subset(splits, budget, seed)
-    epochs = epochs_for(training.epochs, budget, len(splits["train"]))
-    config = replace(training, epochs=epochs, seed=seed)
-    made = Run(task, level, train, dev, splits["test"], encoder, lora, config)
+    name = f"{key['method']}-{budget}-{seed}"
+    config = run_settings(training, budget, len(splits["train"]), seed, name)
+    made = Run(task, level, train, dev, splits["test"], encoder, lora, config, full_learning_rate)
     started = time.perf_counter()
     metric = SCORES[task]
     value = method.score(made, adapted)[metric]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import clinical_tl as ctl
+from clinical_tl.schema import Notes
 from recipes.command_line import run
 
 
@@ -53,13 +54,13 @@ def main(
     )  # fmt: skip
     print(ctl.format_table(matching.table()))
     accepted = [pair for pair in matching.pairs if pair.accepted]
-    names = {pair.source for pair in matching.pairs}
-    shared = [pair for pair in matching.pairs if pair.target in names]
+    names = _labels(ours, field)
+    shared = names & _labels(theirs, field)
     figures = {
         "target labels": float(len(matching.pairs) + len(matching.unmatched)),
         "matched": float(len(matching.pairs)),
         "accepted": float(len(accepted)),
-        "own name": sum(p.target == p.source for p in shared) / max(len(shared), 1),
+        "own name": sum(p.target == p.source for p in matching.pairs) / max(len(shared), 1),
     }
     if field == "label":
         carried = ctl.match_notes(ours, theirs, encoder, k=neighbours, cache=cache)
@@ -69,6 +70,17 @@ def main(
         figures["labels right"] = right / max(len(carried.notes), 1)
     print(ctl.format_table([{"figure": name, "value": value} for name, value in figures.items()]))
     return figures
+
+
+def _labels(notes: Notes, field: str) -> set[str]:
+    """The labels of one kind that notes have."""
+    found: set[str] = set()
+    for note in ctl.dataset_to_notes(notes):
+        if field == "spans":
+            found.update(span.label for span in note.spans or ())
+        else:
+            found.update(note.codes or () if field == "codes" else {note.label} - {None})
+    return found
 
 
 if __name__ == "__main__":

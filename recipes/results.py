@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from clinical_tl.errors import ConfigError
+from clinical_tl.training.config import FREE, TrainingConfig
+
 
 class Results:
-    """A list of rows on disk, one row a finished run; complete after every row."""
+    """A list of rows on disk, one row a finished run; complete after every row.
 
-    def __init__(self, file: str | Path) -> None:
+    `settings` are what all rows share and no row says: they are kept beside the rows, and a
+    folder of other settings is refused, since its rows would pass for these. A setting that
+    was not given before is added.
+    """
+
+    def __init__(self, file: str | Path, settings: Mapping[str, Any] | None = None) -> None:
         self.file = Path(file)
+        if settings is not None:
+            self._check(_plain(settings))
         self.rows: list[dict[str, Any]] = (
             json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else []
         )
@@ -24,7 +35,41 @@ class Results:
     def add(self, row: dict[str, Any]) -> None:
         """Write a row; a kill leaves the file as it was before or after."""
         self.rows.append(row)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.file.with_suffix(".tmp")
-        draft.write_text(json.dumps(self.rows, indent=1) + "\n", encoding="utf-8")
-        draft.replace(self.file)
+        _write(self.file, self.rows)
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        kept = self.file.with_name("settings.json")
+        saved: dict[str, Any] = {}
+        if kept.exists():
+            saved = json.loads(kept.read_text(encoding="utf-8"))
+        elif self.file.exists():
+            raise ConfigError(
+                f"{self.file} does not say what its rows were run with; choose another output"
+            )
+        differing = sorted(name for name in saved if saved[name] != settings.get(name, saved[name]))
+        if differing:
+            raise ConfigError(
+                f"{self.file.parent} holds results of another {', '.join(differing)}, which would "
+                "pass for these; choose another output"
+            )
+        _write(kept, {**saved, **settings})
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back, without those of training that change no score."""
+    plain: dict[str, Any] = {}
+    for name, value in settings.items():
+        if is_dataclass(value) and not isinstance(value, type):
+            free = FREE if isinstance(value, TrainingConfig) else frozenset[str]()
+            plain[name] = {k: v for k, v in asdict(value).items() if k not in free}
+        else:
+            plain[name] = value
+    found: dict[str, Any] = json.loads(json.dumps(plain, default=str))
+    return found
+
+
+def _write(file: Path, value: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".tmp")
+    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    draft.replace(file)

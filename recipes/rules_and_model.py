@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,7 +12,7 @@ from clinical_tl.models.lora import LoRA
 from clinical_tl.rules.voting import HOWS, combine
 from clinical_tl.schema import Notes
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import check_budgets, epochs_for, subset
+from recipes.budgets import check_budgets, run_settings, subset
 from recipes.command_line import run
 from recipes.results import Results
 from recipes.rule_sources import RuleSources, rules_from
@@ -50,13 +49,18 @@ def main(
         encoder: a Hub id, a folder, or "offline".
         lora: the adapter's settings.
         training: the training settings; small budgets get more epochs.
-        output: folder for models and results.json; finished rows are not run again.
+        output: folder for models and results.json; finished rows are not run again, and a
+            folder of other settings is refused.
         workers: rows run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
         One row a run: budget, seed, the test F1 of rules, model and votes, and the chosen vote.
     """
-    results = Results(f"{output}/results.json")
+    settings = {
+        "corpus": corpus, "limit": limit, "rules": rules,
+        "encoder": encoder, "lora": lora, "training": training,
+    }  # fmt: skip
+    results = Results(f"{output}/results.json", settings)
     n_notes = len(ctl.note_splits(corpus, limit=limit)["train"])
     cells = [
         (key, corpus, limit, rules, encoder, lora, training, output)
@@ -92,8 +96,8 @@ def _cell(
     if not folder.exists():
         task = ctl.EntityRecognition.from_notes(train)
         new = ctl.TransferModel.from_pretrained(encoder, task, adapter=lora, seed=seed)
-        epochs = epochs_for(training.epochs, budget, len(splits["train"]))
-        ctl.fit(new, train, dev, replace(training, epochs=epochs, seed=seed))
+        name = f"{budget}-{seed}"
+        ctl.fit(new, train, dev, run_settings(training, budget, len(splits["train"]), seed, name))
         new.save_pretrained(folder)
     model = ctl.TransferModel.load(folder)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import fmean, pstdev
 from typing import Any
 
 import clinical_tl as ctl
+from clinical_tl.errors import ConfigError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import Level, TaskName, epochs_for, fit_task, subset, unlabelled_rest
+from recipes.budgets import (
+    Level,
+    TaskName,
+    fit_task,
+    run_settings,
+    subset,
+    unlabelled_rest,
+)
 from recipes.command_line import run
 from recipes.results import Results
 from recipes.workers import run_side_by_side
@@ -54,14 +61,22 @@ def main(
         encoder: a Hub id, a folder, or "offline".
         lora: the adapter's settings.
         training: the settings of every round; the fewer notes, the more epochs.
-        output: folder for results.json; finished rows are not run again.
+        output: folder for results.json; finished rows are not run again, and a folder of other
+            settings is refused.
         workers: rows run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
         One row a run: share, seed, test score of the teacher alone and of the best student.
     """
-    results = Results(f"{output}/results.json")
+    wrong = [share for share in shares if not 0 < share < 1]
+    if wrong:
+        raise ConfigError(f"shares {wrong}: above 0 and below 1, or nothing stays unlabelled")
     options = {"rounds": rounds, "precision": precision, "ratio": ratio}
+    settings = {
+        "task": task, "corpus": corpus, "unlabelled": unlabelled, "level": level, "limit": limit,
+        "encoder": encoder, "lora": lora, "training": training, **options,
+    }  # fmt: skip
+    results = Results(f"{output}/results.json", settings)
     cells = [
         (key, task, corpus, unlabelled, level, limit, encoder, lora, training, options)
         for key in ({"share": share, "seed": seed} for seed in range(seeds) for share in shares)
@@ -95,8 +110,8 @@ def _cell(
     fitted = fit_task(task, train, level)
 
     def config(n_train: int) -> TrainingConfig:
-        n_seen = min(n_train, n_notes)
-        return replace(training, epochs=epochs_for(training.epochs, n_seen, n_notes), seed=seed)
+        name = f"{key['share']}-{seed}/{'teacher' if n_train == budget else 'student'}"
+        return run_settings(training, min(n_train, n_notes), n_notes, seed, name)
 
     def new_model() -> ctl.TransferModel:
         return ctl.TransferModel.from_pretrained(encoder, fitted, adapter=lora, seed=seed)

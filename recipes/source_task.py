@@ -9,7 +9,7 @@ from typing import Any
 import clinical_tl as ctl
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import check_budgets, epochs_for, subset, with_labels
+from recipes.budgets import check_budgets, run_settings, subset, with_labels
 from recipes.command_line import run
 from recipes.results import Results
 from recipes.workers import run_side_by_side
@@ -40,13 +40,18 @@ def main(
         encoder: a Hub id, a folder, or "offline".
         lora: the adapter's settings, the same for source and target.
         training: the settings of both; small budgets get more epochs.
-        output: folder for the source model and results.json; finished rows are not run again.
+        output: folder for the source model and results.json; finished rows are not run again,
+            and a folder of other settings is refused.
         workers: rows run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
         One row a run: start, budget, seed and the test scores.
     """
-    results = Results(f"{output}/results.json")
+    settings = {
+        "source": source, "target": target, "labels": labels, "limit": limit,
+        "encoder": encoder, "lora": lora, "training": training,
+    }  # fmt: skip
+    results = Results(f"{output}/results.json", settings)
     source_model = _source_model(source, labels, limit, encoder, lora, training, output)
     starts = {"pretrained encoder": None, f"adapter from {source}": source_model}
     n_notes = len(ctl.note_splits(target, limit=limit)["train"])
@@ -85,12 +90,11 @@ def _cell(
     model = ctl.TransferModel.from_pretrained(
         encoder, ctl.EntityRecognition.from_notes(train), adapter=lora, seed=seed
     )
-    epochs = epochs_for(training.epochs, budget, len(splits["train"]))
-    ctl.fit(
-        model, train, dev, replace(training, epochs=epochs, seed=seed), init_adapter=source_model
-    )
+    name = f"{'scratch' if source_model is None else 'source'}-{budget}-{seed}"
+    config = run_settings(training, budget, len(splits["train"]), seed, name)
+    ctl.fit(model, train, dev, config, init_adapter=source_model)
     scores = model.evaluate(splits["test"], progress=False).summary()
-    return {**key, "epochs": epochs, **scores}
+    return {**key, "epochs": config.epochs, **scores}
 
 
 def _source_model(

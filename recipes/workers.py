@@ -34,12 +34,19 @@ def run_side_by_side(
         workers: how many run at a time.
     """
     workers = min(workers or default_workers(), max(len(cells), 1))
+    failure: BaseException | None = None
     if workers == 1:
         for position, cell in enumerate(cells):
-            yield position, work(*cell)
+            try:
+                result = work(*cell)
+            except (Exception, SystemExit) as error:
+                failure = failure or error
+                continue
+            yield position, result
+        if failure is not None:
+            raise failure
         return
     threads = max(len(os.sched_getaffinity(0)) // workers, 1)
-    failure: BaseException | None = None
     with ProcessPoolExecutor(
         workers,
         # A forked child would inherit torch's thread pool without its threads.

@@ -10,6 +10,8 @@ from clinical_tl.errors import ConfigError
 from clinical_tl.training.dp import DP
 
 Precision = Literal["no", "bf16", "fp16"]
+FREE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
+"""Settings that change what is written or shown, not what is learned."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_tl.models.network import is_peft
 from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.schema import Note
+from clinical_tl.training.config import FREE
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from clinical_tl.text.windows import Windowing
     from clinical_tl.training.config import TrainingConfig
 
-# Settings that change what is written or shown, not what is learned.
-FREE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
 # Where an adapter's encoder lies is not what it is.
 PLACES = frozenset({"base_model_name_or_path", "revision"})
 

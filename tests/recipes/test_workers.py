@@ -26,6 +26,13 @@ def test_one_worker_runs_here_and_in_order():
     assert {result["process"] for _, result in results} == {os.getpid()}
 
 
+def test_one_worker_outlives_a_failure_too():
+    results = {}
+    with pytest.raises(ConfigError, match="cell 2"):
+        results.update(run_side_by_side(report, [(n,) for n in range(4)], workers=1))
+    assert sorted(results) == [0, 1, 3]
+
+
 def test_workers_share_the_cores_and_outlive_a_failure(capsys):
     results: dict[int, dict[str, object]] = {}
     with pytest.raises(ConfigError, match="cell 2"):
