@@ -60,12 +60,14 @@ class EntityRecognition:
     """Mentions of several types, tagged as BIO or BILOU.
 
     Mentions with a score below `threshold` are left out; it is tuned on dev notes, `None`
-    until then.
+    until then. With `overlooked`, stretches that no mention was made of are predicted too where
+    one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
     """
 
     labels: LabelSet
     scheme: Scheme = "BIO"
     threshold: float | None = None
+    overlooked: float | None = None
 
     kind: ClassVar[str] = "entity_recognition"
     whole_notes: ClassVar[bool] = False
@@ -180,8 +182,10 @@ class EntityRecognition:
         log_probabilities = np.concatenate(ordered)[units.tokens].astype(np.float64)
         tag_set = self.tag_set
         tags = decode_tags(log_probabilities, tag_set.transitions())
-        chosen = np.exp(log_probabilities[np.arange(len(tags)), tags])
-        spans = tag_set.decode(units, tags, chosen)
+        probabilities = np.exp(log_probabilities)
+        spans = tag_set.decode(units, tags, probabilities[np.arange(len(tags)), tags])
+        if self.overlooked is not None:
+            spans += tag_set.overlooked(units, tags, probabilities, self.overlooked)
         return self.decided([Prediction(note.note_id, spans=spans)])[0]
 
     def untuned(self) -> EntityRecognition:
@@ -272,7 +276,9 @@ class EntityRecognition:
 
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""
-        return {"kind": self.kind, **asdict(self)}
+        row = {"kind": self.kind, **asdict(self)}
+        del row["overlooked"]
+        return row
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> EntityRecognition:

@@ -188,6 +188,31 @@ class TagSet:
                 first = None
         return tuple(spans)
 
+    def overlooked(
+        self, units: Units, tags: IntArray, probabilities: np.ndarray, least: float
+    ) -> tuple[Span, ...]:
+        """Stretches tagged as outside where a mention has at least the probability `least`.
+
+        `probabilities` has shape (units, tags). A stretch's score is the highest of its units',
+        its label that of the likeliest tag there.
+        """
+        inside = 1 - probabilities[:, OUTSIDE]
+        candidates = np.concatenate([[False], (tags == OUTSIDE) & (inside >= least), [False]])
+        edges = np.flatnonzero(candidates[1:] != candidates[:-1])
+        spans = []
+        for first, stop in edges.reshape(-1, 2).tolist():
+            best = probabilities[first:stop, OUTSIDE + 1 :].max(axis=0).argmax() + OUTSIDE + 1
+            label, _ = self._position(int(best))
+            spans.append(
+                Span(
+                    int(units.starts[first]),
+                    int(units.ends[stop - 1]),
+                    self.labels.names[label],
+                    score=float(inside[first:stop].max()),
+                )
+            )
+        return tuple(spans)
+
     def _goes_on(self, tags: IntArray, i: int) -> bool:
         return i + 1 < len(tags) and self._position(int(tags[i + 1]))[1] == "I"
 

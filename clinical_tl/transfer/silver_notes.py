@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from clinical_tl.transfer_model import TransferModel
 
 SOURCE = "self-training"
+LIKELY = 0.1
+"""From this probability of a mention on, a stretch is not taught as outside of mentions."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,18 @@ def select_silver(
 
     Classification: the surest notes of each class, at most `ratio` times its labelled ones.
     Coding: the codes that are sure enough, in notes that have one; a code is added to at most
-    `ratio` times its labelled notes, the surest. Entities: the sure mentions; the unsure are
-    listed in the note's metadata (`silver.unsure`) and taught as neither mention nor not; at
-    most `ratio` times as many notes as labelled ones, those with the surest mentions first.
+    `ratio` times its labelled notes, the surest. Entities: the sure mentions; the unsure, and
+    stretches where a mention has a probability of at least `LIKELY`, are listed in the note's
+    metadata (`silver.unsure`) and taught as neither mention nor not; at most `ratio` times as
+    many notes as labelled ones, those with the surest mentions first.
 
     Raises `TaskError` for a task without confidences of this kind.
     """
     task = model.task
     if isinstance(task, EntityRecognition):
-        # Mentions below the task's own threshold are unsure ones too, not absent ones.
-        model.task = task.untuned()
+        # Mentions below the task's own threshold are unsure ones too, not absent ones, and so
+        # is what the teacher nearly took for one: taught as none, students learn to miss it.
+        model.task = replace(task.untuned(), overlooked=LIKELY)
     try:
         on_dev = model.predict(dev, progress=False)
         predictions = model.predict(unlabelled, progress=False)

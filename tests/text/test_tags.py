@@ -120,3 +120,23 @@ def test_combining_marks_that_a_tokenizer_drops_belong_to_their_letter(offline_e
     tags, found = TagSet(LabelSet(("Problem",), (1,))).encode(find_units(text, tokens), [span])
     assert found.lost == 0
     assert TagSet(LabelSet(("Problem",), (1,))).decode(find_units(text, tokens), tags) == (span,)
+
+
+def test_stretches_that_were_nearly_mentions():
+    tag_set = TagSet(LabelSet.fitted(["A", "B"]))
+    names = list(tag_set.names)
+    units = text_units("one two three four five")
+    probabilities = np.full((5, len(names)), 0.0)
+    probabilities[:, names.index("O")] = [0.95, 0.6, 0.8, 0.1, 0.7]
+    probabilities[1, names.index("B-B")] = 0.4
+    probabilities[2, names.index("I-A")] = 0.2
+    probabilities[3, names.index("B-A")] = 0.9
+    probabilities[4, names.index("I-A")] = 0.3
+    probabilities[0, names.index("B-A")] = 0.05
+    tags = np.array([0, 0, 0, names.index("B-A"), 0])
+    found = tag_set.overlooked(units, tags, probabilities, 0.1)
+    assert [(s.start, s.end, s.label, round(s.score, 2)) for s in found] == [
+        (4, 13, "B", 0.4),
+        (19, 23, "A", 0.3),
+    ]
+    assert tag_set.overlooked(units, tags, probabilities, 0.5) == ()

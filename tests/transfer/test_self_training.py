@@ -121,6 +121,18 @@ def test_unsure_mentions_are_neither_mention_nor_not(tiny_encoder):
     assert (target[~inside] != IGNORED).sum() == 4
 
 
+def test_what_a_teacher_nearly_marked_is_left_open(tiny_encoder, notes):
+    model = build(tiny_encoder, EntityRecognition, notes[:12])
+    settings = {"precision": 0.02, "ratio": 9.0, "number": 1}
+    silver = select_silver(model, notes[:12], notes[12:30], notes[30:], **settings)
+    # An untrained model is sure of nothing: hardly a unit is taught as outside.
+    assert model.task.overlooked is None
+    tokens = model.tokenizer.encode([note.text for note in silver.notes])
+    targets = np.concatenate(model.task.targets(silver.notes, tokens))
+    outside = (targets == 0).sum()
+    assert outside < 0.2 * (targets >= 0).sum()
+
+
 def test_rounds_end_with_the_best_weights(task_kind, tiny_encoder, notes):
     model = build(tiny_encoder, task_kind, notes[:12])
     result = self_train(
