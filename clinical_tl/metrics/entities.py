@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from clinical_tl.errors import TaskError
-from clinical_tl.metrics.label_score import LabelScore, average, check_same_notes
+from clinical_tl.metrics.label_score import (
+    LabelScore,
+    average,
+    check_same_notes,
+    label_scores,
+)
 from clinical_tl.schema import Span
 
 Mention = tuple[int, int, str, tuple[tuple[int, int], ...]]
@@ -126,7 +131,7 @@ def entity_scores(
         found.update(label for _, _, label, _ in set(true) & set(claimed))
         in_gold.update(label for _, _, label, _ in true)
         in_predicted.update(label for _, _, label, _ in claimed)
-    counts = _label_scores(found, in_gold, in_predicted)
+    counts = label_scores(found, in_gold, in_predicted)
     averages = average(counts)
     overlapping = _matched_by_overlap(gold_mentions, predicted_mentions)
     n_gold, n_predicted = in_gold.total(), in_predicted.total()
@@ -190,7 +195,7 @@ def strict_seqeval(
     ]
     found = Counter[str](entity.tag for entity in entities[0] & entities[1])
     in_gold, in_predicted = (Counter[str](e.tag for e in side) for side in entities)
-    counts = _label_scores(found, in_gold, in_predicted)
+    counts = label_scores(found, in_gold, in_predicted)
     averages = average(counts)
     return SeqevalScores(
         precision=averages.micro_precision,
@@ -203,20 +208,6 @@ def strict_seqeval(
 
 def _mention(span: Span) -> Mention:
     return (*span.key, span.fragments if span.is_discontinuous else ())
-
-
-def _label_scores(
-    found: Counter[str], in_gold: Counter[str], in_predicted: Counter[str]
-) -> tuple[LabelScore, ...]:
-    return tuple(
-        LabelScore(
-            label,
-            tp=found[label],
-            fp=in_predicted[label] - found[label],
-            fn=in_gold[label] - found[label],
-        )
-        for label in sorted(in_gold | in_predicted)
-    )
 
 
 def _matched_by_overlap(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
@@ -120,3 +121,18 @@ def check_same_notes(gold: int, predicted: int, *, unit: str = "notes") -> None:
         )
     if gold == 0:
         raise TaskError(f"there are no {unit} to score; give at least one")
+
+
+def label_scores(
+    found: Counter[str], in_gold: Counter[str], in_predicted: Counter[str]
+) -> tuple[LabelScore, ...]:
+    """A score for each label in gold or predicted, by name; `found` counts what is in both."""
+    return tuple(
+        LabelScore(
+            label,
+            tp=found[label],
+            fp=in_predicted[label] - found[label],
+            fn=in_gold[label] - found[label],
+        )
+        for label in sorted(in_gold | in_predicted)
+    )

@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clinical_tl.errors import TaskError
-from clinical_tl.metrics.label_score import LabelScore, average, check_same_notes
+from clinical_tl.metrics.label_score import (
+    LabelScore,
+    average,
+    check_same_notes,
+    label_scores,
+)
 from clinical_tl.schema import Relation, ScoredRelation
 
 
@@ -112,15 +117,7 @@ def relation_scores(
         found.update(label for _, _, label in set(true) & set(claimed))
         in_gold.update(label for _, _, label in true)
         in_predicted.update(label for _, _, label in claimed)
-    per_label = tuple(
-        LabelScore(
-            label,
-            tp=found[label],
-            fp=in_predicted[label] - found[label],
-            fn=in_gold[label] - found[label],
-        )
-        for label in sorted(in_gold | in_predicted)
-    )
+    per_label = label_scores(found, in_gold, in_predicted)
     averages = average(per_label)
     return RelationScores(
         notes=len(gold),
