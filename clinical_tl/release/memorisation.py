@@ -12,6 +12,7 @@ from clinical_tl.errors import ArtifactError, EncoderError
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.metrics.auroc import auroc
 from clinical_tl.metrics.intervals import Interval, bootstrap_interval
+from clinical_tl.models.encoder import find_encoder
 from clinical_tl.release.canaries import canary_exposure, planted_canaries
 from clinical_tl.release.check import DataUse, ReleaseCheck, Status
 from clinical_tl.release.folder import ReleaseFolder
@@ -160,10 +161,12 @@ def _exposure(folder: ReleaseFolder, train: Sequence[Note]) -> tuple[float | Non
 
 
 def _origin(folder: ReleaseFolder) -> MaskedModel | None:
-    """The encoder before it was adapted, where it is here and its head was trained."""
+    """The encoder before it was adapted, where that very one is here and its head was trained."""
     if folder.encoder is None or folder.description.get("new_head", True):
         return None
     try:
+        if find_encoder(folder.encoder).sha256 != folder.description.get("encoder_sha256"):
+            return None
         return MaskedModel.load(folder.encoder)
     except EncoderError:
         return None

@@ -90,9 +90,10 @@ def adapt_encoder(
         notes: the unlabelled notes (labels are not looked at).
         output: the encoder folder to write; checkpoints lie in `<output>.run` until the end,
             and the same call goes on from them.
-        held_out: notes to measure on; by default a share of 5 % of `notes`, drawn by the
-            config's seed; neither a patient nor a text falls on both sides. With several
-            epochs they also choose the best, which flatters the perplexity after it a little.
+        held_out: notes to measure on; by default a share of 5 % of `notes` (never a canary),
+            drawn by the config's seed; neither a patient nor a text falls on both sides. With
+            several epochs they also choose the best, which flatters the perplexity after it a
+            little.
         method: masked language modelling is the one there is.
         adapter: `LoRA(...)`, or `"full"` to train all weights.
         config: the training settings; `output_dir` and `metric` are set here.
@@ -266,8 +267,13 @@ def _divide(
             f"the {len(notes)} notes are one patient's or one text; give notes of at least two, "
             "or name held_out notes"
         )
-    n = max(1, round(HELD_OUT_SHARE * n_units))
-    chosen = set(np.random.default_rng(seed).choice(n_units, n, replace=False).tolist())
+    # A canary that was held out would show no exposure, whatever the encoder remembers.
+    planted = {units[i] for i, note in enumerate(notes) if note.metadata.get("canary") is True}
+    eligible = [unit for unit in range(n_units) if unit not in planted]
+    if not eligible:
+        raise NoteError("all notes are canaries; give notes to hold out too")
+    n = min(max(1, round(HELD_OUT_SHARE * n_units)), len(eligible))
+    chosen = set(np.random.default_rng(seed).choice(eligible, n, replace=False).tolist())
     sides: tuple[list[Note], list[Note]] = ([], [])
     for note, unit in zip(notes, units.tolist(), strict=True):
         sides[unit in chosen].append(note)

@@ -216,7 +216,8 @@ def test_exposure_is_bits_of_rank():
 def test_a_kept_canary_holds_an_adapted_encoder_back(masked, sides, tmp_path, monkeypatch):
     for file in masked.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    write_json(tmp_path / "adaptation.json", {"encoder": str(masked), "new_head": False})
+    origin = {"encoder": str(masked), "encoder_sha256": find_encoder(masked).sha256}
+    write_json(tmp_path / "adaptation.json", {**origin, "new_head": False})
     folder = ReleaseFolder.read(tmp_path)
     canaries = canary_notes(2)
     given = {"public": True, "train": sides[0] + canaries, "held_out": sides[1]}
@@ -236,6 +237,11 @@ def test_a_kept_canary_holds_an_adapted_encoder_back(masked, sides, tmp_path, mo
     assert "20 training, 20 held-out notes, 0 left out, calibrated" in found.reason
     assert "highest exposure of 2 canaries 6.9 bits, bound 7.0" in found.reason
     assert found.status == "pass"
+    # An encoder of that name with other weights is no origin to compare with.
+    other = {**origin, "encoder_sha256": "0" * 64}
+    write_json(tmp_path / "adaptation.json", {**other, "new_head": False})
+    stranger = ReleaseFolder.read(tmp_path)
+    assert "calibrated" not in check_memorisation(stranger, "local", **given).reason
     bits["highest"] = 7.1
     assert check_memorisation(folder, "local", **given).status == "block"
     assert (

@@ -14,6 +14,7 @@ from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.masked_lm import load_masked_lm, masked_logits
 from clinical_tl.models.network import base_model
+from clinical_tl.release.canaries import canary_notes, planted_canaries
 from clinical_tl.schema import Note, as_notes
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.batches import build_items, collate
@@ -193,6 +194,14 @@ def test_held_out_texts_and_patients_are_nobody_elses(synthetic_notes):
     forms = [Note(str(i), texts[i % 3], patient_id=f"p{i}") for i in range(40)]
     train, held_out = _divide(forms, None, 0)
     assert {n.text for n in train}.isdisjoint(n.text for n in held_out)
+
+
+def test_canaries_are_never_held_out(synthetic_notes):
+    planted = canary_notes(8)
+    for seed in range(20):
+        train, held_out = _divide([*as_notes(synthetic_notes), *planted], None, seed)
+        assert len(planted_canaries(train)) == 8
+        assert held_out
 
 
 def test_held_out_notes_must_be_able_to_tell_something(tiny_encoder, tmp_path):
