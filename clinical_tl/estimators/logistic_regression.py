@@ -125,7 +125,7 @@ class _Problem:
         n = len(self.rows)
         variance = squares / n
         # A constant feature carries nothing, dividing by its spread would; what rounding leaves
-        # of a constant's variance has this bound (Chan, Golub & LeVeque 1983, eq. 1.7).
+        # of a constant's variance has this bound (Chan, Golub & LeVeque 1983).
         epsilon = np.finfo(np.float64).eps
         constant = variance <= n * epsilon * variance + (n * mean * epsilon) ** 2
         return mean, np.where(constant, 1.0, np.sqrt(variance))

@@ -61,8 +61,8 @@ class Context:
     Of triggers that overlap the longest wins, so "no change" is no "no". A trigger inside a
     mention is part of its name. What stands under a heading such as "Family history:" is of
     the family up to the next heading (in the same line, one after a full stop) or blank line.
-    Past medical history gets no such scope:
-    chronic conditions stand there that the patient still has.
+    Past medical history gets no such scope: chronic conditions stand there that the patient
+    still has.
     """
 
     def __init__(self, vocab: Vocab, *, max_units: int | None = None) -> None:
