@@ -125,10 +125,12 @@ def load_config(source: EncoderSource, **overrides: object) -> PretrainedConfig:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(source.path, revision=source.revision, **overrides)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            source.path, revision=source.revision, **overrides
+        )
     except (OSError, ValueError) as error:
         raise _not_found(source.name, error) from error
-    return config  # type: ignore[no-any-return]  # AutoConfig is untyped
+    return config
 
 
 def max_positions(config: PretrainedConfig) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -100,7 +100,8 @@ def merged_model(network: Network) -> PreTrainedModel:
             "a label-attention head has no plain transformers equivalent; save it with "
             "save_pretrained(), or train with head='linear' to merge"
         )
-    return merged_network(network).model  # type: ignore[return-value]  # a module, for peft's sake
+    # A network says only that it holds a module, which may be peft's; merged it is not.
+    return cast("PreTrainedModel", merged_network(network).model)
 
 
 def merged_network(network: Network) -> Network:
