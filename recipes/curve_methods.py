@@ -11,6 +11,7 @@ from clinical_tl import baselines
 from clinical_tl import rules as ctl_rules
 from clinical_tl.errors import ConfigError
 from recipes.budgets import Level, TaskName, fit_task
+from recipes.rule_sources import rules_from
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from clinical_tl.models.lora import LoRA
     from clinical_tl.training.config import TrainingConfig
     from clinical_tl.transfer.gain import Kind
+    from recipes.rule_sources import RuleSources
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Run:
     dev: Dataset
     test: Dataset
     encoder: str
+    adapted_encoder: str | None
+    rules: RuleSources
+    limit: int | None
     lora: LoRA
     config: TrainingConfig
     full_learning_rate: float
@@ -42,10 +47,10 @@ class Method:
 
     name: str
     kind: Kind
-    score: Callable[[Run, str | None], dict[str, float]]
+    score: Callable[[Run], dict[str, float]]
 
 
-def _baseline(run: Run, _: str | None) -> dict[str, float]:
+def _baseline(run: Run) -> dict[str, float]:
     task: Any = fit_task(run.task, run.train, run.level)
     if run.task == "entity_recognition":
         predictions = baselines.memorised_mentions(run.train, run.test)
@@ -54,14 +59,14 @@ def _baseline(run: Run, _: str | None) -> dict[str, float]:
     return task.evaluate(run.test, predictions).summary()
 
 
-def _rules(run: Run, _: str | None) -> dict[str, float]:
-    rules = ctl_rules.from_annotations(run.train)
+def _rules(run: Run) -> dict[str, float]:
+    rules = rules_from(run.rules, run.train, run.limit)
     predictions = ctl_rules.RuleMatcher(rules).predict(run.test)
     task = ctl.EntityRecognition.from_notes(run.train)
     return task.evaluate(run.test, predictions).summary()
 
 
-def _frozen(run: Run, _: str | None) -> dict[str, float]:
+def _frozen(run: Run) -> dict[str, float]:
     task = fit_task(run.task, run.train, run.level)
     model = ctl.FeatureModel.fit(
         run.encoder, task, run.train, run.dev, seed=run.config.seed, progress=False
@@ -87,17 +92,17 @@ METHODS = {
     "baseline": Method("baseline", "baseline", _baseline),
     "rules": Method("rules", "baseline", _rules),
     "frozen": Method("frozen features", "transfer", _frozen),
-    "lora": Method("LoRA", "transfer", lambda run, _: _tuned(run, run.encoder, run.lora)),
-    "full": Method("full", "transfer", lambda run, _: _tuned(run, run.encoder, "full")),
+    "lora": Method("LoRA", "transfer", lambda run: _tuned(run, run.encoder, run.lora)),
+    "full": Method("full", "transfer", lambda run: _tuned(run, run.encoder, "full")),
     "adapted": Method(
         "LoRA, adapted encoder",
         "transfer",
-        lambda run, adapted: _tuned(run, str(adapted), run.lora),
+        lambda run: _tuned(run, str(run.adapted_encoder), run.lora),
     ),
     "random": Method(
         "random weights",
         "random",
-        lambda run, _: _tuned(run, run.encoder, "full", pretrained=False),
+        lambda run: _tuned(run, run.encoder, "full", pretrained=False),
     ),
 }
 

@@ -15,6 +15,7 @@ from recipes.command_line import run
 from recipes.curve_methods import METHODS, Run, choose_methods
 from recipes.curve_plot import plot_curve
 from recipes.results import Results
+from recipes.rule_sources import RuleSources
 from recipes.workers import run_side_by_side
 
 SCORES = {
@@ -34,6 +35,7 @@ def main(
     limit: int | None = None,
     encoder: str = "offline",
     adapted_encoder: str | None = None,
+    rules: RuleSources = RuleSources(),
     lora: LoRA = LoRA(),
     training: TrainingConfig = TrainingConfig(),
     full_learning_rate: float = 2e-4,
@@ -55,6 +57,7 @@ def main(
         encoder: a Hub id, a folder, or "offline".
         adapted_encoder: a folder written by recipes/adapt_encoder.py; without it that method
             is left out.
+        rules: where the rules of entities come from: a lexicon, the run's notes, other corpora.
         lora: the adapter's settings.
         training: the settings of all fine-tuning; small budgets get more epochs.
         full_learning_rate: that of full and random, which train all weights, in the place of
@@ -72,6 +75,8 @@ def main(
     }  # fmt: skip
     if adapted_encoder is not None:
         settings["adapted_encoder"] = adapted_encoder
+    if "rules" in methods:
+        settings["rules"] = rules
     results = Results(f"{output}/results.json", settings)
     n_notes = len(ctl.note_splits(corpus, limit=limit)["train"])
     chosen = choose_methods(methods, task, adapted_encoder)
@@ -90,6 +95,7 @@ def main(
             limit,
             encoder,
             adapted_encoder,
+            rules,
             lora,
             training,
             full_learning_rate,
@@ -111,6 +117,7 @@ def _cell(
     limit: int | None,
     encoder: str,
     adapted: str | None,
+    rules: RuleSources,
     lora: LoRA,
     training: TrainingConfig,
     full_learning_rate: float,
@@ -120,10 +127,13 @@ def _cell(
     train, dev = subset(splits, budget, seed)
     name = f"{key['method']}-{budget}-{seed}"
     config = run_settings(training, budget, len(splits["train"]), seed, name)
-    made = Run(task, level, train, dev, splits["test"], encoder, lora, config, full_learning_rate)
+    made = Run(
+        task, level, train, dev, splits["test"], encoder, adapted, rules, limit, lora, config,
+        full_learning_rate,
+    )  # fmt: skip
     started = time.perf_counter()
     metric = SCORES[task]
-    value = method.score(made, adapted)[metric]
+    value = method.score(made)[metric]
     seconds = round(time.perf_counter() - started, 1)
     print(f"{method.name}, {budget} notes, seed {seed}: {metric} {value:.4f}", flush=True)
     row = {**key, "method": method.name, "kind": method.kind, "metric": metric, "value": value}

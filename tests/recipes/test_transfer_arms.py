@@ -108,6 +108,23 @@ def test_every_method_of_the_curve_is_what_its_name_says(
         learning_curve.main(**HERE, methods=("lora", "lora"), output=str(tmp_path / "twice"))
 
 
+def test_rules_of_the_curve_know_the_lexicon(tmp_path):
+    test = ctl.dataset_to_notes(ctl.note_splits(limit=24)["test"])
+    names = {note.text[span.start : span.end] for note in test for span in note.spans or ()}
+    lexicon = tmp_path / "names.tsv"
+    lexicon.write_text("".join(f"{name}\tX{i}\n" for i, name in enumerate(sorted(names))))
+    arguments = {**HERE, "task": "entity_recognition", "methods": ("rules",), "budgets": (8,)}
+    label = test[0].spans[0].label
+    sources = {"with": RuleSources(lexicon=str(lexicon), label=label), "without": RuleSources()}
+    values = {}
+    for name, rules in sources.items():
+        (row,) = learning_curve.main(**arguments, rules=rules, output=str(tmp_path / name))
+        values[name] = row["value"]
+    assert values["with"] > values["without"] + 0.02
+    with pytest.raises(ConfigError, match="another rules"):
+        learning_curve.main(**arguments, rules=RuleSources(), output=str(tmp_path / "with"))
+
+
 def test_teacher_and_student_are_scored_each_for_itself(tiny_encoder, tmp_path, monkeypatch):
     monkeypatch.setattr("clinical_tl.transfer.self_training.LARGEST_SHARE_OUTSIDE", 1.0)
     students = []
