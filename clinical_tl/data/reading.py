@@ -18,6 +18,7 @@ from clinical_tl.data.conll import read_conll
 from clinical_tl.data.doc_bin import read_doc_bin
 from clinical_tl.data.faults import Duplicates, Faults, Place
 from clinical_tl.data.hub import HUB_PREFIX, load_from_hub, read_dataset
+from clinical_tl.data.in_memory import is_data_frame, read_data_frame, read_records
 from clinical_tl.data.json_lines import read_json_lines
 from clinical_tl.data.layout import Layout, MetadataColumns
 from clinical_tl.data.pubtator import read_pubtator
@@ -28,7 +29,10 @@ from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
+    import pandas as pd
     from datasets import Dataset
+
+    from clinical_tl.data.in_memory import Records
 
 OnError = Literal["raise", "skip"]
 
@@ -86,7 +90,7 @@ def guess_format(path: Path) -> str:
 
 
 def read_notes(
-    source: str | os.PathLike[str] | Dataset,
+    source: str | os.PathLike[str] | Dataset | pd.DataFrame | Records,
     *,
     format: str | None = None,  # noqa: A002  (the word everyone looks for)
     columns: Mapping[str, str | None] | None = None,
@@ -103,8 +107,8 @@ def read_notes(
     """Reads notes into a dataset with the package's one schema.
 
     Args:
-        source: a file, a folder, a `datasets.Dataset`, or `"hub:<dataset id>"` (the only form
-            that uses the network).
+        source: a file, a folder, a `datasets.Dataset`, a pandas data frame, a list of notes or
+            of dicts, or `"hub:<dataset id>"` (the only form that uses the network).
         format: `json_lines`, `csv`, `tsv`, `parquet`, `pubtator`, `conll`, `brat`,
             `codiesp`, `chemprot` or `docbin`; without it the file's ending decides.
         columns: field → column for tables, JSON lines and datasets, e.g.
@@ -117,7 +121,7 @@ def read_notes(
         on_error: `raise` one error with every fault, or `skip` faulty notes: they are counted
             in the log and listed in `rejects`.
         rejects: the side file, JSON lines with line and reason; `<source>.rejected.jsonl`
-            beside the source by default. Needed where the source is a dataset.
+            beside the source by default. Needed where the source is no file or folder.
         duplicates: a note id that occurs again is a `fault`, or only the `first` is kept, or
             the later ones are told apart by a `number` (`<id>#2`).
         cache_dir: write the dataset there and map it, for corpora larger than memory. It is
@@ -144,8 +148,7 @@ def read_notes(
         name = path.name
         reader = _reader(path, format)
     else:
-        name = source if isinstance(source, str) else "dataset"
-        reader = DATASET_READER
+        name, reader = (source, DATASET_READER) if isinstance(source, str) else _held(source)
         if format is not None:
             raise ConfigError(f"format={format!r} is for files and folders")
     prefix = "note" if path is None else stem(path)
@@ -206,6 +209,20 @@ def _reader(path: Path, format_name: str | None) -> Callable[..., Iterator[Note]
             f"{list(FOLDER_FORMATS)}"
         )
     return READERS[chosen]
+
+
+def _held(source: object) -> tuple[str, Callable[..., Iterator[Note]]]:
+    """What to call a source in memory, and what reads it."""
+    if is_data_frame(source):
+        return "data frame", read_data_frame
+    if isinstance(source, list | tuple):
+        return "records", read_records
+    if hasattr(source, "column_names") and hasattr(source, "features"):
+        return "dataset", DATASET_READER
+    raise ConfigError(
+        f"source is of type {type(source).__name__}; allowed: a path, 'hub:<id>', a dataset, a "
+        "data frame, a list of notes or of dicts"
+    )
 
 
 def _check_options(

@@ -1,0 +1,94 @@
+"""Notes that are in memory already: lists of notes or dicts, data frames."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_tl.data.reading import read_notes
+from clinical_tl.errors import ConfigError, FaultyNotesError
+from clinical_tl.schema import Note, Span, dataset_to_notes
+
+SECRET = "Zebulon"
+
+
+def test_notes_and_dicts_are_read_alike():
+    record = {"note_id": 7, "text": "asthma", "spans": [{"start": 0, "end": 6, "label": "D"}]}
+    note = Note("8", "asthma", spans=(Span(0, 6, "D"),))
+    notes = dataset_to_notes(read_notes([record, note]))
+    assert notes == [Note("7", "asthma", spans=note.spans), note]
+
+
+def test_a_frame_with_columns_of_its_own():
+    frame = pd.DataFrame(
+        {
+            "ID": [1, 2],
+            "body": ["fever", "cough"],
+            "label": ["a", None],
+            "codes": [np.array(["I10", "E11.9"]), None],
+            "age": [61.5, np.nan],
+        },
+        index=["x", "y"],
+    )
+    columns = {"note_id": "ID", "text": "body"}
+    notes = dataset_to_notes(read_notes(frame, columns=columns, metadata_columns="rest"))
+    assert notes == [
+        Note("1", "fever", label="a", codes=("I10", "E11.9"), metadata={"age": 61.5}),
+        Note("2", "cough", metadata={"age": None}),
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("ab é\n\U0001f600", min_size=1).filter(str.strip), st.none() | st.just("l")
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_a_frame_says_what_the_list_of_its_rows_says(rows):
+    records = [
+        {"note_id": str(i), "text": text, "label": label} for i, (text, label) in enumerate(rows)
+    ]
+    listed = dataset_to_notes(read_notes(records))
+    assert dataset_to_notes(read_notes(pd.DataFrame(records))) == listed
+    assert listed == [Note(r["note_id"], r["text"], label=r["label"]) for r in records]
+
+
+def test_every_fault_is_told_with_its_position(tmp_path):
+    records = [
+        {"note_id": "1", "text": SECRET},
+        SECRET,
+        {"note_id": "1", "text": "again"},
+        Note("4", SECRET, spans=(Span(0, 99, "D"),)),
+        {"text": SECRET},
+    ]
+    with pytest.raises(FaultyNotesError) as caught:
+        read_notes(records)
+    assert {fault.where.split(" ")[0] for fault in caught.value.faults} == {
+        f"records:{line}" for line in (2, 3, 4, 5)
+    }
+    assert SECRET not in str(caught.value)
+    kept = read_notes(records, on_error="skip", rejects=tmp_path / "side.jsonl")
+    assert kept["note_id"] == ["1"]
+
+
+@pytest.mark.parametrize("source", [5, None, {"note_id": "1", "text": "a"}, {"a"}])
+def test_what_cannot_be_read_says_what_can(source):
+    with pytest.raises(ConfigError, match="a list of notes or of dicts"):
+        read_notes(source)
+
+
+def test_pandas_is_not_imported_for_a_list():
+    code = (
+        "import sys; from clinical_tl.data.in_memory import is_data_frame; "
+        "assert not is_data_frame([]); assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
