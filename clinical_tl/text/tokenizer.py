@@ -57,6 +57,9 @@ class NoteTokenizer:
         backend: Any = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
+        # A note in which "[SEP]" or "<s>" is written says so; it does not end a window. Only a
+        # Unigram vocabulary, which has them among its pieces, still finds them.
+        backend.encode_special_tokens = True
         # What was baked in must not come back when the tokenizer is saved and loaded again.
         tokenizer.init_kwargs.pop("max_length", None)
         self._backend: Any = backend

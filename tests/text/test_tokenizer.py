@@ -44,6 +44,15 @@ def test_windows_get_the_special_tokens_that_the_tokenizer_itself_adds(kind):
     assert [*tokenizer.prefix_ids, *tokens.ids, *tokenizer.suffix_ids] == whole
 
 
+@pytest.mark.parametrize("kind", ["wordpiece", "byte_bpe"])
+def test_special_tokens_written_in_a_note_are_its_text(kind):
+    tokenizer = TOKENIZERS[kind]
+    text = " cough ".join(tokenizer.tokenizer.all_special_tokens)
+    (tokens,) = tokenizer.encode([text])
+    special = {*tokenizer.prefix_ids, *tokenizer.suffix_ids, tokenizer.tokenizer.mask_token_id}
+    assert not special & set(tokens.ids)
+
+
 def test_saved_tokenizer_stays_free_of_truncation(tmp_path):
     TOKENIZERS["wordpiece"].save_pretrained(tmp_path)
     again = NoteTokenizer.from_pretrained(tmp_path)
