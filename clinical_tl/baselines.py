@@ -74,7 +74,11 @@ def tfidf(
     dev_notes = None if dev is None else as_notes(dev)
     vectoriser = TfidfVectorizer(sublinear_tf=True)
     features = vectoriser.fit_transform([note.text for note in train_notes])
-    targets = task.targets(train_notes, [])
+    targets = (
+        task.gold_matrix(train_notes)[0]
+        if isinstance(task, DiagnosisCoding)
+        else np.array(task.targets(train_notes, []))
+    )
 
     def predict(model: _LinearModel, tuned: Any, some: Sequence[Note]) -> list[Prediction]:  # noqa: ANN401  (either task)
         rows = model.scores(vectoriser.transform([note.text for note in some]))
@@ -173,7 +177,7 @@ class _LinearModel:
     def __init__(
         self,
         features: object,
-        targets: Sequence[Any],
+        targets: np.ndarray,
         n_labels: int,
         strength: float,
         *,
@@ -186,12 +190,9 @@ class _LinearModel:
             self.models = [LogisticRegression(C=strength, max_iter=1000)]
             self.models[0].fit(features, targets)
             return
-        gold = np.zeros((len(targets), n_labels), dtype=bool)
-        for row, columns in enumerate(targets):
-            gold[row, columns] = True
         self.models = [
             LogisticRegression(C=strength, solver="liblinear", class_weight="balanced").fit(
-                features, gold[:, column]
+                features, targets[:, column]
             )
             for column in range(n_labels)
         ]

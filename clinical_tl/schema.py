@@ -174,7 +174,9 @@ class LabelSet:
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, n in Counter(self.names).items() if n > 1)
-            raise TaskError(f"labels must be unique; given more than once: {twice[:5]}")
+            raise TaskError(
+                f"labels must be unique; given more than once: {shown_ids(twice, 'label')}"
+            )
         if self.support and len(self.support) != len(self.names):
             raise TaskError(
                 f"{len(self.names)} labels but {len(self.support)} support counts; "
@@ -335,10 +337,9 @@ def dataset_to_notes(dataset: Notes) -> list[Note]:
 def as_notes(notes: Notes | Sequence[Note] | Sequence[str]) -> list[Note]:
     """Notes from a dataset, from records, or from plain texts (ids are then `0`, `1`, …).
 
-    Raises `NoteError` for anything else, or for one text where a sequence is expected.
+    Raises `NoteError` for anything else, or for one text or note where a sequence is expected.
     """
-    if isinstance(notes, str):
-        raise NoteError("a single text was given; give a sequence of texts: [text]")
+    notes = in_order(notes)
     rows: list[Note] = []
     for i in range(len(notes)):
         item = notes[i]
@@ -360,6 +361,32 @@ def as_notes(notes: Notes | Sequence[Note] | Sequence[str]) -> list[Note]:
                 "dataset from read_notes()"
             )
     return rows
+
+
+def in_order(
+    notes: Notes | Sequence[Note] | Sequence[str],
+) -> Notes | Sequence[Note] | Sequence[str]:
+    """The notes as something whose item i is the i-th note.
+
+    A pandas series answers by its index instead, which after a filter or a shuffle is not the
+    position; it becomes a list.
+
+    Raises `NoteError` for what is no sequence: one text, one note, a data frame.
+    """
+    if isinstance(notes, str):
+        raise NoteError("a single text was given; give a sequence of texts: [text]")
+    given: Any = notes
+    if hasattr(given, "columns") and hasattr(given, "iloc"):
+        raise NoteError("a data frame was given; make notes of it: read_notes(frame, columns=…)")
+    if hasattr(given, "iloc"):
+        return list(given.tolist())
+    is_sequence = hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    if isinstance(given, Mapping) or not is_sequence:
+        raise NoteError(
+            f"a {type(notes).__name__} was given; give a sequence of notes or texts (of one: "
+            "[note]), or a dataset from read_notes()"
+        )
+    return notes
 
 
 def with_score(span: Span, score: float) -> Span:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import clinical_tl as ctl
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_ids
 from clinical_tl.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -101,7 +101,10 @@ def with_labels(notes: Dataset, labels: list[str] | None) -> list[ctl.Note]:
     present = {span.label for note in records for span in note.spans or ()}
     unknown = sorted(set(labels) - present)
     if unknown:
-        raise ConfigError(f"labels {unknown}: no mention has them; choose from {sorted(present)}")
+        raise ConfigError(
+            f"labels {unknown}: no mention has them; choose from "
+            f"{shown_ids(sorted(present), 'label')}"
+        )
     return [
         replace(note, spans=tuple(span for span in note.spans or () if span.label in labels))
         for note in records

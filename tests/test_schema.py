@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +67,27 @@ def test_texts_become_notes_with_numbers_for_ids():
     assert [note.note_id for note in as_notes(["x", "y"])] == ["0", "1"]
     with pytest.raises(NoteError, match="lacks the columns"):
         as_notes([{"text": "x"}])
+
+
+def test_a_series_is_read_by_position():
+    series = pd.Series(["fever", "cough", "rash"]).sample(frac=1, random_state=1)
+    assert series.index.tolist() != [0, 1, 2]
+    assert [note.text for note in as_notes(series)] == series.tolist()
+    assert [note.text for note in as_notes(series[1:])] == series.tolist()[1:]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (pd.DataFrame({"text": ["x"]}), "read_notes"),
+        (Note("1", "x"), "a Note was given"),
+        ({"text": "x"}, "a dict was given"),
+        (iter(["x"]), "a list_iterator was given"),
+    ],
+)
+def test_what_has_no_order_of_notes_is_refused(given, message):
+    with pytest.raises(NoteError, match=message):
+        as_notes(given)
 
 
 def test_labels_are_sorted_counted_and_unique():

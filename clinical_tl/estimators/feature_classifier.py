@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from clinical_tl.errors import ArtifactError, TaskError
-from clinical_tl.estimators.logistic_regression import LinearWeights, fit_logistic, log_losses
+from clinical_tl.estimators.logistic_regression import (
+    CHUNK,
+    LinearWeights,
+    fit_logistic,
+    log_losses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +37,8 @@ class StrengthScore:
     log_loss: float
 
 
-class FeatureClassifier:
-    """Logistic regression with scikit-learn's `fit` and `predict`.
+class FeatureClassifier(ClassifierMixin, BaseEstimator):
+    """Logistic regression, a scikit-learn classifier.
 
     One multinomial model where a row has one label (`y` of shape (n,)), one binary model a
     label where it has many (`y` of 0 and 1, shape (n, labels)). Of `strengths` the one with
@@ -44,12 +50,7 @@ class FeatureClassifier:
     def __init__(
         self, *, strengths: Sequence[float] = STRENGTHS, folds: int = 5, seed: int = 0
     ) -> None:
-        if not strengths or any(not strength > 0 for strength in strengths) or folds < 2:
-            raise TaskError(
-                f"strengths {list(strengths)} and folds {folds}: give strengths above 0 and at "
-                "least 2 folds"
-            )
-        self.strengths = tuple(sorted(strengths))
+        self.strengths = strengths
         self.folds = folds
         self.seed = seed
         self.classes: tuple[Any, ...] | None = None
@@ -59,17 +60,34 @@ class FeatureClassifier:
 
     def fit(
         self,
-        X: npt.NDArray[np.floating],
+        X: npt.ArrayLike,
         y: npt.ArrayLike,
         groups: Sequence[Hashable] | None = None,
     ) -> FeatureClassifier:
         """Fit on features of shape (n, d); rows with the same group stay in one fold.
 
-        Raises `TaskError` for shapes that don't match, features that are not finite, a
-        single class, or a 2-D `y` that is not 0 and 1.
+        A row whose group is `None` (a patient who is not known) is a group of its own.
+
+        Raises `TaskError` for shapes that don't match, features that are not finite, rows
+        without a label, a single class, a 2-D `y` that is not 0 and 1, or settings that can't
+        work.
         """
-        gold = np.asarray(y)
-        _check_features(X, len(gold))
+        strengths = sorted(self.strengths)
+        if not strengths or not strengths[0] > 0 or self.folds < 2:
+            raise TaskError(
+                f"strengths {strengths} and folds {self.folds}: give strengths above 0 and at "
+                "least 2 folds"
+            )
+        gold, features = np.asarray(y), _features(X)
+        if len(features) != len(gold):
+            raise TaskError(
+                f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
+            )
+        missing = sum(label is None or label != label for label in gold.ravel().tolist())
+        if missing:
+            raise TaskError(
+                f"{missing} labels of y are missing (None or NaN); leave their rows out"
+            )
         if gold.ndim == 1:
             classes, targets = np.unique(gold, return_inverse=True)
             if len(classes) < 2:
@@ -82,25 +100,34 @@ class FeatureClassifier:
                     f"y has shape {gold.shape}; give one label a row, or a matrix of 0 and 1"
                 )
             self.classes, targets, n_outputs = None, gold.astype(bool), gold.shape[1]
-        self.strength = self.strengths[len(self.strengths) // 2]
-        if len(self.strengths) > 1:
-            self.cross_validation = self._cross_validate(X, targets, n_outputs, groups)
+        self.strength, self.cross_validation = strengths[len(strengths) // 2], ()
+        if len(strengths) > 1:
+            self.cross_validation = self._cross_validate(features, targets, n_outputs, groups)
             if self.cross_validation:
                 self.strength = min(self.cross_validation, key=lambda s: s.log_loss).strength
-        self.weights = fit_logistic(X, targets, n_outputs=n_outputs, strength=self.strength)
+        self.weights = fit_logistic(features, targets, n_outputs=n_outputs, strength=self.strength)
         return self
 
-    def predict_proba(self, X: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Probabilities, shape (n, classes) or (n, labels)."""
-        weights = self._fitted()
-        if X.ndim != 2 or X.shape[1] != weights.coefficients.shape[1]:
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """The classes, or the columns of many labels, in the order of `predict_proba`."""
+        n_outputs = len(self._fitted().intercepts)
+        return np.array(range(n_outputs) if self.classes is None else self.classes)
+
+    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Probabilities, shape (n, classes) or (n, labels).
+
+        Raises `TaskError` before `fit`, and for features of another width or not finite.
+        """
+        weights, features = self._fitted(), _features(X)
+        if features.shape[1] != weights.coefficients.shape[1]:
             raise TaskError(
-                f"features of shape {X.shape}; this classifier was fitted on "
+                f"features of shape {features.shape}; this classifier was fitted on "
                 f"{weights.coefficients.shape[1]} features a row"
             )
-        return weights.probabilities(X, exclusive=self.classes is not None)
+        return weights.probabilities(features, exclusive=self.classes is not None)
 
-    def predict(self, X: npt.NDArray[np.floating]) -> npt.NDArray[Any]:
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """The likeliest class, shape (n,), or 0 and 1 at one half, shape (n, labels)."""
         probabilities = self.predict_proba(X)
         if self.classes is None:
@@ -118,7 +145,7 @@ class FeatureClassifier:
         state = {
             "classes": self.classes,
             "strength": self.strength,
-            "strengths": self.strengths,
+            "strengths": list(self.strengths),
             "folds": self.folds,
             "seed": self.seed,
             "cross_validation": [[s.strength, s.log_loss] for s in self.cross_validation],
@@ -153,6 +180,9 @@ class FeatureClassifier:
         classifier.weights = weights
         return classifier
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.weights is not None
+
     def _fitted(self) -> LinearWeights:
         if self.weights is None:
             raise TaskError("this classifier is not fitted; call fit(X, y) first")
@@ -175,7 +205,7 @@ class FeatureClassifier:
         folds = list(self._folds(targets, groups))
         weights: list[LinearWeights | None] = [None] * len(folds)
         scores: list[StrengthScore] = []
-        for strength in self.strengths:
+        for strength in sorted(self.strengths):
             total, counted = 0.0, 0
             for number, (train, held_out) in enumerate(folds):
                 fitted = fit_logistic(
@@ -204,7 +234,10 @@ class FeatureClassifier:
         """Training and held-out rows: each group is held out once, folds are of like size."""
         if groups is not None and len(groups) != len(targets):
             raise TaskError(f"{len(groups)} groups for {len(targets)} rows; give one a row")
-        names = range(len(targets)) if groups is None else groups
+        names: list[Hashable] = [
+            (None, row) if group is None or group != group else group
+            for row, group in enumerate(groups if groups is not None else [None] * len(targets))
+        ]
         positions = {name: i for i, name in enumerate(dict.fromkeys(names))}
         owner = np.array([positions[name] for name in names])
         n_groups = len(positions)
@@ -237,14 +270,23 @@ def _known_losses(
     return log_losses(probabilities[:, columns], gold[:, columns])
 
 
-def _check_features(features: npt.NDArray[np.floating], n: int) -> None:
-    if features.ndim != 2 or len(features) != n or not n:
+def _features(given: npt.ArrayLike) -> npt.NDArray[np.floating]:
+    """Features as a matrix, memory-mapped ones as they are; raises `TaskError` for others."""
+    features = np.asarray(given)
+    if features.ndim != 2 or not len(features) or features.dtype.kind not in "fiu":
         raise TaskError(
-            f"features of shape {features.shape} for {n} rows of y; give one row of features each"
+            f"features of shape {features.shape} and type {features.dtype}; give numbers, one row "
+            "a note"
         )
-    wrong = ~np.isfinite(features).all(axis=1)
-    if wrong.any():
+    wrong = 0
+    first = -1
+    for start in range(0, len(features), CHUNK):
+        rows = np.flatnonzero(~np.isfinite(features[start : start + CHUNK]).all(axis=1))
+        if len(rows):
+            wrong, first = wrong + len(rows), start + int(rows[0]) if first < 0 else first
+    if wrong:
         raise TaskError(
-            f"{int(wrong.sum())} of {n} rows of features are not finite, the first is row "
-            f"{int(wrong.argmax())}; embed the notes again"
+            f"{wrong} of {len(features)} rows of features are not finite, the first is row "
+            f"{first}; embed the notes again"
         )
+    return features

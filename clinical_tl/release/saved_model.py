@@ -141,9 +141,7 @@ def _feature_losses(
             gold = np.array(task.targets(notes, []))
             mine: Floats = -np.log(every[np.arange(len(notes)), gold])
             return np.where(gold >= 0, mine, np.nan)
-        given = np.zeros(every.shape, dtype=bool)
-        for row, own in enumerate(task.targets(notes, [])):
-            given[row, own] = True
+        given, _ = task.gold_matrix(notes)
         mean: Floats = -np.log(np.where(given, every, 1 - every)).mean(axis=1)
         return mean
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import TypeVar
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.rules.pruning import check_annotated, check_settings, prune
 from clinical_tl.rules.rule import Rule, is_abbreviation
 from clinical_tl.rules.rule_set import RuleSet
@@ -108,6 +108,11 @@ def _check_labels(notes: Sequence[Note], labels: Collection[str] | None) -> None
     present = sorted({span.label for note in notes for span in note.spans or ()})
     if not present:
         raise TaskError(f"the {len(notes)} notes have no mention to compile into rules")
+    if isinstance(labels, str):
+        raise ConfigError("labels is a single string; give a list of labels: labels=[label]")
     unknown = sorted(set(labels or ()) - set(present))
     if unknown:
-        raise ConfigError(f"labels {unknown}: no mention has them; choose from {present}")
+        raise ConfigError(
+            f"labels {shown_ids(unknown, 'label')}: no mention has them; choose from "
+            f"{shown_ids(present, 'label')}"
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 from clinical_tl.data.checks import NOT_UTF8, is_encodable
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.streams import numbered_lines
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_ids
 from clinical_tl.rules.common_words import COMMON_WORDS
 from clinical_tl.rules.pruning import check_settings, prune
 from clinical_tl.rules.rule import Rule, is_abbreviation
@@ -176,5 +176,5 @@ def _check_label(notes: Sequence[Note], label: str) -> None:
     if labels and label not in labels:
         raise ConfigError(
             f"label is {label!r}, which no mention of tune_on has, so every rule that fires would "
-            f"be pruned; choose one of {labels}"
+            f"be pruned; choose one of {shown_ids(labels, 'label')}"
         )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.rules.matching import RuleMatcher, longest
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import Note
@@ -77,10 +77,12 @@ def check_settings(min_precision: float, min_support: int) -> None:
 
 def check_annotated(notes: Sequence[Note]) -> None:
     """Raises `TaskError` unless there are notes and all of them have annotated spans."""
+    if not notes:
+        raise TaskError("there are no notes to judge rules on; give at least one annotated note")
     without = [note.note_id for note in notes if note.spans is None]
-    if without or not notes:
+    if without:
         raise TaskError(
             f"rules are judged on annotated notes: {len(without)} of {len(notes)} have no "
-            f"annotated spans (None), e.g. {without[:5]}; leave them out, or give notes with "
-            "spans=() where there is nothing to mark"
+            f"annotated spans (None), e.g. {shown_ids(without)}; leave them out, or give notes "
+            "with spans=() where there is nothing to mark"
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_ids
 from clinical_tl.rules.matching import RuleMatcher
 from clinical_tl.rules.rule import Rule
 from clinical_tl.rules.rule_set import RuleSet
@@ -50,8 +50,8 @@ def label_notes(
     annotated = [note.note_id for note in records if note.spans is not None]
     if annotated:
         raise NoteError(
-            f"{len(annotated)} of {len(records)} notes have annotated spans, e.g. {annotated[:5]}; "
-            "give only notes without (spans=None), so that no gold is lost"
+            f"{len(annotated)} of {len(records)} notes have annotated spans, e.g. "
+            f"{shown_ids(annotated)}; give only notes without (spans=None), so that no gold is lost"
         )
     used = [rule for rule in rules if _is_trusted(rule, min_precision)]
     matcher = RuleMatcher(used)

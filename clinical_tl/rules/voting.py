@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_id
 from clinical_tl.schema import Prediction, Span
 
 How = Literal["union", "intersection", "fill"]
@@ -83,14 +83,15 @@ def paired(
     for place, (claimed, ruled) in enumerate(zip(model, rules, strict=True)):
         if claimed.note_id != ruled.note_id:
             raise TaskError(
-                f"position {place}: the model's prediction is of note {claimed.note_id!r}, the "
-                f"rules' of {ruled.note_id!r}; predict the same notes in the same order"
+                f"position {place}: the model's prediction is of note "
+                f"{shown_id(claimed.note_id)!r}, the rules' of {shown_id(ruled.note_id)!r}; "
+                "predict the same notes in the same order"
             )
         if claimed.spans is None or ruled.spans is None:
             side = "model" if claimed.spans is None else "rules"
             raise TaskError(
-                f"note {claimed.note_id!r}: the prediction of the {side} has no spans (None); only "
-                "predictions of entity recognition can be compared with rules"
+                f"note {shown_id(claimed.note_id)!r}: the prediction of the {side} has no spans "
+                "(None); only predictions of entity recognition can be compared with rules"
             )
     return list(zip(model, rules, strict=True))
 

@@ -19,8 +19,9 @@ from clinical_tl.data.icd10 import check_codes, roll_up
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids
 from clinical_tl.metrics.coding import CodingScores, coding_scores
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
-from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, Span, as_notes
-from clinical_tl.tasks.task import check_annotated, check_order
+from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
+from clinical_tl.tasks.evidence import code_evidence
+from clinical_tl.tasks.task import check_annotated, check_order, unsure
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +38,10 @@ Loss = Literal["bce", "bce_pos_weight", "asymmetric"]
 Level = Literal["code", "category", "chapter"]
 
 UNTUNED_THRESHOLD = 0.5
+UNDECIDED = -1.0
 # A code on 1 in 1,000 notes would otherwise weigh 1,000 times a negative.
 LARGEST_POS_WEIGHT = 50.0
 EVIDENCE_SPANS = 3
-EVIDENCE_CONTEXT = 24
 
 
 @dataclass(frozen=True)
@@ -158,52 +159,59 @@ class DiagnosisCoding:
         return HeadSpec(kind, self.labels.names, multi_label=True, prior=prior)
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
-        """The columns of each note's codes; codes not seen in training have none."""
+        """The columns of each note's codes; codes not seen in training have none.
+
+        Of a silver note also the complements (~column) of the codes its teacher was unsure of.
+        """
         del tokens
         check_annotated(notes, "codes", "diagnosis coding")
         positions = self.labels.positions
-        return [
-            np.array(
-                [positions[code] for code in _rolled(note, self.level) if code in positions],
-                dtype=np.int64,
-            )
-            for note in notes
-        ]
+        targets = []
+        for note in notes:
+            columns = [positions[code] for code in _rolled(note, self.level) if code in positions]
+            open_columns = [~positions[code] for code in unsure(note) if code in positions]
+            targets.append(np.array(columns + open_columns, dtype=np.int64))
+        return targets
 
     def decisions(
         self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[np.ndarray]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and gold (0 or 1), both (notes, codes)."""
+        """Logits and gold (0, 1 or `UNDECIDED`), both (notes, codes)."""
         import torch
 
         logits = self._note_logits(output, batch)
         gold = torch.zeros(logits.shape, dtype=torch.float32)
         for row, note in enumerate(batch.notes):
-            gold[row, targets[note]] = 1.0
+            target = targets[note]
+            gold[row, target[target >= 0]] = 1.0
+            gold[row, ~target[target < 0]] = UNDECIDED
         return logits, gold.to(logits.device)
 
     def losses(
         self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        """The mean over codes of each note's loss, shape (notes,)."""
+        """The mean over the decided codes of each note's loss, shape (notes,)."""
         from torch.nn import functional
 
         from clinical_tl.tasks.losses import asymmetric_loss
 
         logits = logits.float()
+        decided = gold != UNDECIDED
+        gold = gold.clamp(min=0)
         if label_smoothing:
             gold = gold * (1 - label_smoothing) + label_smoothing / 2
         if self.loss == "asymmetric":
-            return asymmetric_loss(logits, gold).mean(dim=-1)
+            return _mean(asymmetric_loss(logits, gold), decided)
         weight = None
         if self.loss == "bce_pos_weight":
             support = np.asarray(self.labels.support, dtype=np.float32)
             weight = logits.new_tensor(
                 np.clip((self.n_train - support) / support, 1.0, LARGEST_POS_WEIGHT)
             )
-        return functional.binary_cross_entropy_with_logits(
+        losses = functional.binary_cross_entropy_with_logits(
             logits, gold, pos_weight=weight, reduction="none"
-        ).mean(dim=-1)
+        )
+        return _mean(losses, decided)
 
     def weight(self, target: np.ndarray, start: int, stop: int) -> float:
         """Every note counts the same."""
@@ -239,7 +247,7 @@ class DiagnosisCoding:
         coded = pieces[0]
         prediction = self.predicted(note.note_id, coded.probabilities)
         evidence = {
-            code: _evidence(note.text, tokens, code, coded.attended[code])
+            code: code_evidence(note.text, tokens, code, coded.attended[code])
             for code in prediction.codes or ()
             if code in coded.attended
         }
@@ -261,7 +269,7 @@ class DiagnosisCoding:
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> DiagnosisCoding:
         """The task with thresholds tuned on these (development) notes."""
         check_order(notes, predictions)
-        gold, unseen = self._gold(notes)
+        gold, unseen = self.gold_matrix(notes)
         thresholds = tune_thresholds(
             gold,
             self._score_matrix(predictions),
@@ -278,7 +286,22 @@ class DiagnosisCoding:
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' codes at the task's level, with how often they occur."""
+        check_annotated(notes, "codes", "diagnosis coding")
         return Counter(code for note in notes for code in _rolled(note, self.level))
+
+    def gold_matrix(self, notes: Sequence[Note]) -> tuple[np.ndarray, int]:
+        """Which notes have which codes, bool of shape (notes, codes); how many are no column's."""
+        check_annotated(notes, "codes", "diagnosis coding")
+        positions = self.labels.positions
+        gold = np.zeros((len(notes), len(self.labels)), dtype=bool)
+        unseen = 0
+        for row, note in enumerate(notes):
+            for code in _rolled(note, self.level):
+                if code in positions:
+                    gold[row, positions[code]] = True
+                else:
+                    unseen += 1
+        return gold, unseen
 
     def evaluate(
         self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
@@ -332,18 +355,6 @@ class DiagnosisCoding:
             return output.logits
         return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, self.pooling)
 
-    def _gold(self, notes: Sequence[Note]) -> tuple[np.ndarray, int]:
-        positions = self.labels.positions
-        gold = np.zeros((len(notes), len(self.labels)), dtype=bool)
-        unseen = 0
-        for row, note in enumerate(notes):
-            for code in _rolled(note, self.level):
-                if code in positions:
-                    gold[row, positions[code]] = True
-                else:
-                    unseen += 1
-        return gold, unseen
-
     def _score_matrix(self, predictions: Sequence[Prediction]) -> np.ndarray:
         names = self.labels.names
         rows = [
@@ -353,6 +364,10 @@ class DiagnosisCoding:
             for p in predictions
         ]
         return np.stack(rows) if rows else np.zeros((0, len(names)), dtype=np.float32)
+
+
+def _mean(losses: torch.Tensor, decided: torch.Tensor) -> torch.Tensor:
+    return (losses * decided).sum(dim=-1) / decided.sum(dim=-1).clamp(min=1)
 
 
 def _rolled(note: Note, level: Level) -> tuple[str, ...]:
@@ -365,35 +380,3 @@ def _rolled(note: Note, level: Level) -> tuple[str, ...]:
 def _notes_of_rows(notes: Sequence[Note], rows: Sequence[int]) -> list[str]:
     owners = [note.note_id for note in notes for _ in note.codes or ()]
     return sorted({owners[row] for row in rows})
-
-
-def _evidence(
-    text: str, tokens: TokenisedNote, code: str, attended: Sequence[tuple[int, float]]
-) -> tuple[Span, ...]:
-    """Attended tokens as stretches of text: the words around each, near ones joined."""
-    spans: list[Span] = []
-    for token, weight in attended:
-        start, end = int(tokens.starts[token]), int(tokens.ends[token])
-        if end <= start:
-            continue
-        # Out to the line or word boundary within reach, so that a person can read it.
-        left = max(0, start - EVIDENCE_CONTEXT)
-        right = min(len(text), end + EVIDENCE_CONTEXT)
-        while left < start and left > 0 and not text[left - 1].isspace():
-            left += 1
-        while right > end and right < len(text) and not text[right].isspace():
-            right -= 1
-        stretch = text[left:right]
-        left += len(stretch) - len(stretch.lstrip())
-        right -= len(stretch) - len(stretch.rstrip())
-        touching = [s for s in spans if s.start <= right and left <= s.end]
-        spans = [s for s in spans if s not in touching]
-        spans.append(
-            Span(
-                min([left, *(s.start for s in touching)]),
-                max([right, *(s.end for s in touching)]),
-                code,
-                score=min(1.0, weight + sum(s.score or 0.0 for s in touching)),
-            )
-        )
-    return tuple(sorted(spans, key=lambda s: -(s.score or 0.0)))

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import TaskError, shown_ids
 from clinical_tl.metrics.entities import (
     EntityScores,
     SeqevalScores,
     entity_scores,
     strict_seqeval,
 )
-from clinical_tl.schema import LabelSet, Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.task import check_annotated, check_order
+from clinical_tl.schema import LabelSet, Note, Notes, Prediction, Span, as_notes
+from clinical_tl.tasks.task import check_annotated, check_order, unsure
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.tags import Representation, Scheme, TagSet, find_units, text_units
 
@@ -230,6 +230,7 @@ class EntityRecognition:
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' mention types, with how many mentions they have."""
+        check_annotated(notes, "spans", "entity recognition")
         return Counter(span.label for note in notes for span in note.spans or ())
 
     def evaluate(
@@ -249,6 +250,7 @@ class EntityRecognition:
         gold = [note.spans or () for note in records]
         predicted = [prediction.spans or () for prediction in predictions]
         represented, gold_tags, predicted_tags = Representation(), [], []
+        self._check_labels(gold, predicted)
         every_label = LabelSet.fitted(span.label for spans in (*gold, *predicted) for span in spans)
         tag_set, left_out = TagSet(every_label), 0
         for i, (note, note_predicted) in enumerate(zip(records, predicted, strict=True)):
@@ -274,6 +276,28 @@ class EntityRecognition:
             strict_seqeval(gold_tags, predicted_tags),
         )
 
+    def _check_labels(
+        self, gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]
+    ) -> None:
+        """Refuse predictions of which no label is known; warn of those that some lack."""
+        known = {*self.labels.names, *(span.label for spans in gold for span in spans)}
+        said = Counter(span.label for spans in predicted for span in spans)
+        foreign = {label: n for label, n in said.items() if label not in known}
+        if not foreign:
+            return
+        names = shown_ids(sorted(foreign), "label")
+        if len(foreign) == len(said):
+            raise TaskError(
+                f"entity recognition: the predictions' labels {names} are neither the task's nor "
+                f"the notes', {shown_ids(sorted(known), 'label')}; give both the same names"
+            )
+        logger.warning(
+            "entity recognition: %d predicted mentions have labels that neither the task nor the "
+            "notes have, %s; they count as wrong",
+            sum(foreign.values()),
+            names,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""
         row = {"kind": self.kind, **asdict(self)}
@@ -292,10 +316,7 @@ class EntityRecognition:
 
 def unsure_stretches(note: Note) -> list[tuple[int, int]]:
     """Stretches of a silver note that its teacher was unsure of: neither mention nor not."""
-    silver = note.metadata.get("silver")
-    if not isinstance(silver, Mapping):
-        return []
-    return [(int(start), int(end)) for start, end in silver.get("unsure", ())]
+    return [(int(start), int(end)) for start, end in unsure(note)]
 
 
 def describe_lost(represented: Representation, scheme: str) -> str:

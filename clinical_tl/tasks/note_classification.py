@@ -163,6 +163,7 @@ class NoteClassification:
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' labels, with how often they occur."""
+        check_annotated(notes, "label", "note classification")
         return Counter(str(note.label) for note in notes)
 
     def evaluate(

@@ -294,6 +294,7 @@ class RelationExtraction:
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' relation labels, with how often they occur."""
+        check_annotated(notes, "relations", TASK)
         return Counter(r.label for note in notes for r in note.relations or ())
 
     def evaluate(

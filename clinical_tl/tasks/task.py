@@ -98,7 +98,10 @@ class Task(Protocol):
         ...
 
     def gold_labels(self, notes: Sequence[Note]) -> Mapping[str, int]:
-        """Gold labels of the notes, as the task names them → how often they occur."""
+        """Gold labels of the notes, as the task names them → how often they occur.
+
+        Raises `TaskError` for a note that has no annotation.
+        """
         ...
 
     def evaluate(self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]) -> Scores:
@@ -172,6 +175,12 @@ def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
             f"{task}: {len(missing)} of {len(notes)} notes have no {field!r} (None means not "
             f"annotated), e.g. {shown_ids(missing)}; leave them out or annotate them"
         )
+
+
+def unsure(note: Note) -> Sequence[Any]:
+    """What a silver note's teacher was unsure of: codes, or stretches as [start, end]."""
+    silver = note.metadata.get("silver")
+    return silver.get("unsure", ()) if isinstance(silver, Mapping) else ()
 
 
 def check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> None:

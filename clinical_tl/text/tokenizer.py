@@ -87,6 +87,13 @@ class NoteTokenizer:
                 f"({type(error).__name__}). Give a folder or Hub id that holds tokenizer.json; "
                 "without network, set a local folder"
             ) from error
+        # Without files to read, transformers makes one up that knows special tokens alone.
+        if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+            raise EncoderError(
+                f"the encoder {str(path)!r} comes without a vocabulary: its tokenizer knows only "
+                f"{len(tokenizer)} special tokens. Save the tokenizer beside the weights: "
+                "tokenizer.save_pretrained(folder)"
+            )
         return cls(tokenizer)
 
     @property

@@ -20,7 +20,8 @@ def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -
 
     Raises:
         TrainingError: no training notes, or an empty dev set.
-        TaskError: training notes with labels that the task was not fitted on.
+        TaskError: notes without annotation; training notes with labels that the task was not
+            fitted on.
     """
     if not train:
         raise TrainingError("there are no training notes; give at least one")

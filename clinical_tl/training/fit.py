@@ -55,6 +55,11 @@ def fit(
     if init_adapter is not None:
         if isinstance(init_adapter, str | Path):
             init_adapter = TransferModel.load(init_adapter)
+        if not isinstance(init_adapter, TransferModel):
+            raise ConfigError(
+                f"init_adapter is a {type(init_adapter).__name__}; give a folder, a Hub id or a "
+                "TransferModel"
+            )
         report = start_from(model, init_adapter, labels=init_labels)
         model.metrics["source"] = report.to_dict()
         start["init_adapter"] = weights_digest(init_adapter.network)

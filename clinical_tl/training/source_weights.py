@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from clinical_tl.data import icd10
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_ids
 from clinical_tl.models.network import base_model
 from clinical_tl.models.saved_network import adapter_kind
 
@@ -104,6 +104,14 @@ def start_from(
         tuple(name for name in model.task.labels if name not in found),
         tuple(name for name in source.task.labels if name not in used),
     )
+    if same_head and not found:
+        logger.warning(
+            "none of the target's %d labels is one of the source's %d: %s alone is taken over, and "
+            "all labels start anew; init_labels can say which correspond (match_labels finds them)",
+            len(model.task.labels),
+            len(source.task.labels),
+            "the encoder" if kind == "full" else "the adapter",
+        )
     logger.info("%s", report)
     return report
 
@@ -152,13 +160,18 @@ def _sources(
         return label_ancestry(targets, known)
     if not isinstance(labels, Mapping):
         raise ConfigError(f"labels {labels!r}: choose 'exact', 'hierarchy', or give a mapping")
+    if any(isinstance(names, str) for names in labels.values()):
+        raise ConfigError(
+            "labels maps a target label to a single string; give a list of source labels: "
+            "{target: [source]}"
+        )
     wrong = sorted(set(labels) - set(targets))
     wrong_sources = sorted({s for names in labels.values() for s in names} - set(known))
     if wrong or wrong_sources:
         raise ConfigError(
-            f"labels maps {len(wrong)} labels that the target does not have (e.g. {wrong[:3]}) "
-            f"and uses {len(wrong_sources)} that the source does not have (e.g. "
-            f"{wrong_sources[:3]})"
+            f"labels maps {len(wrong)} labels that the target does not have (e.g. "
+            f"{shown_ids(wrong, 'label')}) and uses {len(wrong_sources)} that the source does not "
+            f"have (e.g. {shown_ids(wrong_sources, 'label')})"
         )
     return {target: tuple(names) for target, names in labels.items() if names}
 

@@ -46,15 +46,19 @@ class AdaptationResult:
     """An adapted encoder's folder, and how well it guesses hidden words of held-out notes.
 
     `before` is the encoder as it came; where it had no head for this (`new_head`), with a
-    head trained on the same notes while the encoder was frozen. Perplexities are per masked
-    token; `seconds` are those in training, the new head's included.
+    head trained on the same notes while the encoder was frozen. That head goes on learning with
+    the encoder, so then `head_alone` has what it reaches in as many more passes without: what
+    the encoder gained lies between that and `after`. Perplexities are per masked token;
+    `seconds` and `tokens` are those of all training, the heads' included.
     """
 
     folder: str
     encoder: str
     perplexity_before: float
+    perplexity_head_alone: float | None
     perplexity_after: float
     accuracy_before: float
+    accuracy_head_alone: float | None
     accuracy_after: float
     new_head: bool
     train_notes: int
@@ -83,7 +87,8 @@ def adapt_encoder(
     Notes of any length are read in windows; whole words are hidden. A LoRA adapter is folded
     into the weights before they are written. Where the encoder ships without a masked-
     language-model head, one is made from its word embeddings and first trained alone, for
-    `head_epochs`, so that its noise does not reach the encoder.
+    `head_epochs`, so that its noise does not reach the encoder; and once more beside the
+    encoder's training, to tell what the head alone would have gained.
 
     Args:
         encoder: a folder, a Hub id, or `"offline"`.
@@ -115,6 +120,8 @@ def adapt_encoder(
 
     if method != "mlm":
         raise ConfigError(f"method {method!r}: masked language modelling, 'mlm', is the one known")
+    if adapter != "full" and not isinstance(adapter, LoRA):
+        raise ConfigError(f"adapter {adapter!r}: give LoRA(...), or 'full' to train all weights")
     output = Path(output)
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output} is not empty; choose another folder, or remove it")
@@ -191,16 +198,26 @@ def _train(
         freeze(model, spec)
         results.append(_run(network, reading, source, "head", epochs=head_epochs))
     before = _scores(network, reading)
+    alone: dict[str, float] = {}
+    if not loaded.pretrained_head:
+        start = {name: p.detach().clone() for name, p in network.trainable().items()}
+        results.append(_run(network, reading, source, "head alone"))
+        alone = _scores(network, reading)
+        with torch.no_grad():
+            for name, parameter in network.trainable().items():
+                parameter.copy_(start[name])
     with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
         model.requires_grad_(True)
         network = Network(adapt_model(model, spec, adapter, source), None, frozen_encoder=False)
-    results.append(_run(network, reading, source, "encoder", epochs=reading.config.epochs))
+    results.append(_run(network, reading, source, "encoder"))
     after = _scores(network, reading)
     return network, {
         "perplexity_before": before["perplexity"],
+        "perplexity_head_alone": alone.get("perplexity"),
         "perplexity_after": after["perplexity"],
         "accuracy_before": before["accuracy"],
+        "accuracy_head_alone": alone.get("accuracy"),
         "accuracy_after": after["accuracy"],
         "new_head": not loaded.pretrained_head,
         "tokens": sum(result.tokens for result in results),
@@ -209,10 +226,18 @@ def _train(
 
 
 def _run(
-    network: Network, reading: _Reading, source: EncoderSource, name: str, *, epochs: int
+    network: Network,
+    reading: _Reading,
+    source: EncoderSource,
+    name: str,
+    *,
+    epochs: int | None = None,
 ) -> TrainingResult:
+    """One training, by the config or with `epochs` of its own; then no best one is chosen."""
     from clinical_tl.training.loop import TrainingRun
 
+    chooses = epochs is None and reading.config.epochs > 1
+    epochs = epochs or reading.config.epochs
     config = replace(reading.config, epochs=epochs, metric=None, output_dir=reading.folder / name)
     return TrainingRun(
         network,
@@ -221,8 +246,7 @@ def _run(
         reading.windowing,
         config,
         reading.train,
-        # A head trained alone is a means; only the encoder's epochs are chosen among.
-        reading.dev if name == "encoder" and epochs > 1 else None,
+        reading.dev if chooses else None,
         start={"encoder": source.sha256},
     ).run()
 
@@ -269,10 +293,16 @@ def _divide(
         )
     # A canary that was held out would show no exposure, whatever the encoder remembers.
     planted = {units[i] for i, note in enumerate(notes) if note.metadata.get("canary") is True}
-    eligible = [unit for unit in range(n_units) if unit not in planted]
+    written = {units[i] for i, note in enumerate(notes) if note.text.strip()}
+    if len(written) < 2:
+        raise NoteError(
+            f"{len(written)} of the {n_units} patients or texts have any text; two are needed, one "
+            "to adapt to and one to hold out"
+        )
+    eligible = sorted(written - planted)
     if not eligible:
         raise NoteError("all notes are canaries; give notes to hold out too")
-    n = min(max(1, round(HELD_OUT_SHARE * n_units)), len(eligible))
+    n = min(max(1, round(HELD_OUT_SHARE * len(written))), len(eligible))
     chosen = set(np.random.default_rng(seed).choice(eligible, n, replace=False).tolist())
     sides: tuple[list[Note], list[Note]] = ([], [])
     for note, unit in zip(notes, units.tolist(), strict=True):

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from clinical_tl.errors import NoteError
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.errors import EncoderError, NoteError
+from clinical_tl.schema import Note, Notes, as_notes, in_order
 from clinical_tl.transfer.vector_store import VectorStore, text_digest
 
 if TYPE_CHECKING:
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 FORMAT = 1
 CHUNK = 512
 """Notes whose vectors are written at once: what a kill can cost."""
+IN_MEMORY = 2**28
+"""Bytes up to which vectors that don't lie in the notes' order are copied into memory."""
 
 
 @dataclass(frozen=True)
 class Embeddings:
     """Vectors of notes, in the notes' order.
 
-    `matrix`, shape (notes, d), float32, is mapped from disk where there is a cache and the
-    notes lie there in order; `computed` of its rows were not in the cache before.
+    `matrix`, shape (notes, d), float32, is mapped from disk where there is a cache (small ones
+    only if the notes lie there in order); `computed` of its rows were not in the cache before.
     """
 
     matrix: np.ndarray
@@ -85,6 +88,7 @@ def embed(
         EncoderError: the encoder can't be found, or has no fast tokenizer.
         ConfigError: a layer or pooling that does not exist.
     """
+    notes = in_order(notes)
     if not len(notes):
         raise NoteError("there are no notes to embed; give at least one note or text")
     loaded = _load(encoder)
@@ -116,8 +120,9 @@ def embed(
             keys.extend(digests)
         rows = store.rows(keys)
         stored = store.matrix()
-    in_order = (np.diff(rows) == 1).all()
-    matrix = stored[rows[0] : rows[-1] + 1] if in_order else stored[rows]
+    if (np.diff(rows) == 1).all():
+        return Embeddings(stored[rows[0] : rows[-1] + 1], len(store) - before)
+    matrix = _gathered(stored, rows, folder)
     return Embeddings(matrix, len(store) - before)
 
 
@@ -187,11 +192,38 @@ def _embed_once(
     return Embeddings(matrix if len(matrix) == len(of_note) else matrix[of_note], len(matrix))
 
 
+def _gathered(
+    stored: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], folder: Path
+) -> npt.NDArray[np.float32]:
+    """The stored vectors in the notes' order; beyond `IN_MEMORY` bytes mapped, not held.
+
+    The file behind it lies beside the cache and vanishes with the matrix.
+    """
+    size = len(rows) * stored.shape[1]
+    if size * stored.itemsize <= IN_MEMORY:
+        return stored[rows]
+    from tempfile import TemporaryFile
+
+    with TemporaryFile(dir=folder) as file:
+        shape = (len(rows), stored.shape[1])
+        gathered: npt.NDArray[np.float32] = np.memmap(
+            file, dtype=stored.dtype, mode="w+", shape=shape
+        )
+    for start in range(0, len(rows), CHUNK):
+        gathered[start : start + CHUNK] = stored[rows[start : start + CHUNK]]
+    return gathered
+
+
 def _load(encoder: str | Path | FrozenEncoder) -> FrozenEncoder:
-    if not isinstance(encoder, str | Path):
-        return encoder
     from clinical_tl.models.frozen_encoder import FrozenEncoder
 
+    if isinstance(encoder, FrozenEncoder):
+        return encoder
+    if not isinstance(encoder, str | Path):
+        raise EncoderError(
+            f"encoder is of type {type(encoder).__name__}; give a folder, a Hub id, 'offline' or "
+            "a FrozenEncoder. A fine-tuned TransferModel becomes a folder with merge(folder)"
+        )
     return FrozenEncoder.from_pretrained(encoder)
 
 
@@ -200,8 +232,6 @@ def _chunks(
 ) -> Iterator[list[str]]:
     from tqdm import tqdm
 
-    if isinstance(notes, str):
-        raise NoteError("a single text was given; give a sequence of texts: [text]")
     with tqdm(total=len(notes), desc="embedding", unit="note", disable=not progress) as bar:
         for start in range(0, len(notes), CHUNK):
             texts = []

@@ -6,6 +6,7 @@ once; the linear model is fitted in seconds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from clinical_tl.text.tokenizer import TokenisedNote
 
 FeatureTask = NoteClassification | DiagnosisCoding | EntityRecognition
+
+logger = logging.getLogger(__name__)
 
 ADAPTER = "features"
 # Choosing the strength needs fewer units than fitting does.
@@ -103,6 +106,8 @@ class FeatureModel:
         cache = None if cache is None else Path(cache)
         classifier = FeatureClassifier(strengths=strengths, folds=folds, seed=seed)
         if isinstance(task, EntityRecognition):
+            if cache is not None:
+                logger.warning("cache: vectors of whole notes are kept, those of words are not")
             units = embed_units(encoder, records, layer=layer, progress=progress)
             tokens = encoder.tokenizer.encode([note.text for note in records])
             classifier = _fit_units(classifier, task, records, units, tokens)
@@ -124,19 +129,23 @@ class FeatureModel:
     def predict(
         self, notes: Notes | Sequence[Note] | Sequence[str], *, progress: bool = True
     ) -> list[Prediction]:
-        """One `Prediction` a note or text, in input order; notes may have any length."""
+        """One `Prediction` a note or text, in input order; notes may have any length.
+
+        A blank note gets the labels' shares in training as its probabilities, and no mention.
+        """
         records = as_notes(notes)
         if not records:
             return []
         if isinstance(self.task, EntityRecognition):
             return self._predict_units(self.task, records, progress=progress)
-        probabilities = self.classifier.predict_proba(
-            self._note_features(records, progress=progress)
-        )
+        features = self._note_features(records, progress=progress)
+        probabilities = self.classifier.predict_proba(features)
         if self.classifier.classes is not None:
             every = np.zeros((len(records), len(self.task.labels)))
             every[:, list(self.classifier.classes)] = probabilities
             probabilities = every
+        # A note without a token has no vector; the model would take zeros for a strange one.
+        probabilities[~features.any(axis=1)] = _shares(self.task)
         return [
             self.task.predicted(note.note_id, row)
             for note, row in zip(records, probabilities.astype(np.float32), strict=True)
@@ -320,10 +329,14 @@ def _groups(notes: Sequence[Note]) -> list[str]:
     return [f"note {n.note_id}" if n.patient_id is None else f"of {n.patient_id}" for n in notes]
 
 
+def _shares(task: NoteClassification | DiagnosisCoding) -> np.ndarray:
+    """How many of the training notes have each label, shape (labels,)."""
+    support = np.array(task.labels.support or [1] * len(task.labels), dtype=np.float64)
+    n_notes = task.n_train if isinstance(task, DiagnosisCoding) else support.sum()
+    return support / max(n_notes, 1)
+
+
 def _gold(task: NoteClassification | DiagnosisCoding, notes: Sequence[Note]) -> np.ndarray:
     if isinstance(task, NoteClassification):
         return np.array(task.targets(notes, []))
-    gold = np.zeros((len(notes), len(task.labels)), dtype=np.int64)
-    for row, columns in enumerate(task.targets(notes, [])):
-        gold[row, columns] = 1
-    return gold
+    return task.gold_matrix(notes)[0].astype(np.int64)

@@ -58,9 +58,7 @@ def probe(
         known = np.flatnonzero(classes >= 0)
         return Probe(classes[known], known, None, len(notes) - len(known), 0)
     if isinstance(task, DiagnosisCoding):
-        labels = np.zeros((len(notes), len(task.labels)), dtype=np.int64)
-        for row, columns in enumerate(task.targets(notes, [])):
-            labels[row, columns] = 1
+        labels = task.gold_matrix(notes)[0].astype(np.int64)
         support = labels.sum(axis=0)
         usable = (support >= LEAST_SUPPORT) & (len(notes) - support >= LEAST_SUPPORT)
         if not usable.any():

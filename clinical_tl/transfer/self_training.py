@@ -22,12 +22,11 @@ from clinical_tl.metrics_record import EVALUATED, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
-from clinical_tl.transfer.silver_notes import select_silver
+from clinical_tl.transfer.silver_notes import check_self_trainable, select_silver
+from clinical_tl.transfer_model import TransferModel
 
 if TYPE_CHECKING:
     import torch
-
-    from clinical_tl.transfer_model import TransferModel
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +101,8 @@ def self_train(
 
     The teacher of the first round is the model trained on `labelled`. In each round it labels
     the unlabelled notes; labels whose confidence reaches their class's threshold are taken
-    (for entities each mention by itself: unsure ones are left out of the loss, neither
-    mention nor not); a student that starts from the model's first weights learns from
+    (of codes and mentions each by itself: unsure ones are left out of the loss, taught as
+    neither there nor absent); a student that starts from the model's first weights learns from
     labelled and silver notes together, and is the next teacher if dev notes say it is better.
     Otherwise training stops with the best model so far.
 
@@ -136,6 +135,11 @@ def self_train(
             f"rounds={rounds}, ratio={ratio}, precision={precision}: rounds must be at least 1, "
             "the ratio above 0, the precision in (0, 1)"
         )
+    if not isinstance(model, TransferModel):
+        raise ConfigError(
+            f"model is a {type(model).__name__}; self-training trains a TransferModel"
+        )
+    check_self_trainable(model.task)
     config = config or TrainingConfig()
     student_config = student_config or config
     if config.dp is not None or student_config.dp is not None:

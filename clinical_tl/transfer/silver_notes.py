@@ -15,19 +15,21 @@ from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 
 if TYPE_CHECKING:
+    from clinical_tl.tasks.task import Task
     from clinical_tl.transfer_model import TransferModel
 
 SOURCE = "self-training"
 LIKELY = 0.1
-"""From this probability of a mention on, a stretch is not taught as outside of mentions."""
+"""From this probability on, a mention or code that is not taken is not taught as absent either."""
 
 
 @dataclass(frozen=True)
 class SilverNotes:
     """Notes with labels from a teacher; `n_labels` labels, codes or mentions in all.
 
-    Each note's metadata has `silver`: source, round and score; a mention carries its own as
-    attributes and `score`.
+    Each note's metadata has `silver`: source, round and score (of several labels the lowest,
+    or the mentions' mean), of codes also `scores`, and what was left open as `unsure`; a mention
+    carries its own as attributes and `score`.
     """
 
     notes: tuple[Note, ...]
@@ -49,14 +51,15 @@ def select_silver(
 
     Classification: the surest notes of each class, at most `ratio` times its labelled ones.
     Coding: the codes that are sure enough, in notes that have one; a code is added to at most
-    `ratio` times its labelled notes, the surest. Entities: the sure mentions; the unsure, and
-    stretches where a mention has a probability of at least `LIKELY`, are listed in the note's
-    metadata (`silver.unsure`) and taught as neither mention nor not; at most `ratio` times as
-    many notes as labelled ones, those with the surest mentions first.
+    `ratio` times its labelled notes, the surest. Entities: the sure mentions; at most `ratio`
+    times as many notes as labelled ones, those with the surest mentions first. Codes and
+    mentions that are not taken, but have a probability of at least `LIKELY`, are listed in the
+    note's metadata (`silver.unsure`) and taught as neither there nor absent.
 
     Raises `TaskError` for a task without confidences of this kind.
     """
     task = model.task
+    check_self_trainable(task)
     if isinstance(task, EntityRecognition):
         # Mentions below the task's own threshold are unsure ones too, not absent ones, and so
         # is what the teacher nearly took for one: taught as none, students learn to miss it.
@@ -80,12 +83,16 @@ def select_silver(
         return _labels(said)
     if isinstance(task, DiagnosisCoding):
         return _codes(task, said)
-    if isinstance(task, EntityRecognition):
-        return _mentions(said)
-    raise TaskError(
-        f"{type(task).__name__} can't be self-trained; use NoteClassification, DiagnosisCoding or "
-        "EntityRecognition"
-    )
+    return _mentions(said)
+
+
+def check_self_trainable(task: Task) -> None:
+    """Raises `TaskError` for a task whose predictions have no confidence a label."""
+    if not isinstance(task, NoteClassification | DiagnosisCoding | EntityRecognition):
+        raise TaskError(
+            f"{type(task).__name__} can't be self-trained; use NoteClassification, "
+            "DiagnosisCoding or EntityRecognition"
+        )
 
 
 @dataclass(frozen=True)
@@ -144,19 +151,16 @@ def _codes(task: DiagnosisCoding, said: _Said) -> SilverNotes:
         i, code = candidates[position]
         if said.predictions[i].scores[code] >= limits.of(code) and quota.take(code):
             taken.setdefault(i, []).append(code)
-    notes = tuple(
-        replace(
-            said.unlabelled[i],
-            codes=tuple(sorted(codes)),
-            metadata=_provenance(
-                said.unlabelled[i],
-                said.number,
-                min(said.predictions[i].scores[code] for code in codes),
-            ),
-        )
-        for i, codes in sorted(taken.items())
-    )
-    return SilverNotes(notes, sum(map(len, taken.values())), dict(limits.by_class))
+    notes = []
+    for i, codes in sorted(taken.items()):
+        prediction = said.predictions[i]
+        likely = {code for code, score in prediction.scores.items() if score >= LIKELY}
+        scores = {code: round(float(prediction.scores[code]), 4) for code in sorted(codes)}
+        metadata = _provenance(said.unlabelled[i], said.number, min(scores.values()))
+        metadata["silver"]["scores"] = scores
+        metadata["silver"]["unsure"] = sorted(likely.union(prediction.codes or ()) - set(codes))
+        notes.append(replace(said.unlabelled[i], codes=tuple(scores), metadata=metadata))
+    return SilverNotes(tuple(notes), sum(map(len, taken.values())), dict(limits.by_class))
 
 
 def _mentions(said: _Said) -> SilverNotes:

@@ -1,10 +1,15 @@
 """`FeatureClassifier`: the choice of strength, groups, saving, misuse."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from clinical_tl.errors import ArtifactError, TaskError
-from clinical_tl.estimators.feature_classifier import FILE, FeatureClassifier
+from clinical_tl.estimators.feature_classifier import FILE, STRENGTHS, FeatureClassifier
 
 
 def clouds(n=90, d=5, classes=3, spread=1.0, seed=0):
@@ -79,7 +84,11 @@ def test_a_damaged_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x[:5], y), "one row of features each"),
+        (lambda x, y: (x[:5], y), "give one row each"),
+        (lambda x, y: (x[:, 0], y), "one row a note"),
+        (lambda x, y: (x.astype(str), y), "give numbers"),
+        (lambda x, y: (x, [None, *y[1:]]), "1 labels of y are missing"),
+        (lambda x, y: (x, [float("nan"), *range(len(y) - 1)]), "1 labels of y are missing"),
         (lambda x, y: (x, np.full(len(y), "skin")), "one class only"),
         (lambda x, y: (x, np.full((len(y), 2), 2)), "matrix of 0 and 1"),
         (lambda x, y: (np.where(np.arange(len(x))[:, None] == 4, np.nan, x), y), "row 4"),
@@ -99,7 +108,34 @@ def test_unfitted_or_mismatched_use_is_refused():
     with pytest.raises(TaskError, match="one group"):
         FeatureClassifier().fit(x, y, ["same"] * len(y))
     with pytest.raises(TaskError, match="strengths above 0"):
-        FeatureClassifier(strengths=[0.0])
+        FeatureClassifier(strengths=[0.0]).fit(x, y)
+    with pytest.raises(TaskError, match="1 of 5 rows of features are not finite"):
+        fitted = FeatureClassifier(strengths=[1.0]).fit(x, y)
+        fitted.predict(np.where(np.arange(5)[:, None] == 2, np.inf, x[:5]))
+
+
+def test_it_is_a_scikit_learn_classifier():
+    x, y = clouds()
+    fitted = clone(FeatureClassifier(strengths=[0.1, 1.0])).fit(x.tolist(), y)
+    assert fitted.score(pd.DataFrame(x), y) == (fitted.predict(x) == y).mean()
+    assert fitted.classes_.tolist() == sorted(set(y))
+    assert cross_val_score(FeatureClassifier(strengths=[1.0]), x, y).mean() > 0.8
+    piped = make_pipeline(StandardScaler(), FeatureClassifier(strengths=[1.0])).fit(x, y)
+    assert (piped.predict(x) == fitted.predict(x)).mean() > 0.9
+    assert FeatureClassifier(folds=3).get_params() == {
+        "folds": 3, "seed": 0, "strengths": STRENGTHS,
+    }  # fmt: skip
+
+
+def test_rows_of_unknown_patients_are_groups_of_their_own():
+    x, y = clouds()
+    none = FeatureClassifier().fit(x, y, [None] * len(y))
+    assert none.cross_validation == FeatureClassifier().fit(x, y).cross_validation
+    some = FeatureClassifier(folds=2)._folds(np.arange(12) % 2, [None] * 10 + ["p", "p"])
+    assert [sorted((len(train), len(held_out))) for train, held_out in some] in (
+        [[5, 7], [5, 7]],
+        [[6, 6], [6, 6]],
+    )
 
 
 def test_labels_with_a_single_row_do_not_choose_a_model_that_tells_nothing_apart():

@@ -87,6 +87,10 @@ def test_unknown_labels_and_notes_without_mentions_are_refused():
     notes = [marked("1", "ague", "ague")]
     with pytest.raises(ConfigError, match=r"labels \['Drug'\].*choose from \['Problem'\]"):
         from_annotations(notes, labels=["Drug"])
+    with pytest.raises(ConfigError, match="a single string"):
+        from_annotations(notes, labels="Problem")
+    with pytest.raises(TaskError, match="there are no notes"):
+        from_annotations([])
     with pytest.raises(TaskError, match="no mention to compile"):
         from_annotations([Note("1", "ague", spans=())])
     with pytest.raises(TaskError, match="1 of 1 have no annotated spans"):

@@ -6,7 +6,8 @@ import pytest
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.thresholds import Thresholds
 from clinical_tl.schema import LabelScores, Note, Prediction
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding, _evidence
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.evidence import code_evidence
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
@@ -85,11 +86,11 @@ def test_evidence_is_the_text_that_attention_points_to():
     text = "Seen today. Known arterial hypertension, on treatment. " * 2
     (tokens,) = NoteTokenizer(build_tokenizer("wordpiece")).encode([text])
     token = int(np.searchsorted(tokens.starts, text.index("hypertension")))
-    (span,) = _evidence(text, tokens, "I10", ((token, 0.8),))
+    (span,) = code_evidence(text, tokens, "I10", ((token, 0.8),))
     assert "hypertension" in text[span.start : span.end]
     assert span.label == "I10"
     assert span.score == pytest.approx(0.8)
-    near = _evidence(text, tokens, "I10", ((token, 0.5), (token + 1, 0.3)))
+    near = code_evidence(text, tokens, "I10", ((token, 0.5), (token + 1, 0.3)))
     assert len(near) == 1
     assert near[0].score == pytest.approx(0.8)
 

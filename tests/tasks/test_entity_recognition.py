@@ -114,6 +114,17 @@ def test_predictions_that_tags_cannot_hold_are_told_of(caplog):
     assert "2 predicted mentions overlap others" in caplog.text
 
 
+def test_labels_that_nobody_knows_are_refused_or_told_of(caplog):
+    note = Note("1", "pain and fever", spans=(Span(0, 4, "S"),))
+    task = EntityRecognition.from_notes([note])
+    foreign = Span(9, 14, "Concept")
+    with pytest.raises(TaskError, match=r"labels \['Concept'\] are neither .* \['S'\]"):
+        task.evaluate([note], [Prediction("1", spans=(foreign,))])
+    scores = task.evaluate([note], [Prediction("1", spans=(*note.spans, foreign))])
+    assert scores.entities.precision == 0.5
+    assert "1 predicted mentions have labels that neither" in caplog.text
+
+
 def test_a_threshold_knows_that_a_stretch_is_no_discontinuous_mention():
     gapped = Span(0, 14, "S", fragments=((0, 4), (10, 14)))
     note = Note("1", "pain in the back, fever", spans=(gapped, Span(18, 23, "S")))

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from clinical_tl.errors import EncoderError, NoteError
 from clinical_tl.text.tokenizer import NoteTokenizer
-from tests.tiny_encoders import build_tokenizer
+from tests.tiny_encoders import build_tokenizer, write_encoder
 
 TOKENIZERS = {
     kind: NoteTokenizer(build_tokenizer(kind)) for kind in ("wordpiece", "byte_bpe", "unigram")
@@ -63,6 +63,15 @@ def test_saved_tokenizer_stays_free_of_truncation(tmp_path):
 def test_a_missing_tokenizer_is_named(tmp_path):
     with pytest.raises(EncoderError, match=r"tokenizer\.json"):
         NoteTokenizer.from_pretrained(tmp_path / "nothing")
+
+
+def test_weights_without_a_vocabulary_are_refused(tmp_path):
+    folder = write_encoder(tmp_path / "encoder", "bert", seed=0)
+    for file in folder.iterdir():
+        if file.name not in ("config.json", "model.safetensors"):
+            file.unlink()
+    with pytest.raises(EncoderError, match=r"without a vocabulary.*save_pretrained"):
+        NoteTokenizer.from_pretrained(folder)
 
 
 def test_a_slow_tokenizer_is_refused():

@@ -116,6 +116,16 @@ def test_another_task_takes_over_the_adapter_alone(tiny_encoder):
     torch.testing.assert_close(target.embed_texts(texts), source.embed_texts(texts))
 
 
+def test_labels_without_any_in_common_are_told_of(tiny_encoder, caplog):
+    target = model_of(tiny_encoder, NoteClassification.from_notes(named("a", "b")))
+    source = stirred(model_of(tiny_encoder, NoteClassification.from_notes(named("x", "y", "z"))))
+    start_from(target, source)
+    assert "none of the target's 2 labels is one of the source's 3" in caplog.text
+    caplog.clear()
+    start_from(target, source, labels={"a": ["x"]})
+    assert "none of the" not in caplog.text
+
+
 def test_codes_find_their_relatives():
     assert label_ancestry(
         ["I25.10", "I25", "E11.9", "J45"], ["I25.1", "I25.10", "I25.2", "E11"]
@@ -192,6 +202,10 @@ def test_what_does_not_fit_is_refused(tiny_encoder, tmp_path_factory):
         start_from(target, model_of(tiny_encoder, task), labels="hierarchy")
     with pytest.raises(ConfigError, match="1 labels that the target does not have"):
         start_from(target, model_of(tiny_encoder, task), labels={"z": ["a"]})
+    with pytest.raises(ConfigError, match="a single string"):
+        start_from(target, model_of(tiny_encoder, task), labels={"a": "b"})
+    with pytest.raises(ConfigError, match="init_adapter is a int"):
+        fit(target, named("a", "b"), init_adapter=5)
     with pytest.raises(ConfigError, match="give a mapping"):
         start_from(target, model_of(tiny_encoder, task), labels="nearest")
 

@@ -148,8 +148,37 @@ def test_the_adapted_folder_is_an_encoder_for_every_other_stage(
     assert not torch.allclose(adapted.embed_texts(texts), plain.embed_texts(texts))
     # Going on from there, the head is no longer new.
     again = adapt_encoder(tmp_path / "out", synthetic_notes, tmp_path / "more", config=QUICK)
-    assert not again.new_head
+    assert (again.new_head, again.perplexity_head_alone) == (False, None)
     assert again.perplexity_before == pytest.approx(result.perplexity_after, rel=0.15)
+
+
+def test_the_head_alone_is_measured_beside_the_encoders_training(
+    tiny_encoder, synthetic_notes, tmp_path, monkeypatch
+):
+    head, whole = {}, {}
+    run = domain_adaptation._run
+
+    def spy(network, reading, source, name, **settings):
+        head[name] = {n: p.detach().clone() for n, p in network.trainable().items()}
+        whole[name] = sum(p.numel() for p in network.model.parameters() if p.requires_grad)
+        done = run(network, reading, source, name, **settings)
+        head[f"{name}, done"] = {n: p.detach().clone() for n, p in network.trainable().items()}
+        return done
+
+    monkeypatch.setattr(domain_adaptation, "_run", spy)
+    result = adapt_encoder(
+        tiny_encoder, synthetic_notes, tmp_path / "out", adapter="full", config=QUICK, window=64
+    )
+    # It learns on alone, the encoder being frozen, and the encoder's training knows nothing of it.
+    assert result.perplexity_head_alone < result.perplexity_before
+    assert whole["head alone"] == whole["head"] < whole["encoder"]
+    for name, weight in head["head, done"].items():
+        assert torch.equal(weight, head["head alone"][name])
+        assert torch.equal(weight, head["encoder"][name])
+    assert any(
+        not torch.equal(weight, head["head alone"][name])
+        for name, weight in head["head alone, done"].items()
+    )
 
 
 def test_an_interrupted_adaptation_goes_on_to_the_same_weights(
@@ -204,6 +233,14 @@ def test_canaries_are_never_held_out(synthetic_notes):
         assert held_out
 
 
+def test_blank_notes_are_never_held_out():
+    blank = [Note(f"b{i}", " " * i) for i in range(60)]
+    for seed in range(10):
+        train, held_out = _divide([*blank, Note("1", "fever"), Note("2", "cough")], None, seed)
+        assert [note.text for note in held_out] in (["fever"], ["cough"])
+        assert any(note.text.strip() for note in train)
+
+
 def test_held_out_notes_must_be_able_to_tell_something(tiny_encoder, tmp_path):
     texts = ["fever and cough", "no fever"]
     with pytest.raises(NoteError, match="none of the 0 held-out notes has a text"):
@@ -235,6 +272,10 @@ def test_misuse_is_refused(tiny_encoder, tmp_path):
         adapt_encoder(tiny_encoder, [], tmp_path / "o")
     with pytest.raises(NoteError, match="at least two"):
         adapt_encoder(tiny_encoder, ["one text", "one text"], tmp_path / "o")
+    with pytest.raises(NoteError, match="1 of the 2 patients or texts have any text"):
+        adapt_encoder(tiny_encoder, ["fever cough", " "], tmp_path / "o")
+    with pytest.raises(ConfigError, match="adapter 'frozen': give LoRA"):
+        adapt_encoder(tiny_encoder, ["a", "b"], tmp_path / "o", adapter="frozen")
     with pytest.raises(ConfigError, match="'mlm'"):
         adapt_encoder(tiny_encoder, ["a", "b"], tmp_path / "o", method="clm")
     with pytest.raises(ConfigError, match=r"choose in \(0, 1\)"):

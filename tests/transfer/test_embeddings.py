@@ -5,10 +5,11 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from clinical_tl.errors import ArtifactError, ConfigError, NoteError
+from clinical_tl.errors import ArtifactError, ConfigError, EncoderError, NoteError
 from clinical_tl.models import frozen_encoder
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, notes_to_dataset
@@ -74,6 +75,26 @@ def test_the_second_call_reads_and_maps(encoder, tmp_path, monkeypatch):
     np.testing.assert_array_equal(second.matrix, first.matrix)
     other_order = embed(encoder, TEXTS[::-1], cache=tmp_path, progress=False)
     np.testing.assert_array_equal(other_order.matrix, first.matrix[::-1])
+
+
+def test_large_matrices_in_another_order_are_mapped_too(encoder, tmp_path, monkeypatch):
+    first = embed(encoder, TEXTS, progress=False).matrix
+    monkeypatch.setattr(embeddings, "IN_MEMORY", 0)
+    twice = embed(encoder, [*TEXTS[::-1], *TEXTS], cache=tmp_path, progress=False)
+    assert isinstance(twice.matrix, np.memmap)
+    np.testing.assert_allclose(twice.matrix, [*first[::-1], *first], atol=1e-6)
+    # Nothing but the cache itself is left behind.
+    files = sorted(file.name for file in tmp_path.rglob("*") if file.is_file())
+    embed(encoder, TEXTS[::-1], cache=tmp_path, progress=False)
+    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == files
+
+
+def test_a_series_of_texts_is_read_in_its_order(encoder):
+    series = pd.Series(TEXTS)[::-1]
+    np.testing.assert_array_equal(
+        embed(encoder, series, progress=False).matrix,
+        embed(encoder, TEXTS[::-1], progress=False).matrix,
+    )
 
 
 def test_settings_do_not_share_vectors(encoder, tmp_path):
@@ -206,6 +227,8 @@ def test_units_have_the_state_of_their_first_token(encoder):
     [
         (lambda e: embed(e, []), NoteError, "no notes to embed"),
         (lambda e: embed(e, "one text", progress=False), NoteError, "sequence of texts"),
+        (lambda e: embed(e, Note("1", "a"), progress=False), NoteError, "a Note was given"),
+        (lambda e: embed(e.model, ["a"], progress=False), EncoderError, "is of type BertModel"),
         (lambda e: embed(e, ["a"], layer=3, progress=False), ConfigError, "layers 0"),
         (lambda e: embed(e, ["a"], pooling="sum", progress=False), ConfigError, "choose one of"),
         (lambda e: embed_units(e, [" "], progress=False), NoteError, "visible"),

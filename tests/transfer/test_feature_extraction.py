@@ -54,6 +54,31 @@ def test_predictions_of_a_note_do_not_depend_on_the_others(encoder, notes):
     assert [[s.key for s in p.spans] for p in together] == [[s.key for s in p.spans] for p in alone]
 
 
+@pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)
+def test_a_blank_note_tells_nothing_beyond_the_labels_shares(kind, encoder, notes):
+    task = kind.from_notes(notes)
+    model = FeatureModel.fit(encoder, task, notes, **SHARP)
+    blank, written = model.predict(["  ", "fever and cough"], progress=False)
+    if kind is EntityRecognition:
+        assert blank.spans == ()
+        return
+    total = len(notes)
+    shares = {
+        name: n / total for name, n in zip(task.labels.names, task.labels.support, strict=True)
+    }
+    assert dict(blank.scores) == pytest.approx(shares)
+    assert dict(written.scores) != pytest.approx(shares)
+
+
+@pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)
+def test_notes_without_annotation_are_named(kind, encoder, notes):
+    task = kind.from_notes(notes)
+    bare = [replace(n, label=None, codes=None, spans=None) for n in as_notes(notes)[:1]]
+    for sides in (([*as_notes(notes), *bare], None), (notes, bare)):
+        with pytest.raises(TaskError, match=r"1 of .* notes have no .* annotate them"):
+            FeatureModel.fit(encoder, task, *sides, **SHARP)
+
+
 def test_coding_thresholds_come_from_dev(encoder, notes):
     task = DiagnosisCoding.from_notes(notes)
     assert FeatureModel.fit(encoder, task, notes, **SHARP).task.thresholds is None

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.models.lora import LoRA
-from clinical_tl.schema import Note, Prediction, Span, as_notes
+from clinical_tl.schema import Note, Prediction, Relation, Span, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
@@ -95,6 +97,42 @@ def test_codes_are_taken_one_by_one():
     silver = select_silver(model, labelled, pool, dev, precision=0.8, ratio=1.0, number=1)
     assert [(n.note_id, n.codes) for n in silver.notes] == [("p0", ("E11", "I10"))]
     assert silver.n_labels == 2
+    assert silver.notes[0].metadata["silver"]["scores"] == {"E11": 0.95, "I10": 0.9}
+
+
+def test_codes_not_taken_are_not_taught_as_absent():
+    labelled = [Note("1", "t", codes=("E10", "E11", "I10")), Note("2", "u", codes=("E11", "J45"))]
+    dev = [Note(f"d{i}", f"dev {i}", codes=("E10", "E11")) for i in range(10)]
+    pool = [Note(f"p{i}", f"pool {i}") for i in range(3)]
+    scores = {"E10": 0.9, "E11": 0.95, "I10": 0.3, "J45": 0.02}
+    task = DiagnosisCoding.from_notes(labelled)
+    model = Oracle(
+        task, [Prediction(n.note_id, codes=("E10", "E11"), scores=scores) for n in (*dev, *pool)]
+    )
+    silver = select_silver(model, labelled, pool, dev, precision=0.8, ratio=1.0, number=1)
+    # One E10 and two E11 are all that the quota lets in.
+    assert [note.codes for note in silver.notes] == [("E10", "E11"), ("E11",)]
+    opened = [note.metadata["silver"]["unsure"] for note in silver.notes]
+    assert opened == [["I10"], ["E10", "I10"]]
+    _, gold = task.decisions(
+        SimpleNamespace(states=object(), logits=torch.zeros(2, 4)),
+        SimpleNamespace(notes=[0, 1]),
+        task.targets(silver.notes, []),
+    )
+    assert gold.tolist() == [[1, 1, -1, 0], [-1, 1, -1, 0]]
+    logits = torch.tensor([[0.3, -1.0, 2.0, 0.5], [0.1, 0.2, 0.3, 0.4]])
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = [
+        bce(logits[0, [0, 1, 3]], torch.tensor([1.0, 1.0, 0.0])),
+        bce(logits[1, [1, 3]], torch.tensor([1.0, 0.0])),
+    ]
+    for loss in ("bce", "asymmetric"):
+        losses = replace(task, loss=loss).losses(logits, gold)
+        if loss == "bce":
+            assert losses.tolist() == pytest.approx([value.item() for value in expected])
+        changed = logits.clone()
+        changed[0, 2] = -9.0
+        assert torch.equal(replace(task, loss=loss).losses(changed, gold), losses)
 
 
 def test_unsure_mentions_are_neither_mention_nor_not(tiny_encoder):
@@ -257,3 +295,20 @@ def test_misuse_is_refused(tiny_encoder, notes):
     with pytest.raises(NoteError, match="other unlabelled notes"):
         self_train(model, notes[:12], [], notes[30:])
     assert self_training.NEIGHBOURS == 3
+
+
+def test_what_cannot_be_self_trained_is_refused_before_anything_is_trained(
+    tiny_encoder, notes, monkeypatch
+):
+    monkeypatch.setattr(self_training, "fit", lambda *_: pytest.fail("trained"))
+    related = Note(
+        "r", "fever after aspirin and rash",
+        spans=(Span(0, 5, "Sign", "a"), Span(12, 19, "Drug", "b"), Span(24, 28, "Sign", "c")),
+        relations=(Relation("b", "a", "causes"),),
+    )  # fmt: skip
+    task = RelationExtraction.from_notes([related])
+    model = TransferModel.from_pretrained(tiny_encoder, task, window=64, overlap=16)
+    with pytest.raises(TaskError, match="RelationExtraction can't be self-trained"):
+        self_train(model, [related], notes[12:30], [related], QUICK, **EASY)
+    with pytest.raises(ConfigError, match="model is a str"):
+        self_train("model", notes[:12], notes[12:30], notes[30:], QUICK, **EASY)
