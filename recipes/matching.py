@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
@@ -63,7 +64,8 @@ def main(
         "own name": sum(p.target == p.source for p in matching.pairs) / max(len(shared), 1),
     }
     if field == "label":
-        carried = ctl.match_notes(ours, theirs, encoder, k=neighbours, cache=cache)
+        bare = [replace(note, label=None) for note in ctl.dataset_to_notes(theirs)]
+        carried = ctl.match_notes(ours, bare, encoder, k=neighbours, cache=cache)
         gold = dict(zip(theirs["note_id"], theirs["label"], strict=True))
         right = sum(note.label == gold[note.note_id] for note in carried.notes)
         figures["notes labelled"] = len(carried.notes) / len(theirs)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from clinical_tl.data import icd10
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_ids
 from clinical_tl.estimators.nearest_nodes import (
     assign_nodes,
     cosine_distances,
@@ -58,8 +58,12 @@ class LabelMatching:
 
     @property
     def mapping(self) -> dict[str, tuple[str, ...]]:
-        """Target label → its source label, accepted pairs only: `init_labels` of `fit`."""
-        return {pair.target: (pair.source,) for pair in self.pairs if pair.accepted}
+        """Target label → its source labels, accepted pairs only: `init_labels` of `fit`."""
+        found: dict[str, tuple[str, ...]] = {}
+        for pair in self.pairs:
+            if pair.accepted:
+                found[pair.target] = (*found.get(pair.target, ()), pair.source)
+        return found
 
     def table(self) -> list[dict[str, object]]:
         """Rows for `format_table`, rejected pairs and unmatched labels included."""
@@ -85,7 +89,8 @@ class NoteMatching:
 
     `notes` are the labelled ones; their metadata says where the label came from
     (`silver`: source "matching", the neighbours' ids, the share of their weight that agrees).
-    `unmatched` are the ids of target notes without a mutual neighbour.
+    `unmatched` are the ids of target notes without a mutual neighbour, or of codes without one
+    that half of the votes are for.
     """
 
     notes: tuple[Note, ...]
@@ -100,6 +105,7 @@ def match_labels(
     field: LabelField,
     descriptions: Mapping[str, str] | None = None,
     one_to_many: bool = False,
+    many_to_one: bool = False,
     limit: float | None = None,
     cache: str | Path | None = None,
     seed: int = 0,
@@ -117,7 +123,8 @@ def match_labels(
         encoder: what examples and descriptions are embedded with.
         field: which annotation is meant.
         descriptions: label → what it means, for labels of either side.
-        one_to_many: let a source label serve several target labels.
+        one_to_many: let a source label serve several target labels; each gets its nearest.
+        many_to_one: let a target label have several source labels; each goes to its nearest.
         limit: reject pairs at a greater distance; by default the median distance between
             different source labels, which are known to mean different things (with fewer than
             three source labels nothing is rejected).
@@ -127,11 +134,13 @@ def match_labels(
 
     Raises:
         TaskError: a side without any label of this kind.
-        ConfigError: a field that does not exist.
+        ConfigError: a field that does not exist, one to many and many to one at once.
         EncoderError: as `embed`.
     """
     if field not in get_args(LabelField):
         raise ConfigError(f"field {field!r}: choose 'label', 'codes' or 'spans'")
+    if one_to_many and many_to_one:
+        raise ConfigError("one_to_many and many_to_one exclude one another; choose one")
     sides = []
     for name, notes in (("source", source), ("target", target)):
         examples = _examples(as_notes(notes), field, seed)
@@ -151,7 +160,11 @@ def match_labels(
             pair.distance,
             pair.distance <= limit,
         )
-        for pair in assign_nodes(distances, one_to_many=one_to_many)
+        for pair in (
+            [pair.turned() for pair in assign_nodes(distances.T, one_to_many=True)]
+            if many_to_one
+            else assign_nodes(distances, one_to_many=one_to_many)
+        )
     ]
     matched = {pair.target for pair in pairs}
     return LabelMatching(
@@ -166,6 +179,7 @@ def match_notes(
     target: Notes | Sequence[Note] | Sequence[str],
     encoder: str | Path | FrozenEncoder,
     *,
+    field: Literal["label", "codes"] = "label",
     k: int = 5,
     cache: str | Path | None = None,
     progress: bool = True,
@@ -175,22 +189,37 @@ def match_notes(
     A source and a target note are mutual neighbours if each is among the other's `k` nearest
     by cosine distance, and if that is below 1: what has nothing in common is no neighbour,
     however few notes there are. The neighbours vote, each with 1 − distance; of equal sums the
-    label that comes first by name wins. Notes without a word have no neighbours.
+    label that comes first by name wins. Of codes (`field="codes"`) each is carried over that at
+    least half of the votes are for; those with fewer are `silver.unsure`, not known to be
+    absent. Notes without a word have no neighbours.
 
-    Raises `TaskError` if the source notes have no labels, or k is below 1; else as `embed`.
+    Raises:
+        TaskError: source notes without this field, or k below 1.
+        NoteError: target notes that have it already: silver never takes the place of gold.
+        ConfigError: another field.
+        EncoderError: as `embed`.
     """
+    if field not in ("label", "codes"):
+        raise ConfigError(f"field {field!r}: notes carry their 'label' or their 'codes'")
     source_notes, target_notes = as_notes(source), as_notes(target)
-    unlabelled = sum(note.label is None for note in source_notes)
+    unlabelled = sum(getattr(note, field) is None for note in source_notes)
     if unlabelled or not source_notes:
         raise TaskError(
-            f"{unlabelled} of {len(source_notes)} source notes have no label to carry over; leave "
-            "them out"
+            f"{unlabelled} of {len(source_notes)} source notes have no {field!r} to carry over; "
+            "leave them out"
+        )
+    known = [note.note_id for note in target_notes if getattr(note, field) is not None]
+    if known:
+        raise NoteError(
+            f"{len(known)} of {len(target_notes)} target notes have a {field!r} already, e.g. "
+            f"{shown_ids(known)}; give only notes without ({field}=None), so that no gold is lost"
         )
     source_nodes, target_nodes = (
         embed(encoder, notes, cache=cache, progress=progress).matrix
         for notes in (source_notes, target_notes)
     )
     votes: defaultdict[int, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    weights: defaultdict[int, float] = defaultdict(float)
     neighbours: defaultdict[int, list[str]] = defaultdict(list)
     # A note without a token has no direction.
     ours, theirs = (np.flatnonzero(nodes.any(axis=1)) for nodes in (source_nodes, target_nodes))
@@ -198,19 +227,40 @@ def match_notes(
     for pair in pairs:
         if pair.distance < 1:
             note, number = source_notes[ours[pair.source]], int(theirs[pair.target])
-            votes[number][str(note.label)] += 1 - pair.distance
+            weights[number] += 1 - pair.distance
+            for name in [str(note.label)] if field == "label" else set(note.codes or ()):
+                votes[number][name] += 1 - pair.distance
             neighbours[number].append(note.note_id)
     labelled = []
     for number in sorted(votes):
-        weights = votes[number]
-        label = min(weights, key=lambda name: (-weights[name], name))
-        share = weights[label] / sum(weights.values())
-        silver = {"source": "matching", "from": neighbours[number], "score": round(share, 4)}
+        shares = {name: n / weights[number] for name, n in sorted(votes[number].items())}
+        chosen = (
+            [max(shares, key=lambda name: shares[name])]
+            if field == "label"
+            else [name for name, share in shares.items() if share >= 0.5]
+        )
+        if not chosen:
+            continue
+        score = min(shares[name] for name in chosen)
+        silver: dict[str, object] = {
+            "source": "matching",
+            "from": neighbours[number],
+            "score": round(score, 4),
+        }
         note = target_notes[number]
-        metadata = {**note.metadata, "silver": silver}
-        labelled.append(replace(note, label=label, metadata=metadata))
-    unmatched = tuple(n.note_id for i, n in enumerate(target_notes) if i not in votes)
+        if field == "label":
+            labelled.append(_silver(replace(note, label=chosen[0]), silver))
+            continue
+        silver["scores"] = {name: round(shares[name], 4) for name in chosen}
+        silver["unsure"] = [name for name in shares if name not in chosen]
+        labelled.append(_silver(replace(note, codes=tuple(chosen)), silver))
+    done = {note.note_id for note in labelled}
+    unmatched = tuple(note.note_id for note in target_notes if note.note_id not in done)
     return NoteMatching(tuple(labelled), unmatched)
+
+
+def _silver(note: Note, silver: dict[str, object]) -> Note:
+    return replace(note, metadata={**note.metadata, "silver": silver})
 
 
 def _examples(notes: Sequence[Note], field: LabelField, seed: int) -> dict[str, list[str]]:
@@ -262,12 +312,19 @@ def _prototypes(
     directions = vectors / np.where(lengths > 0, lengths, 1)
     row = {text: i for i, text in enumerate(texts)}
     described = {label: directions[len(texts) + i] for i, label in enumerate(sorted(means))}
-    nodes = []
+    nodes, blank = [], []
     for label, some in examples.items():
         node = directions[[row[text] for text in some]].mean(axis=0)
         if label in described:
             node = node / max(float(np.linalg.norm(node)), 1e-12) + described[label]
+        if not node.any():
+            blank.append(label)
         nodes.append(node)
+    if blank:
+        raise TaskError(
+            f"{len(blank)} labels have neither a description nor an example with a word in it, "
+            f"{shown_ids(blank, 'label')}; leave them out, or describe them"
+        )
     return list(examples), np.stack(nodes)
 
 

@@ -5,10 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_distances as reference
-from sklearn.neighbors import NearestNeighbors
 
 from clinical_tl.errors import TaskError
-from clinical_tl.estimators import nearest_nodes
 from clinical_tl.estimators.nearest_nodes import (
     assign_nodes,
     cosine_distances,
@@ -49,14 +47,11 @@ def test_no_other_pairing_is_shorter(n, m, seed):
     assert total == pytest.approx(best)
 
 
-@pytest.mark.parametrize("chunk", [3, 1000])
-def test_mutual_neighbours_are_scikit_learns(monkeypatch, chunk):
-    monkeypatch.setattr(nearest_nodes, "CHUNK", chunk)
+def test_mutual_neighbours_are_those_of_all_sorted_distances():
     a, b = nodes(20), nodes(15, seed=1)
     k = 3
-    forth = NearestNeighbors(n_neighbors=k, metric="cosine").fit(b).kneighbors(a)[1]
-    back = NearestNeighbors(n_neighbors=k, metric="cosine").fit(a).kneighbors(b)[1]
-    expected = {(i, j) for i in range(20) for j in forth[i] if i in back[j]}
+    order = np.argsort(reference(a, b), axis=1)[:, :k], np.argsort(reference(b, a), axis=1)[:, :k]
+    expected = {(i, j) for i in range(20) for j in order[0][i] if i in order[1][j]}
     pairs = mutual_neighbours(a, b, k=k)
     assert {(p.source, p.target) for p in pairs} == expected
     assert pairs == sorted(pairs, key=lambda p: (p.target, p.distance))
@@ -73,6 +68,7 @@ def test_more_neighbours_than_nodes_means_all():
         (lambda: cosine_distances(np.zeros((1, 3)), nodes(2, d=3)), "zero or infinite"),
         (lambda: cosine_distances(nodes(2), np.zeros((0, 4))), "at least one row"),
         (lambda: mutual_neighbours(nodes(2), nodes(2), k=0), "at least 1"),
+        (lambda: mutual_neighbours(nodes(2), nodes(2, d=3)), "one encoder"),
     ],
 )
 def test_misuse_is_refused(call, message):

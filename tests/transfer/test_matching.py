@@ -2,7 +2,7 @@
 
 import pytest
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -67,6 +67,32 @@ def test_one_to_one_leaves_a_label_over_and_one_to_many_does_not(encoder, source
     )
     assert shared.unmatched == ()
     assert shared.mapping["eczema"] == shared.mapping["psoriasis"] == ("dermatology",)
+
+
+def test_many_to_one_gives_a_coarser_label_all_of_its_sources(encoder, target):
+    finer = labelled("s", eczema=SKIN[:1], psoriasis=SKIN[1:], asthma=LUNG[:1], angina=HEART[:1])
+    matching = match_labels(
+        finer, target, encoder, field="label", limit=2.0, many_to_one=True, progress=False
+    )
+    assert {name: set(found) for name, found in matching.mapping.items()} == {
+        "A": {"eczema", "psoriasis"}, "B": {"asthma"}, "C": {"angina"},
+    }  # fmt: skip
+
+
+def test_codes_are_carried_over_by_half_of_the_votes(encoder):
+    source = [
+        Note("1", SKIN[0], codes=("L20", "R21")),
+        Note("2", SKIN[0], codes=("L20",)),
+        Note("3", SKIN[0], codes=("L20", "R21", "Z88")),
+        Note("4", HEART[0], codes=("I20",)),
+    ]
+    target = [Note("a", SKIN[0]), Note("b", " ")]
+    found = match_notes(source, target, encoder, field="codes", k=3, progress=False)
+    (note,) = found.notes
+    assert (note.note_id, note.codes, found.unmatched) == ("a", ("L20", "R21"), ("b",))
+    silver = note.metadata["silver"]
+    assert silver["scores"] == pytest.approx({"L20": 1.0, "R21": 2 / 3}, abs=1e-3)
+    assert (silver["unsure"], silver["score"]) == (["Z88"], silver["scores"]["R21"])
 
 
 def test_descriptions_take_part(encoder):
@@ -148,10 +174,20 @@ def test_a_share_is_a_share_and_the_unlike_do_not_vote(encoder):
 def test_misuse_is_refused(encoder, source, target):
     with pytest.raises(TaskError, match="no 'codes' to match"):
         match_labels(source, target, encoder, field="codes", progress=False)
-    with pytest.raises(TaskError, match="1 of 1 source notes have no label"):
-        match_notes([Note("1", "a")], target, encoder, progress=False)
+    with pytest.raises(TaskError, match="1 of 1 source notes have no 'label'"):
+        match_notes([Note("1", "a")], ["rash"], encoder, progress=False)
     with pytest.raises(TaskError, match="at least 1"):
-        match_notes(source, target, encoder, k=0, progress=False)
+        match_notes(source, ["rash"], encoder, k=0, progress=False)
+    with pytest.raises(NoteError, match="3 of 3 target notes have a 'label' already"):
+        match_notes(source, target, encoder, progress=False)
+    with pytest.raises(ConfigError, match="'label' or their 'codes'"):
+        match_notes(source, ["rash"], encoder, field="spans", progress=False)
+    with pytest.raises(ConfigError, match="exclude one another"):
+        match_labels(source, target, encoder, field="label", one_to_many=True, many_to_one=True)
+    with pytest.raises(TaskError, match=r"1 labels have neither .* \['empty'\]"):
+        match_labels(
+            [*source, Note("e", " ", label="empty")], target, encoder, field="label", progress=False
+        )
     with pytest.raises(ConfigError, match="choose 'label', 'codes' or 'spans'"):
         match_labels(source, target, encoder, field="labels", progress=False)
 
