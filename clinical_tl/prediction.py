@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.schema import Note, Prediction
@@ -14,7 +15,7 @@ from clinical_tl.text.batches import build_items, collate, plan_batches
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
     from clinical_tl.tasks.task import Task
-    from clinical_tl.text.tokenizer import NoteTokenizer
+    from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
     from clinical_tl.text.windows import Windowing
 
 DEFAULT_BATCH_TOKENS = 8192
@@ -22,6 +23,16 @@ DEFAULT_BATCH_TOKENS = 8192
 PROGRESS_FROM_BATCHES = 8
 # What is hidden of held-out notes never changes, so that scores can be compared.
 HELD_OUT_SEED = 0
+
+
+@dataclass(frozen=True)
+class ReadNotes:
+    """What a network made of notes: for each example the pieces that its task collected."""
+
+    examples: Sequence[Sequence[Note]]
+    read: Sequence[Note]
+    tokens: Sequence[TokenisedNote]
+    pieces: Mapping[int, list[Any]]
 
 
 def predict_notes(
@@ -35,7 +46,36 @@ def predict_notes(
     progress: bool = True,
     autocast: AbstractContextManager[Any] | None = None,
 ) -> list[Prediction]:
-    """One prediction a note, in the notes' order.
+    """One prediction a note, in the notes' order; arguments as of `run_network`."""
+    found = run_network(
+        network,
+        task,
+        tokenizer,
+        windowing,
+        notes,
+        batch_tokens=batch_tokens,
+        progress=progress,
+        autocast=autocast,
+    )
+    predictions = [
+        task.decode(note, note_tokens, found.pieces[i])
+        for i, (note, note_tokens) in enumerate(zip(found.read, found.tokens, strict=True))
+    ]
+    return join_examples(task, notes, found.examples, predictions)
+
+
+def run_network(
+    network: Network,
+    task: Task,
+    tokenizer: NoteTokenizer,
+    windowing: Windowing,
+    notes: Sequence[Note],
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    progress: bool = True,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> ReadNotes:
+    """What the task collects of each note, before it is decoded.
 
     A note's prediction does not depend on its neighbours: padding is masked, and what a
     batch holds is decided by length alone. The network's mode is restored afterwards.
@@ -76,8 +116,4 @@ def predict_notes(
                 bar.update(len(batch))
     finally:
         network.train(mode)
-    predictions = [
-        task.decode(note, note_tokens, pieces[i])
-        for i, (note, note_tokens) in enumerate(zip(read, tokens, strict=True))
-    ]
-    return join_examples(task, notes, examples, predictions)
+    return ReadNotes(examples, read, tokens, pieces)

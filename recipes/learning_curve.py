@@ -80,6 +80,10 @@ def main(
     results = Results(f"{output}/results.json", settings)
     n_notes = len(ctl.note_splits(corpus, limit=limit)["train"])
     chosen = choose_methods(methods, task, adapted_encoder)
+    if left_out := [name for name in methods if name not in chosen]:
+        print(
+            f"left out: {', '.join(left_out)} (rules are for entities, adapted needs its encoder)"
+        )
     keys = [
         {"method": name, "budget": budget, "seed": seed}
         for seed in range(seeds)

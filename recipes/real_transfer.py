@@ -29,15 +29,28 @@ CONFIGS = Path(__file__).parent / "configs"
 
 @dataclass(frozen=True)
 class Step:
-    """A recipe with its config; `writes` says that it takes an output folder."""
+    """A recipe with its config; `writes` says that it takes an output folder.
+
+    In `flags`, `{output}` is the folder of all steps.
+    """
 
     recipe: Callable[..., Any]
     config: str
     writes: bool = True
+    flags: tuple[str, ...] = ()
+
+
+ADAPTED = "{output}/adapt_case_reports"
 
 
 STEPS = (
-    Step(similarity.main, "similarity_bc5cdr_ncbi", writes=False),
+    Step(adapt_encoder.main, "adapt_case_reports"),
+    Step(
+        similarity.main,
+        "similarity_bc5cdr_ncbi",
+        writes=False,
+        flags=(f'--encoders=["offline", "{ADAPTED}"]',),
+    ),
     Step(matching.main, "matching_mts", writes=False),
     Step(explore.main, "explore_mts_dialog", writes=False),
     Step(features.main, "features_mts"),
@@ -48,8 +61,7 @@ STEPS = (
     Step(learning_curve.main, "learning_curve_mts"),
     Step(relation_extraction.main, "chemprot"),
     Step(relation_extraction.main, "bc5cdr_relations"),
-    Step(adapt_encoder.main, "adapt_case_reports"),
-    Step(learning_curve.main, "learning_curve_ncbi"),
+    Step(learning_curve.main, "learning_curve_ncbi", flags=(f"--adapted_encoder={ADAPTED}",)),
 )
 
 
@@ -67,6 +79,7 @@ def main(output: str = "runs/real_transfer", only: str = "") -> None:
             continue
         print(f"\n== {step.config}", flush=True)
         flags = [f"--config={CONFIGS / step.config}.yaml"]
+        flags += [flag.replace("{output}", output) for flag in step.flags]
         if step.writes:
             flags.append(f"--output={output}/{step.config}")
         started = time.perf_counter()

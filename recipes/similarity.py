@@ -6,8 +6,6 @@ from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
-from clinical_tl.transfer.ranking import rank_encoders
-from clinical_tl.transfer.similarity import similarity
 from recipes.command_line import run
 
 TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
@@ -22,6 +20,7 @@ def main(
     columns: dict[str, str] | None = None,
     encoder: str = "offline",
     encoders: list[str] | None = None,
+    source_models: dict[str, str] | None = None,
     task: TaskName | None = None,
     level: Literal["code", "category", "chapter"] = "category",
     max_notes: int = 500,
@@ -39,6 +38,8 @@ def main(
         columns: field to column, for tables and JSON lines.
         encoder: a Hub id, a folder, or "offline"; what the notes are compared with.
         encoders: two or more encoders to rank for the task on the target notes.
+        source_models: encoder to the folder of a model that was trained on a source task with
+            it; adds LEEP.
         task: what the encoders are ranked for; the target notes must be annotated for it.
         level: of diagnosis codes.
         max_notes: use at most so many notes of each set.
@@ -59,7 +60,7 @@ def main(
         else ctl.load_corpus(corpus or "synthetic", seed=seed)["train"]
         for file, corpus in ((source_notes, source), (target_notes, target))
     )
-    found = similarity(ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed)
+    found = ctl.similarity(ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed)
     print(f"source: {found.source}\ntarget: {found.target}")
     print(ctl.format_table(found.table()))
     for warning in found.warnings():
@@ -72,9 +73,13 @@ def main(
             fitted = ctl.DiagnosisCoding.from_notes(theirs, level=level)
         else:
             fitted = ctl.EntityRecognition.from_notes(theirs)
-        ranking = rank_encoders(
-            encoders, theirs, fitted, max_notes=max_notes, cache=cache, seed=seed
-        )
+        models = {
+            name: ctl.TransferModel.load(folder) for name, folder in (source_models or {}).items()
+        }
+        ranking = ctl.rank_encoders(
+            encoders, theirs, fitted, source_models=models, max_notes=max_notes, cache=cache,
+            seed=seed,
+        )  # fmt: skip
         print(f"{ranking.rows} rows of {ranking.notes} notes, {ranking.labels} labels")
         print(ctl.format_table(ranking.table()))
         print(ctl.format_table(ranking.agreement_table()))

@@ -19,6 +19,7 @@ def main(
     source: str,
     target: str,
     labels: list[str] | None = None,
+    match: bool = False,
     budgets: tuple[int, ...] = (25, 50, 100, 0),
     seeds: int = 1,
     limit: int | None = None,
@@ -34,6 +35,7 @@ def main(
         source: a public corpus with spans by name (bc5cdr), or "synthetic".
         target: the corpus that matters, by name (ncbi_disease), or "synthetic".
         labels: mention types of the source to train on; by default all.
+        match: find the source label of each target label by prototypes, not by its name.
         budgets: numbers of target training notes; 0 for all. Dev notes shrink with them.
         seeds: repetitions, each with other notes and other weights.
         limit: use at most so many notes of each set, for a quick look.
@@ -48,7 +50,7 @@ def main(
         One row a run: start, budget, seed and the test scores.
     """
     settings = {
-        "source": source, "target": target, "labels": labels, "limit": limit,
+        "source": source, "target": target, "labels": labels, "match": match, "limit": limit,
         "encoder": encoder, "lora": lora, "training": training,
     }  # fmt: skip
     results = Results(f"{output}/results.json", settings)
@@ -61,8 +63,9 @@ def main(
         for budget in check_budgets(budgets, n_notes)
         for start in starts
     ]
+    matched = (source, labels) if match else None
     cells = [
-        (key, starts[str(key["start"])], target, limit, encoder, lora, training)
+        (key, starts[str(key["start"])], matched, target, limit, encoder, lora, training)
         for key in keys
         if not results.has(key)
     ]
@@ -78,6 +81,7 @@ def main(
 def _cell(
     key: dict[str, Any],
     source_model: Path | None,
+    matched: tuple[str, list[str] | None] | None,
     target: str,
     limit: int | None,
     encoder: str,
@@ -92,7 +96,13 @@ def _cell(
     )
     name = f"{'scratch' if source_model is None else 'source'}-{budget}-{seed}"
     config = run_settings(training, budget, len(splits["train"]), seed, name)
-    ctl.fit(model, train, dev, config, init_adapter=source_model)
+    mapping: Any = "exact"
+    if source_model is not None and matched is not None:
+        ours = with_labels(ctl.note_splits(matched[0], limit=limit)["train"], matched[1])
+        found = ctl.match_labels(ours, train, encoder, field="spans", progress=False)
+        print(ctl.format_table(found.table()))
+        mapping = found.mapping
+    ctl.fit(model, train, dev, config, init_adapter=source_model, init_labels=mapping)
     scores = model.evaluate(splits["test"], progress=False).summary()
     return {**key, "epochs": config.epochs, **scores}
 

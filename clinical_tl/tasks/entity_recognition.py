@@ -24,7 +24,7 @@ from clinical_tl.metrics.entities import (
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, Span, as_notes
 from clinical_tl.tasks.task import check_annotated, check_order, unsure
 from clinical_tl.text.decoding import decode_tags
-from clinical_tl.text.tags import Representation, Scheme, TagSet, find_units, text_units
+from clinical_tl.text.tags import Representation, Scheme, TagSet, Units, find_units, text_units
 
 if TYPE_CHECKING:
     import torch
@@ -177,9 +177,7 @@ class EntityRecognition:
         self, note: Note, tokens: TokenisedNote, pieces: Sequence[tuple[int, np.ndarray]]
     ) -> Prediction:
         """The spans of the likeliest valid tag sequence over the whole note."""
-        units = find_units(note.text, tokens)
-        ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
-        log_probabilities = np.concatenate(ordered)[units.tokens].astype(np.float64)
+        units, log_probabilities = self.unit_log_probabilities(note, tokens, pieces)
         tag_set = self.tag_set
         tags = decode_tags(log_probabilities, tag_set.transitions())
         probabilities = np.exp(log_probabilities)
@@ -187,6 +185,14 @@ class EntityRecognition:
         if self.overlooked is not None:
             spans += tag_set.overlooked(units, tags, probabilities, self.overlooked)
         return self.decided([Prediction(note.note_id, spans=spans)])[0]
+
+    def unit_log_probabilities(
+        self, note: Note, tokens: TokenisedNote, pieces: Sequence[tuple[int, np.ndarray]]
+    ) -> tuple[Units, np.ndarray]:
+        """The note's units (words, numbers, signs), and their tags' (units, tags)."""
+        units = find_units(note.text, tokens)
+        ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
+        return units, np.concatenate(ordered)[units.tokens].astype(np.float64)
 
     def untuned(self) -> EntityRecognition:
         """The task without a threshold: its predictions keep every mention."""

@@ -16,6 +16,8 @@ from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.transfer.embeddings import embed, embed_units
 from clinical_tl.transfer.probe import probe
+from clinical_tl.transfer.tag_probabilities import unit_probabilities
+from clinical_tl.transfer_model import TransferModel
 
 if TYPE_CHECKING:
     from clinical_tl.models.frozen_encoder import FrozenEncoder
@@ -27,7 +29,7 @@ LEAST_NOTES = 10
 class SourceClassifier(Protocol):
     """A model trained on the source task; `TransferModel` satisfies it."""
 
-    def predict(self, notes: Sequence[Note]) -> Sequence[Prediction]:
+    def predict(self, notes: Sequence[Note], *, progress: bool) -> Sequence[Prediction]:
         """One prediction a note, with the probability of every label in `scores`."""
         ...
 
@@ -117,8 +119,9 @@ def rank_encoders(
         encoders: at least two: folders, Hub ids, `"offline"`, or encoders already loaded.
         notes: annotated for the task, at least 10; training notes, never test notes.
         task: note classification, diagnosis coding or entity recognition.
-        source_models: encoder name → a note classifier trained on a source task with it. Its
-            probabilities give LEEP, which takes part in the ranking if every encoder has one.
+        source_models: encoder name → a model trained on a source task with it: a classifier of
+            notes, or for entity recognition a `TransferModel` that tags. Its probabilities give
+            LEEP, which takes part in the ranking if every encoder has one.
         max_notes: at most so many notes, drawn without replacement.
         max_units: at most so many units, half of them inside mentions.
         k: neighbours of kNN.
@@ -129,7 +132,7 @@ def rank_encoders(
 
     Raises:
         ConfigError: fewer than two encoders or one given twice, source models of other
-            encoders or for entity recognition, settings too small.
+            encoders or, for entity recognition, that don't tag, settings too small.
         NoteError: fewer than 10 notes.
         TaskError: another task, notes not annotated for it, fewer than two classes, no code
             with enough notes.
@@ -151,6 +154,17 @@ def rank_encoders(
 
     features: list[np.ndarray] = []
     present = np.ones(len(asked.targets), dtype=bool)
+    said: dict[str, np.ndarray] = {}
+    for name, model in models.items():
+        if asked.keys is None:
+            said[name] = _note_probabilities(
+                model, [records[i] for i in asked.note], progress=progress
+            )
+        elif isinstance(model, TransferModel):
+            rows, places = unit_probabilities(model, records, progress=progress)
+            at = _positions(places, asked.keys)
+            present &= at >= 0
+            said[name] = rows[at]
     for encoder in encoders:
         if asked.keys is None:
             chosen = [records[i] for i in asked.note]
@@ -158,11 +172,9 @@ def rank_encoders(
             features.append(np.asarray(found.matrix))
         else:
             units = embed_units(encoder, records, layer=layer, progress=progress)
-            keys = zip(units.note.tolist(), units.starts.tolist(), units.ends.tolist(), strict=True)
-            place = {key: i for i, key in enumerate(keys)}
-            rows = np.array([place.get(tuple(key), -1) for key in asked.keys.tolist()])
-            present &= rows >= 0
-            features.append(units.matrix[rows])
+            at = _positions(np.stack([units.note, units.starts, units.ends], axis=1), asked.keys)
+            present &= at >= 0
+            features.append(units.matrix[at])
 
     y, owner = asked.targets[present], asked.note[present]
     groups = owner if asked.keys is not None else None
@@ -176,9 +188,7 @@ def rank_encoders(
                 log_me=log_me(rows, y),
                 h_score=h_score(rows, y),
                 knn=knn_accuracy(rows, y, k=k, groups=groups),
-                leep=_leep(models[name], [records[i] for i in owner], y)
-                if name in models
-                else None,
+                leep=leep(said[name][present], y) if name in said else None,
             )
         )
     estimates = {
@@ -219,21 +229,37 @@ def _check(
         raise ConfigError(
             f"source_models names {strangers}, which are not among the encoders {list(names)}"
         )
-    if models and isinstance(task, EntityRecognition):
+    taggers = [
+        name
+        for name, model in models.items()
+        if isinstance(model, TransferModel) and isinstance(model.task, EntityRecognition)
+    ]
+    wanted = set(models) if isinstance(task, EntityRecognition) else set[str]()
+    if set(taggers) != wanted:
         raise ConfigError(
-            "LEEP needs a distribution a row, which a source model gives for notes, not for "
-            "units of text; leave source_models out for entity recognition"
+            f"the source models of {sorted(set(taggers) ^ wanted)} don't decide what {task.kind} "
+            "does; LEEP for entity recognition needs TransferModels for entity recognition, for "
+            "notes a classifier of notes"
         )
     for name, value in (("max_notes", max_notes), ("max_units", max_units)):
         if value < LEAST_NOTES:
             raise ConfigError(f"{name}={value}; allowed: at least {LEAST_NOTES}")
 
 
-def _leep(model: SourceClassifier, notes: Sequence[Note], y: np.ndarray) -> float:
-    predictions = model.predict(notes)
+def _note_probabilities(
+    model: SourceClassifier, notes: Sequence[Note], *, progress: bool
+) -> np.ndarray:
+    """The source labels' probabilities, shape (notes, source labels)."""
+    predictions = model.predict(notes, progress=progress)
     names = list(predictions[0].scores)
     if not names:
         raise TaskError(
             "the source model gives no probabilities; LEEP needs a note classifier as source"
         )
-    return leep([[p.scores[name] for name in names] for p in predictions], y)
+    return np.array([[p.scores[name] for name in names] for p in predictions])
+
+
+def _positions(units: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Where each of `keys`, (note, start, end), stands in `units`; −1 if it doesn't."""
+    place = {tuple(key): i for i, key in enumerate(units.tolist())}
+    return np.array([place.get(tuple(key), -1) for key in keys.tolist()])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
+import clinical_tl as ctl
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError
 from recipes.similarity import main
@@ -29,12 +30,16 @@ def test_it_prints_the_comparison_and_the_ranking(
         files.append(str(tmp_path / f"{name}.jsonl"))
         write_notes(synthetic_notes.select(rows), files[-1])
     other = write_encoder(tmp_path_factory.mktemp("other"), "bert", seed=1)
+    source = ctl.EntityRecognition.from_notes(synthetic_notes.select(range(20)))
+    tagger = ctl.TransferModel.from_pretrained(tiny_encoder, source)
+    tagger.save_pretrained(tmp_path / "tagger")
     figures = main(
         source_notes=files[0],
         target_notes=files[1],
         encoder=str(tiny_encoder),
         encoders=[str(tiny_encoder), str(other)],
         task="entity_recognition",
+        source_models={str(tiny_encoder): str(tmp_path / "tagger")},
     )
     # One note of a patient stands for all of his.
     assert (figures["source_notes"], figures["target_notes"]) == (13, 10)
@@ -42,6 +47,7 @@ def test_it_prints_the_comparison_and_the_ranking(
     assert "proxy A-distance" in printed
     assert "warning: with 10 notes on a side" in printed
     assert "weighted_tau" in printed
+    assert " leep " in printed
     assert str(other) in printed
     assert not any(note[:40] in printed for note in synthetic_notes["text"])
 

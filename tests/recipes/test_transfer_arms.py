@@ -67,6 +67,7 @@ def test_one_arm_starts_from_the_source_and_the_other_does_not(tiny_encoder, tmp
         "synthetic", "synthetic", ["Drug", "Dose"], budgets=(8,), encoder=str(tiny_encoder),
         output=str(tmp_path), **HERE,
     )  # fmt: skip
+    assert fits[2].init_labels == "exact"
     starts = [getattr(fit, "init_adapter", "source itself") for fit in fits]
     assert starts == ["source itself", None, tmp_path / "source"]
     assert list(fits[1].train["note_id"]) == list(fits[2].train["note_id"])
@@ -76,6 +77,19 @@ def test_one_arm_starts_from_the_source_and_the_other_does_not(tiny_encoder, tmp
             "synthetic", "synthetic", ["Drgu"], budgets=(8,), encoder=str(tiny_encoder),
             output=str(tmp_path / "typo"), **HERE,
         )  # fmt: skip
+
+
+def test_heads_start_from_the_labels_that_match(tiny_encoder, tmp_path, fits, capsys):
+    source_task.main(
+        "synthetic", "synthetic", ["Drug"], match=True, budgets=(8,), encoder=str(tiny_encoder),
+        output=str(tmp_path), **HERE,
+    )  # fmt: skip
+    scratch, started = fits[1:]
+    assert (scratch.init_labels, scratch.init_adapter) == ("exact", None)
+    # One source label: whatever lies nearest to it starts from it.
+    (sources,) = started.init_labels.values()
+    assert sources == ("Drug",)
+    assert "no partner" in capsys.readouterr().out
 
 
 def test_every_method_of_the_curve_is_what_its_name_says(

@@ -1,6 +1,8 @@
 """The recipes of transfer on a few synthetic notes, with a tiny encoder; resumed, they rest."""
 
 import json
+from dataclasses import replace
+from functools import wraps
 
 import pytest
 
@@ -154,9 +156,28 @@ def test_real_transfer_keeps_finished_rows(tmp_path, monkeypatch):
     assert row["figures"] == {"f1": 0.5}
 
 
-def test_every_step_of_real_transfer_has_its_config():
-    for step in real_transfer.STEPS:
-        assert (real_transfer.CONFIGS / f"{step.config}.yaml").is_file()
+def test_every_step_of_real_transfer_is_called_with_its_config(tmp_path, monkeypatch):
+    called = {}
+
+    def spying(step):
+        @wraps(step.recipe)
+        def spy(**arguments):
+            called[step.config] = arguments
+            return {}
+
+        return replace(step, recipe=spy)
+
+    monkeypatch.setattr(real_transfer, "STEPS", [spying(step) for step in real_transfer.STEPS])
+    real_transfer.main(str(tmp_path))
+    order = list(called)
+    assert len(order) == len(real_transfer.STEPS)
+    # What was adapted is ranked and trained on afterwards.
+    adapted = f"{tmp_path}/adapt_case_reports"
+    assert order[0] == "adapt_case_reports"
+    assert called["adapt_case_reports"]["output"] == adapted
+    assert called["similarity_bc5cdr_ncbi"]["encoders"] == ["offline", adapted]
+    assert called["learning_curve_ncbi"]["adapted_encoder"] == adapted
+    assert called["learning_curve_ncbi"]["rules"].lexicon.endswith(".tsv.gz")
 
 
 def test_budgets_are_nested_and_dev_shrinks_with_them(synthetic_notes):

@@ -16,6 +16,8 @@ from clinical_tl.transfer import ranking as ranking_module
 from clinical_tl.transfer.embeddings import embed, embed_units
 from clinical_tl.transfer.probe import probe
 from clinical_tl.transfer.ranking import rank_encoders
+from clinical_tl.transfer.tag_probabilities import unit_probabilities
+from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import write_encoder
 
 
@@ -134,7 +136,8 @@ def test_units_that_one_tokenizer_cannot_show_are_left_out_for_all(pair, monkeyp
 class Source:
     """A source classifier that knows fevers from the rest."""
 
-    def predict(self, notes):
+    def predict(self, notes, *, progress):
+        del progress
         return [
             Prediction(note.note_id, scores={"ill": p, "well": 1 - p})
             for note in notes
@@ -155,6 +158,37 @@ def test_leep_comes_from_source_models_and_ranks_if_all_have_one(pair):
     assert "leep" in one.table()[0]
     both = rank_encoders(pair, notes, task, source_models=dict.fromkeys(names, Source()))
     assert both.agreement.ranks["leep"] == (1.5, 1.5)
+
+
+def test_leep_of_taggers_is_of_units(pair):
+    notes = made_up()
+    task = EntityRecognition.from_notes(notes)
+    source = EntityRecognition.from_notes(
+        [Note("s", "gout and fever", spans=(Span(0, 4, "Joint"), Span(9, 14, "Sign")))]
+    )
+    tagger = TransferModel.from_pretrained(pair[0], source, window=16, overlap=4)
+    found = rank_encoders(
+        pair, notes, task, source_models={str(pair[0]): tagger}, progress=False, seed=2
+    )
+    rows, units = unit_probabilities(tagger, notes, progress=False)
+    assert rows.shape[1] == len(source.tag_set) == 5
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+    asked = probe(task, notes, max_units=4000, random=after_the_draw(2, len(notes)))
+    at = {tuple(unit): row for unit, row in zip(units.tolist(), rows, strict=True)}
+    expected = leep([at[tuple(key)] for key in asked.keys.tolist()], asked.targets)
+    assert found.encoders[0].leep == pytest.approx(expected)
+    # The tagger's own decisions are made of these probabilities.
+    words = [s for s in tagger.predict(notes, progress=False)[0].spans if (0, *s.key[:2]) in at]
+    assert words
+    for word in words:
+        own = at[0, word.start, word.end]
+        assert min(abs(own - word.score)) < 1e-6
+
+
+def after_the_draw(seed, n):
+    random = np.random.default_rng(seed)
+    random.permutation(n)
+    return random
 
 
 def test_tables_are_in_borda_order(pair):
@@ -213,8 +247,13 @@ def test_misuse_is_refused(pair):
     with pytest.raises(TaskError, match="all 8 examples are of one class"):
         rank_encoders(pair, notes, NoteClassification(LabelSet(("gout",), (8,))), progress=False)
     tagging = EntityRecognition.from_notes(notes)
-    with pytest.raises(ConfigError, match="leave source_models out"):
+    with pytest.raises(ConfigError, match="needs TransferModels for entity recognition"):
         rank_encoders(pair, notes, tagging, source_models={str(pair[0]): Source()})
+    tagger = TransferModel.from_pretrained(pair[0], tagging)
+    with pytest.raises(ConfigError, match="for notes a classifier of notes"):
+        rank_encoders(pair, notes, task, source_models={str(pair[0]): tagger})
+    with pytest.raises(TaskError, match="NoteClassification has no tags"):
+        unit_probabilities(TransferModel.from_pretrained(pair[0], task), notes)
     bare = [Note(f"{i}", "some text", spans=()) for i in range(12)]
     with pytest.raises(TaskError, match="none of the 12 notes has a mention"):
         rank_encoders(pair, bare, tagging)
