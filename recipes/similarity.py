@@ -81,6 +81,8 @@ def main(
             seed=seed,
         )  # fmt: skip
         print(f"{ranking.rows} rows of {ranking.notes} notes, {ranking.labels} labels")
+        if task == "diagnosis_coding":
+            print("estimates are means over the codes; knn is their mean average precision")
         print(ctl.format_table(ranking.table()))
         print(ctl.format_table(ranking.agreement_table()))
     return found.summary()

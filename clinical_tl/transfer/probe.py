@@ -56,6 +56,11 @@ def probe(
     if isinstance(task, NoteClassification):
         classes = np.array(task.targets(notes, []))
         known = np.flatnonzero(classes >= 0)
+        if not len(known):
+            raise TaskError(
+                f"none of the {len(notes)} notes has a label of the task's; fit the task on them "
+                "with from_notes()"
+            )
         return Probe(classes[known], known, None, len(notes) - len(known), 0)
     if isinstance(task, DiagnosisCoding):
         labels = task.gold_matrix(notes)[0].astype(np.int64)

@@ -246,6 +246,8 @@ def test_misuse_is_refused(pair):
         rank_encoders(pair, [Note(f"{i}", "text") for i in range(12)], task)
     with pytest.raises(TaskError, match="all 8 examples are of one class"):
         rank_encoders(pair, notes, NoteClassification(LabelSet(("gout",), (8,))), progress=False)
+    with pytest.raises(TaskError, match="none of the 24 notes has a label of the task's"):
+        rank_encoders(pair, notes, NoteClassification(LabelSet(("x", "y"), (8, 8))))
     tagging = EntityRecognition.from_notes(notes)
     with pytest.raises(ConfigError, match="needs TransferModels for entity recognition"):
         rank_encoders(pair, notes, tagging, source_models={str(pair[0]): Source()})
