@@ -136,11 +136,12 @@ def _adaptation(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         "adapter": "full",
     }
     metrics = {
-        f"held out, {when}": {
+        f"held out, {when.replace('_', ' ')}": {
             "perplexity": float(found[f"perplexity_{when}"]),
             "accuracy": float(found[f"accuracy_{when}"]),
         }
-        for when in ("before", "after")
+        for when in ("before", "head_alone", "after")
+        if found.get(f"perplexity_{when}") is not None
     }
     metrics["training"] = {
         "train_notes": found["train_notes"],

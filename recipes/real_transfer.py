@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clinical_tl.errors import ConfigError
 from recipes import (
     adapt_encoder,
     explore,
@@ -80,6 +81,9 @@ def main(output: str = "runs/real_transfer", only: str = "") -> None:
         print(f"\n== {step.config}", flush=True)
         flags = [f"--config={CONFIGS / step.config}.yaml"]
         flags += [flag.replace("{output}", output) for flag in step.flags]
+        adapted = Path(ADAPTED.replace("{output}", output))
+        if step.flags and not adapted.is_dir():
+            raise ConfigError(f"{step.config} reads {adapted}; run --only=adapt_case_reports first")
         if step.writes:
             flags.append(f"--output={output}/{step.config}")
         started = time.perf_counter()

@@ -49,6 +49,8 @@ def main(
     Returns:
         The similarity's figures, name to value.
     """
+    if source_models and not encoders:
+        raise ConfigError("source_models are for ranking; name the encoders too: --encoders=[…]")
     if encoders and task is None:
         raise ConfigError(
             "encoders are named but no task; say what they are ranked for, e.g. "

@@ -175,8 +175,10 @@ def chapter(code: str) -> Chapter:
 def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
     """The codes at a coarser level, each once, in order of first appearance.
 
+    What is at that level already stays as it is.
+
     Args:
-        codes: codes in any spelling.
+        codes: codes in any spelling, or what this function gave.
         level: `"code"` (normalised only), `"category"` (three characters) or `"chapter"`
             (its `Chapter.name`).
 
@@ -189,7 +191,8 @@ def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
     elif level == "category":
         rolled = [category(code) for code in codes]
     elif level == "chapter":
-        rolled = [chapter(code).name for code in codes]
+        names = {found.name for found in chapters_by_letter()}
+        rolled = [code if code in names else chapter(code).name for code in codes]
     else:
         raise ConfigError(f"level {level!r} is unknown; allowed: {', '.join(LEVELS)}")
     return tuple(dict.fromkeys(rolled))

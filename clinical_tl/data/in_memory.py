@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.records import record_to_note
-from clinical_tl.schema import Note
+from clinical_tl.schema import Note, Relation, Span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,16 +21,22 @@ if TYPE_CHECKING:
 
 
 def read_records(records: Sequence[object], faults: Faults, *, layout: Layout) -> Iterator[Note]:
-    """Yields a note for every record or note; places are positions, from 1."""
+    """Yields a note for every record or note; places are positions, from 1.
+
+    Notes are taken as they are; the layout is for dicts.
+    """
     for number, record in enumerate(records, 1):
         mark = len(faults)
         place = Place(faults.source, number)
-        if isinstance(record, Note):
-            yield from faults.admitted(record, place, since=mark)
-            continue
         note = None
-        if isinstance(record, Mapping):
-            note = record_to_note(record, number, place, faults, layout)
+        if isinstance(record, Note):
+            wrong = list(_wrong_types(record))
+            for name, allowed in wrong:
+                faults.add(place, f"{name} of type {type(getattr(record, name)).__name__}", allowed)
+            note = None if wrong else record
+        elif isinstance(record, Mapping):
+            plain = {str(name): _plain(value) for name, value in record.items()}
+            note = record_to_note(plain, number, place, faults, layout)
         else:
             faults.add(place, f"a {type(record).__name__}", "notes or dicts with note_id and text")
         yield from faults.admitted(note, place, since=mark)
@@ -39,9 +47,16 @@ def read_data_frame(frame: pd.DataFrame, faults: Faults, *, layout: Layout) -> I
 
     A missing value (NaN, NA, None) means *not annotated*. The index is not read.
     """
+    twice = frame.columns[frame.columns.duplicated()].unique().tolist()
+    if twice:
+        faults.add(
+            Place(faults.source),
+            f"{len(twice)} column names that occur more than once",
+            "each name once",
+        )
+        return
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    records = [{str(name): _plain(value) for name, value in row.items()} for row in rows]
-    yield from read_records(records, faults, layout=layout)
+    yield from read_records(rows, faults, layout=layout)
 
 
 def is_data_frame(source: object) -> TypeGuard[pd.DataFrame]:
@@ -50,6 +65,31 @@ def is_data_frame(source: object) -> TypeGuard[pd.DataFrame]:
     return kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
 
 
+def _wrong_types(note: Note) -> Iterator[tuple[str, str]]:
+    """(field, what is allowed there) for the fields that hold something else."""
+    for name in ("note_id", "text"):
+        if not isinstance(getattr(note, name), str):
+            yield name, "a string"
+    for name in ("patient_id", "label"):
+        if not isinstance(getattr(note, name), str | None):
+            yield name, "a string or None"
+    for name, kind in (("codes", str), ("spans", Span), ("relations", Relation)):
+        values = getattr(note, name)
+        are_many = isinstance(values, list | tuple) and all(isinstance(v, kind) for v in values)
+        if values is not None and not are_many:
+            yield name, f"a tuple of {kind.__name__}, or None"
+    try:
+        json.dumps(dict(note.metadata), allow_nan=False)
+    except (TypeError, ValueError):
+        yield "metadata", "a mapping of what JSON knows"
+
+
 def _plain(value: object) -> object:
-    # Columns of lists come out of Parquet as arrays.
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    """The value as JSON would give it: arrays and tuples as lists, dates as text."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return value.isoformat() if isinstance(value, date | time) else value

@@ -72,21 +72,18 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         without a label, a single class, a 2-D `y` that is not 0 and 1, or settings that can't
         work.
         """
-        strengths = sorted(self.strengths)
-        if not strengths or not strengths[0] > 0 or self.folds < 2:
+        strengths = self.check_settings()
+        given: Any = y
+        labels = given.tolist() if hasattr(given, "tolist") else list(given)
+        missing = sum(map(_is_missing, labels))
+        if missing:
             raise TaskError(
-                f"strengths {strengths} and folds {self.folds}: give strengths above 0 and at "
-                "least 2 folds"
+                f"{missing} labels of y are missing (None or NaN); leave their rows out"
             )
         gold, features = np.asarray(y), _features(X)
         if len(features) != len(gold):
             raise TaskError(
                 f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
-            )
-        missing = sum(label is None or label != label for label in gold.ravel().tolist())
-        if missing:
-            raise TaskError(
-                f"{missing} labels of y are missing (None or NaN); leave their rows out"
             )
         if gold.ndim == 1:
             classes, targets = np.unique(gold, return_inverse=True)
@@ -108,10 +105,22 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         self.weights = fit_logistic(features, targets, n_outputs=n_outputs, strength=self.strength)
         return self
 
+    def check_settings(self) -> list[float]:
+        """The strengths in order; raises `TaskError` for settings that can't work."""
+        strengths = sorted(float(strength) for strength in self.strengths)
+        if not strengths or not strengths[0] > 0 or self.folds < 2:
+            raise TaskError(
+                f"strengths {strengths} and folds {self.folds}: give strengths above 0 and at "
+                "least 2 folds"
+            )
+        return strengths
+
     @property
     def classes_(self) -> npt.NDArray[Any]:
         """The classes, or the columns of many labels, in the order of `predict_proba`."""
-        n_outputs = len(self._fitted().intercepts)
+        if self.weights is None:
+            raise AttributeError("classes_ is known after fit(X, y)")
+        n_outputs = len(self.weights.intercepts)
         return np.array(range(n_outputs) if self.classes is None else self.classes)
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -145,7 +154,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         state = {
             "classes": self.classes,
             "strength": self.strength,
-            "strengths": list(self.strengths),
+            "strengths": [float(strength) for strength in self.strengths],
             "folds": self.folds,
             "seed": self.seed,
             "cross_validation": [[s.strength, s.log_loss] for s in self.cross_validation],
@@ -205,7 +214,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         folds = list(self._folds(targets, groups))
         weights: list[LinearWeights | None] = [None] * len(folds)
         scores: list[StrengthScore] = []
-        for strength in sorted(self.strengths):
+        for strength in self.check_settings():
             total, counted = 0.0, 0
             for number, (train, held_out) in enumerate(folds):
                 fitted = fit_logistic(
@@ -235,7 +244,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         if groups is not None and len(groups) != len(targets):
             raise TaskError(f"{len(groups)} groups for {len(targets)} rows; give one a row")
         names: list[Hashable] = [
-            (None, row) if group is None or group != group else group
+            (None, row) if _is_missing(group) else group
             for row, group in enumerate(groups if groups is not None else [None] * len(targets))
         ]
         positions = {name: i for i, name in enumerate(dict.fromkeys(names))}
@@ -268,6 +277,12 @@ def _known_losses(
     if not columns.any():
         return np.zeros(0)
     return log_losses(probabilities[:, columns], gold[:, columns])
+
+
+def _is_missing(value: object) -> bool:
+    """None, NaN, or pandas' NA, which equals nothing and not even that can be asked."""
+    is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _features(given: npt.ArrayLike) -> npt.NDArray[np.floating]:

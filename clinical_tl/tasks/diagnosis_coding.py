@@ -168,9 +168,12 @@ class DiagnosisCoding:
         positions = self.labels.positions
         targets = []
         for note in notes:
-            columns = [positions[code] for code in _rolled(note, self.level) if code in positions]
-            open_columns = [~positions[code] for code in unsure(note) if code in positions]
-            targets.append(np.array(columns + open_columns, dtype=np.int64))
+            own = dict.fromkeys(_rolled(note, self.level))
+            likely = _rolled(replace(note, codes=tuple(unsure(note, "unsure_codes"))), self.level)
+            columns = [positions[code] for code in own if code in positions]
+            # One subcategory taken and another likely: the category is there.
+            columns += [~positions[c] for c in likely if c in positions and c not in own]
+            targets.append(np.array(columns, dtype=np.int64))
         return targets
 
     def decisions(
@@ -190,7 +193,7 @@ class DiagnosisCoding:
     def losses(
         self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        """The mean over the decided codes of each note's loss, shape (notes,)."""
+        """The mean over codes of each note's loss, nothing for undecided ones, shape (notes,)."""
         from torch.nn import functional
 
         from clinical_tl.tasks.losses import asymmetric_loss
@@ -292,6 +295,11 @@ class DiagnosisCoding:
     def gold_matrix(self, notes: Sequence[Note]) -> tuple[np.ndarray, int]:
         """Which notes have which codes, bool of shape (notes, codes); how many are no column's."""
         check_annotated(notes, "codes", "diagnosis coding")
+        if opened := sum(len(unsure(note, "unsure_codes")) for note in notes):
+            logger.warning(
+                "diagnosis coding: %d codes that silver notes leave open are taken as absent here",
+                opened,
+            )
         positions = self.labels.positions
         gold = np.zeros((len(notes), len(self.labels)), dtype=bool)
         unseen = 0
@@ -344,6 +352,11 @@ class DiagnosisCoding:
         values["thresholds"] = None if thresholds is None else Thresholds.from_dict(thresholds)
         return cls(**values)
 
+    def likely(self, prediction: Prediction, share: float) -> set[str]:
+        """The codes whose probability reaches `share` of their threshold."""
+        rows = self._score_matrix([prediction]) / share
+        return {self.labels.names[i] for i in np.flatnonzero(self._thresholds.apply(rows)[0])}
+
     @property
     def _thresholds(self) -> Thresholds:
         return self.thresholds or Thresholds(UNTUNED_THRESHOLD)
@@ -367,7 +380,8 @@ class DiagnosisCoding:
 
 
 def _mean(losses: torch.Tensor, decided: torch.Tensor) -> torch.Tensor:
-    return (losses * decided).sum(dim=-1) / decided.sum(dim=-1).clamp(min=1)
+    # Over all codes: that others are left open must not make a decided one weigh more.
+    return (losses * decided).mean(dim=-1)
 
 
 def _rolled(note: Note, level: Level) -> tuple[str, ...]:

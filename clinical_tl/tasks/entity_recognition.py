@@ -322,7 +322,7 @@ class EntityRecognition:
 
 def unsure_stretches(note: Note) -> list[tuple[int, int]]:
     """Stretches of a silver note that its teacher was unsure of: neither mention nor not."""
-    return [(int(start), int(end)) for start, end in unsure(note)]
+    return [(int(start), int(end)) for start, end in unsure(note, "unsure")]
 
 
 def describe_lost(represented: Representation, scheme: str) -> str:

@@ -177,10 +177,21 @@ def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
         )
 
 
-def unsure(note: Note) -> Sequence[Any]:
-    """What a silver note's teacher was unsure of: codes, or stretches as [start, end]."""
+def unsure(note: Note, name: str) -> Sequence[Any]:
+    """What a silver note's teacher was unsure of.
+
+    `name` is `unsure`, of stretches as [start, end], or `unsure_codes`. Raises `TaskError`
+    where metadata holds something else there.
+    """
     silver = note.metadata.get("silver")
-    return silver.get("unsure", ()) if isinstance(silver, Mapping) else ()
+    found = silver.get(name, ()) if isinstance(silver, Mapping) else ()
+    kinds = str if name == "unsure_codes" else (list, tuple)
+    if not isinstance(found, list | tuple) or not all(isinstance(item, kinds) for item in found):
+        raise TaskError(
+            f"note {shown_id(note.note_id)!r}: metadata['silver'][{name!r}] is no list of "
+            f"{'codes' if kinds is str else '[start, end]'}"
+        )
+    return found
 
 
 def check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> None:

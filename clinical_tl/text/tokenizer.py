@@ -57,9 +57,6 @@ class NoteTokenizer:
         backend: Any = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
-        # A note in which "[SEP]" or "<s>" is written says so; it does not end a window. Only a
-        # Unigram vocabulary, which has them among its pieces, still finds them.
-        backend.encode_special_tokens = True
         # What was baked in must not come back when the tokenizer is saved and loaded again.
         tokenizer.init_kwargs.pop("max_length", None)
         self._backend: Any = backend
@@ -110,10 +107,15 @@ class NoteTokenizer:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides how a text is cut into tokens."""
-        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
+        settings = f"special tokens are text\0{self._backend.to_str()}"
+        return hashlib.sha256(settings.encode()).hexdigest()
 
     def encode(self, texts: Sequence[str]) -> list[TokenisedNote]:
         """All tokens of each text, in order; an empty text has none."""
+        # A note in which "[SEP]" or "<s>" is written says so; it does not end a window. Only a
+        # Unigram vocabulary, which has them among its pieces, still finds them. Set here since
+        # a copy of the tokenizer forgets it.
+        self._backend.encode_special_tokens = True
         try:
             encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
         except TypeError as error:

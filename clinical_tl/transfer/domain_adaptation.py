@@ -237,7 +237,7 @@ def _run(
     from clinical_tl.training.loop import TrainingRun
 
     chooses = epochs is None and reading.config.epochs > 1
-    epochs = epochs or reading.config.epochs
+    epochs = reading.config.epochs if epochs is None else epochs
     config = replace(reading.config, epochs=epochs, metric=None, output_dir=reading.folder / name)
     return TrainingRun(
         network,

@@ -98,13 +98,14 @@ class FeatureModel:
                 f"{type(task).__name__} has no linear form on frozen features; use "
                 "NoteClassification, DiagnosisCoding or EntityRecognition"
             )
+        classifier = FeatureClassifier(strengths=strengths, folds=folds, seed=seed)
+        classifier.check_settings()
         task, records = task.untuned(), as_notes(train)
         dev_records = None if dev is None else as_notes(dev)
         check_notes(task, records, dev_records)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
         cache = None if cache is None else Path(cache)
-        classifier = FeatureClassifier(strengths=strengths, folds=folds, seed=seed)
         if isinstance(task, EntityRecognition):
             if cache is not None:
                 logger.warning("cache: vectors of whole notes are kept, those of words are not")

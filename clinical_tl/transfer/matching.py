@@ -190,8 +190,8 @@ def match_notes(
     by cosine distance, and if that is below 1: what has nothing in common is no neighbour,
     however few notes there are. The neighbours vote, each with 1 − distance; of equal sums the
     label that comes first by name wins. Of codes (`field="codes"`) each is carried over that at
-    least half of the votes are for; those with fewer are `silver.unsure`, not known to be
-    absent. Notes without a word have no neighbours.
+    least half of the votes are for; those with fewer are `silver.unsure_codes`,
+    not known to be absent. Notes without a word have no neighbours.
 
     Raises:
         TaskError: source notes without this field, or k below 1.
@@ -228,10 +228,12 @@ def match_notes(
         if pair.distance < 1:
             note, number = source_notes[ours[pair.source]], int(theirs[pair.target])
             weights[number] += 1 - pair.distance
-            for name in [str(note.label)] if field == "label" else set(note.codes or ()):
+            for name in (
+                [str(note.label)] if field == "label" else set(map(_spelt, note.codes or ()))
+            ):
                 votes[number][name] += 1 - pair.distance
             neighbours[number].append(note.note_id)
-    labelled = []
+    labelled, done = [], set[int]()
     for number in sorted(votes):
         shares = {name: n / weights[number] for name, n in sorted(votes[number].items())}
         chosen = (
@@ -241,6 +243,7 @@ def match_notes(
         )
         if not chosen:
             continue
+        done.add(number)
         score = min(shares[name] for name in chosen)
         silver: dict[str, object] = {
             "source": "matching",
@@ -252,11 +255,18 @@ def match_notes(
             labelled.append(_silver(replace(note, label=chosen[0]), silver))
             continue
         silver["scores"] = {name: round(shares[name], 4) for name in chosen}
-        silver["unsure"] = [name for name in shares if name not in chosen]
+        silver["unsure_codes"] = [name for name in shares if name not in chosen]
         labelled.append(_silver(replace(note, codes=tuple(chosen)), silver))
-    done = {note.note_id for note in labelled}
-    unmatched = tuple(note.note_id for note in target_notes if note.note_id not in done)
+    unmatched = tuple(note.note_id for i, note in enumerate(target_notes) if i not in done)
     return NoteMatching(tuple(labelled), unmatched)
+
+
+def _spelt(code: str) -> str:
+    """The one spelling of an ICD-10-CM code; codes of other systems as they are."""
+    try:
+        return icd10.normalise_code(code)
+    except NoteError:
+        return code
 
 
 def _silver(note: Note, silver: dict[str, object]) -> Note:

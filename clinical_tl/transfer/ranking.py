@@ -29,7 +29,7 @@ LEAST_NOTES = 10
 class SourceClassifier(Protocol):
     """A model trained on the source task; `TransferModel` satisfies it."""
 
-    def predict(self, notes: Sequence[Note], *, progress: bool) -> Sequence[Prediction]:
+    def predict(self, notes: Sequence[Note]) -> Sequence[Prediction]:
         """One prediction a note, with the probability of every label in `scores`."""
         ...
 
@@ -250,7 +250,10 @@ def _note_probabilities(
     model: SourceClassifier, notes: Sequence[Note], *, progress: bool
 ) -> np.ndarray:
     """The source labels' probabilities, shape (notes, source labels)."""
-    predictions = model.predict(notes, progress=progress)
+    if isinstance(model, TransferModel):
+        predictions: Sequence[Prediction] = model.predict(notes, progress=progress)
+    else:
+        predictions = model.predict(notes)
     names = list(predictions[0].scores)
     if not names:
         raise TaskError(

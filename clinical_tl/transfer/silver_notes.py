@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 SOURCE = "self-training"
 LIKELY = 0.1
-"""From this probability on, a mention or code that is not taken is not taught as absent either."""
+"""From this probability of a mention on, a stretch is not taught as outside of mentions."""
+NEARLY = 0.5
+"""From this share of its threshold on, a code that is not taken is not taught as absent."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class SilverNotes:
     """Notes with labels from a teacher; `n_labels` labels, codes or mentions in all.
 
     Each note's metadata has `silver`: source, round and score (of several labels the lowest,
-    or the mentions' mean), of codes also `scores`, and what was left open as `unsure`; a mention
-    carries its own as attributes and `score`.
+    or the mentions' mean), of codes also `scores`, and what was left open as `unsure` or
+    `unsure_codes`; a mention carries its own as attributes and `score`.
     """
 
     notes: tuple[Note, ...]
@@ -52,9 +54,10 @@ def select_silver(
     Classification: the surest notes of each class, at most `ratio` times its labelled ones.
     Coding: the codes that are sure enough, in notes that have one; a code is added to at most
     `ratio` times its labelled notes, the surest. Entities: the sure mentions; at most `ratio`
-    times as many notes as labelled ones, those with the surest mentions first. Codes and
-    mentions that are not taken, but have a probability of at least `LIKELY`, are listed in the
-    note's metadata (`silver.unsure`) and taught as neither there nor absent.
+    times as many notes as labelled ones, those with the surest mentions first. Not taken but
+    likely (a mention with a probability of at least `LIKELY`, a code with `NEARLY` the
+    probability from which the task assigns it): listed in the note's metadata (`silver.unsure`,
+    `silver.unsure_codes`) and taught as neither there nor absent.
 
     Raises `TaskError` for a task without confidences of this kind.
     """
@@ -154,11 +157,11 @@ def _codes(task: DiagnosisCoding, said: _Said) -> SilverNotes:
     notes = []
     for i, codes in sorted(taken.items()):
         prediction = said.predictions[i]
-        likely = {code for code, score in prediction.scores.items() if score >= LIKELY}
+        likely = task.likely(prediction, NEARLY)
         scores = {code: round(float(prediction.scores[code]), 4) for code in sorted(codes)}
         metadata = _provenance(said.unlabelled[i], said.number, min(scores.values()))
         metadata["silver"]["scores"] = scores
-        metadata["silver"]["unsure"] = sorted(likely.union(prediction.codes or ()) - set(codes))
+        metadata["silver"]["unsure_codes"] = sorted(likely - set(codes))
         notes.append(replace(said.unlabelled[i], codes=tuple(scores), metadata=metadata))
     return SilverNotes(tuple(notes), sum(map(len, taken.values())), dict(limits.by_class))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -86,9 +87,49 @@ def test_what_cannot_be_read_says_what_can(source):
         read_notes(source)
 
 
-def test_pandas_is_not_imported_for_a_list():
+def test_whether_it_is_a_frame_is_known_without_pandas():
     code = (
         "import sys; from clinical_tl.data.in_memory import is_data_frame; "
         "assert not is_data_frame([]); assert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_values_are_read_as_json_has_them():
+    record = {
+        "note_id": np.int64(3), "text": "fever", "codes": ("I10", "E11.9"),
+        "spans": [{"start": np.int64(0), "end": np.int64(5), "label": "S"}],
+        "metadata": {"seen": date(2024, 5, 1)},
+    }  # fmt: skip
+    expected = Note(
+        "3", "fever", codes=("I10", "E11.9"), spans=(Span(0, 5, "S"),),
+        metadata={"seen": "2024-05-01"},
+    )  # fmt: skip
+    for source in ([record], pd.DataFrame([record])):
+        assert dataset_to_notes(read_notes(source)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("note", "message"),
+    [
+        (Note(1, "x"), "note_id of type int"),
+        (Note("1", 5), "text of type int"),
+        (Note("1", SECRET, label=3), "label of type int"),
+        (Note("1", SECRET, codes="I10"), "codes of type str"),
+        (Note("1", SECRET, spans=({"start": 0},)), "a tuple of Span"),
+        (Note("1", SECRET, metadata={"seen": date(2024, 5, 1)}), "what JSON knows"),
+    ],
+)
+def test_notes_with_fields_of_another_type_are_faults(note, message, tmp_path):
+    with pytest.raises(FaultyNotesError, match=message) as caught:
+        read_notes([note])
+    assert SECRET not in str(caught.value)
+    sound = [Note("s", "sound"), note]
+    kept = read_notes(sound, on_error="skip", rejects=tmp_path / "side.jsonl")
+    assert kept["note_id"] == ["s"]
+
+
+def test_a_column_name_given_twice_is_refused():
+    frame = pd.DataFrame([["1", "a", "b"]], columns=["note_id", "text", "text"])
+    with pytest.raises(FaultyNotesError, match="1 column names that occur more than once"):
+        read_notes(frame)

@@ -89,6 +89,8 @@ def test_a_damaged_file_is_named(tmp_path):
         (lambda x, y: (x.astype(str), y), "give numbers"),
         (lambda x, y: (x, [None, *y[1:]]), "1 labels of y are missing"),
         (lambda x, y: (x, [float("nan"), *range(len(y) - 1)]), "1 labels of y are missing"),
+        (lambda x, y: (x, [float("nan"), *y[1:]]), "1 labels of y are missing"),
+        (lambda x, y: (x, pd.Series([pd.NA, *y[1:]], dtype="string")), "1 labels of y are missing"),
         (lambda x, y: (x, np.full(len(y), "skin")), "one class only"),
         (lambda x, y: (x, np.full((len(y), 2), 2)), "matrix of 0 and 1"),
         (lambda x, y: (np.where(np.arange(len(x))[:, None] == 4, np.nan, x), y), "row 4"),
@@ -129,7 +131,8 @@ def test_it_is_a_scikit_learn_classifier():
 
 def test_rows_of_unknown_patients_are_groups_of_their_own():
     x, y = clouds()
-    none = FeatureClassifier().fit(x, y, [None] * len(y))
+    assert not hasattr(FeatureClassifier(), "classes_")
+    none = FeatureClassifier().fit(x, y, [None, pd.NA, float("nan")] * (len(y) // 3))
     assert none.cross_validation == FeatureClassifier().fit(x, y).cross_validation
     some = FeatureClassifier(folds=2)._folds(np.arange(12) % 2, [None] * 10 + ["p", "p"])
     assert [sorted((len(train), len(held_out))) for train, held_out in some] in (

@@ -53,5 +53,7 @@ def test_it_prints_the_comparison_and_the_ranking(
 
 
 def test_encoders_without_a_task_are_refused_before_anything_loads():
+    with pytest.raises(ConfigError, match="name the encoders too"):
+        main(source_models={"offline": "somewhere"})
     with pytest.raises(ConfigError, match="say what they are ranked for"):
         main(encoders=["offline", "other"])

@@ -168,6 +168,9 @@ def test_every_step_of_real_transfer_is_called_with_its_config(tmp_path, monkeyp
         return replace(step, recipe=spy)
 
     monkeypatch.setattr(real_transfer, "STEPS", [spying(step) for step in real_transfer.STEPS])
+    with pytest.raises(ConfigError, match="--only=adapt_case_reports first"):
+        real_transfer.main(str(tmp_path), only="learning_curve_ncbi")
+    (tmp_path / "adapt_case_reports").mkdir()
     real_transfer.main(str(tmp_path))
     order = list(called)
     assert len(order) == len(real_transfer.STEPS)

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,6 +53,7 @@ def test_special_tokens_written_in_a_note_are_its_text(kind):
     (tokens,) = tokenizer.encode([text])
     special = {*tokenizer.prefix_ids, *tokenizer.suffix_ids, tokenizer.tokenizer.mask_token_id}
     assert not special & set(tokens.ids)
+    assert copy.deepcopy(tokenizer).encode([text])[0].ids.tolist() == tokens.ids.tolist()
 
 
 def test_saved_tokenizer_stays_free_of_truncation(tmp_path):

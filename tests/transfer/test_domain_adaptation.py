@@ -274,6 +274,8 @@ def test_misuse_is_refused(tiny_encoder, tmp_path):
         adapt_encoder(tiny_encoder, ["one text", "one text"], tmp_path / "o")
     with pytest.raises(NoteError, match="1 of the 2 patients or texts have any text"):
         adapt_encoder(tiny_encoder, ["fever cough", " "], tmp_path / "o")
+    with pytest.raises(ConfigError, match="epochs=0"):
+        adapt_encoder(tiny_encoder, ["fever", "cough"], tmp_path / "o", head_epochs=0)
     with pytest.raises(ConfigError, match="adapter 'frozen': give LoRA"):
         adapt_encoder(tiny_encoder, ["a", "b"], tmp_path / "o", adapter="frozen")
     with pytest.raises(ConfigError, match="'mlm'"):

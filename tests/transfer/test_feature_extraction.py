@@ -79,6 +79,13 @@ def test_notes_without_annotation_are_named(kind, encoder, notes):
             FeatureModel.fit(encoder, task, *sides, **SHARP)
 
 
+def test_settings_are_checked_before_anything_is_read(encoder, notes, monkeypatch):
+    monkeypatch.setattr(feature_extraction, "embed", lambda *_, **__: pytest.fail("embedded"))
+    task = NoteClassification.from_notes(notes)
+    with pytest.raises(TaskError, match="strengths above 0"):
+        FeatureModel.fit(encoder, task, notes, strengths=(0.0,))
+
+
 def test_coding_thresholds_come_from_dev(encoder, notes):
     task = DiagnosisCoding.from_notes(notes)
     assert FeatureModel.fit(encoder, task, notes, **SHARP).task.thresholds is None

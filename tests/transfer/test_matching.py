@@ -81,18 +81,18 @@ def test_many_to_one_gives_a_coarser_label_all_of_its_sources(encoder, target):
 
 def test_codes_are_carried_over_by_half_of_the_votes(encoder):
     source = [
-        Note("1", SKIN[0], codes=("L20", "R21")),
+        Note("1", SKIN[0], codes=("l20", "R21")),
         Note("2", SKIN[0], codes=("L20",)),
         Note("3", SKIN[0], codes=("L20", "R21", "Z88")),
         Note("4", HEART[0], codes=("I20",)),
     ]
-    target = [Note("a", SKIN[0]), Note("b", " ")]
+    target = [Note("a", SKIN[0]), Note("b", " "), Note("a", " ")]
     found = match_notes(source, target, encoder, field="codes", k=3, progress=False)
     (note,) = found.notes
-    assert (note.note_id, note.codes, found.unmatched) == ("a", ("L20", "R21"), ("b",))
+    assert (note.note_id, note.codes, found.unmatched) == ("a", ("L20", "R21"), ("b", "a"))
     silver = note.metadata["silver"]
     assert silver["scores"] == pytest.approx({"L20": 1.0, "R21": 2 / 3}, abs=1e-3)
-    assert (silver["unsure"], silver["score"]) == (["Z88"], silver["scores"]["R21"])
+    assert (silver["unsure_codes"], silver["score"]) == (["Z88"], silver["scores"]["R21"])
 
 
 def test_descriptions_take_part(encoder):

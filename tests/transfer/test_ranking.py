@@ -136,8 +136,7 @@ def test_units_that_one_tokenizer_cannot_show_are_left_out_for_all(pair, monkeyp
 class Source:
     """A source classifier that knows fevers from the rest."""
 
-    def predict(self, notes, *, progress):
-        del progress
+    def predict(self, notes):
         return [
             Prediction(note.note_id, scores={"ill": p, "well": 1 - p})
             for note in notes

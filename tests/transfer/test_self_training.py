@@ -112,7 +112,7 @@ def test_codes_not_taken_are_not_taught_as_absent():
     silver = select_silver(model, labelled, pool, dev, precision=0.8, ratio=1.0, number=1)
     # One E10 and two E11 are all that the quota lets in.
     assert [note.codes for note in silver.notes] == [("E10", "E11"), ("E11",)]
-    opened = [note.metadata["silver"]["unsure"] for note in silver.notes]
+    opened = [note.metadata["silver"]["unsure_codes"] for note in silver.notes]
     assert opened == [["I10"], ["E10", "I10"]]
     _, gold = task.decisions(
         SimpleNamespace(states=object(), logits=torch.zeros(2, 4)),
@@ -122,17 +122,71 @@ def test_codes_not_taken_are_not_taught_as_absent():
     assert gold.tolist() == [[1, 1, -1, 0], [-1, 1, -1, 0]]
     logits = torch.tensor([[0.3, -1.0, 2.0, 0.5], [0.1, 0.2, 0.3, 0.4]])
     bce = torch.nn.functional.binary_cross_entropy_with_logits
+    # A decided code weighs as much as it would beside decided ones.
     expected = [
-        bce(logits[0, [0, 1, 3]], torch.tensor([1.0, 1.0, 0.0])),
-        bce(logits[1, [1, 3]], torch.tensor([1.0, 0.0])),
+        bce(logits[0, [0, 1, 3]], torch.tensor([1.0, 1.0, 0.0])).item() * 3 / 4,
+        bce(logits[1, [1, 3]], torch.tensor([1.0, 0.0])).item() * 2 / 4,
     ]
-    for loss in ("bce", "asymmetric"):
-        losses = replace(task, loss=loss).losses(logits, gold)
-        if loss == "bce":
-            assert losses.tolist() == pytest.approx([value.item() for value in expected])
-        changed = logits.clone()
-        changed[0, 2] = -9.0
-        assert torch.equal(replace(task, loss=loss).losses(changed, gold), losses)
+    assert task.losses(logits, gold).tolist() == pytest.approx(expected)
+    changed = logits.clone()
+    changed[0, 2] = changed[1, 0] = -9.0
+    for loss in ("bce", "bce_pos_weight", "asymmetric"):
+        of = replace(task, loss=loss)
+        assert torch.equal(
+            of.losses(changed, gold, label_smoothing=0.1),
+            of.losses(logits, gold, label_smoothing=0.1),
+        )
+
+
+@pytest.mark.parametrize(("level", "e10", "e11"), [("code", -1, 0), ("category", 0, -1)])
+def test_what_is_left_open_is_rolled_up_with_the_rest(level, e10, e11):
+    labelled = [Note("1", "t", codes=("E10.9", "E11.9")), Note("2", "u", codes=("J45.909",))]
+    task = DiagnosisCoding.from_notes(labelled, level=level)
+    opened = ("e10.9",) if level == "code" else ("e11.65", "J45.20")
+    note = Note("3", "v", codes=("J45.909",), metadata={"silver": {"unsure_codes": opened}})
+    ((_, gold),) = [
+        task.decisions(
+            SimpleNamespace(states=object(), logits=torch.zeros(1, 3)),
+            SimpleNamespace(notes=[0]),
+            task.targets([note], []),
+        )
+    ]
+    # Asthma is there, whatever else of it is likely.
+    assert gold.tolist() == [[e10, e11, 1]]
+
+
+def test_silver_of_one_task_is_none_of_anothers(tiny_encoder, caplog):
+    silver = {"unsure": [[10, 15]], "unsure_codes": ["I10"]}
+    note = Note(
+        "1", "fever and cough", codes=("J45.909", "E11.9"), spans=(Span(0, 5, "Sign"),),
+        metadata={"silver": silver},
+    )  # fmt: skip
+    coding = DiagnosisCoding.from_notes([note, Note("2", "x", codes=("I10",))])
+    assert [sorted(t.tolist()) for t in coding.targets([note], [])] == [[-2, 0, 2]]
+    tokens = NoteTokenizer.from_pretrained(tiny_encoder).encode([note.text])
+    tags = EntityRecognition.from_notes([note]).targets([note], tokens)[0]
+    assert (tags == IGNORED).any()
+    coding.gold_matrix([note])
+    assert "1 codes that silver notes leave open are taken as absent" in caplog.text
+    for wrong in ({"unsure": None}, {"unsure": ["E11"]}):
+        other = replace(note, metadata={"silver": wrong})
+        with pytest.raises(TaskError, match=r"note '1': metadata\['silver'\]\['unsure'\]"):
+            EntityRecognition.from_notes([note]).targets([other], tokens)
+
+
+def test_chapters_can_be_silver():
+    labelled = [Note("1", "t", codes=("E11.9",)), Note("2", "u", codes=("J45.909",))]
+    task = DiagnosisCoding.from_notes(labelled, level="chapter")
+    name = task.labels.names[0]
+    dev = [Note(f"d{i}", f"dev {i}", codes=("E11.9",)) for i in range(10)]
+    pool = [Note("p0", "x")]
+    scores = dict(zip(task.labels.names, (0.9, 0.1), strict=True))
+    model = Oracle(
+        task, [Prediction(n.note_id, codes=(name,), scores=scores) for n in (*dev, *pool)]
+    )
+    silver = select_silver(model, labelled, pool, dev, precision=0.8, ratio=1.0, number=1)
+    assert silver.notes[0].codes == (name,)
+    assert task.targets(silver.notes, [])[0].tolist() == [0]
 
 
 def test_unsure_mentions_are_neither_mention_nor_not(tiny_encoder):
