@@ -22,7 +22,7 @@ from clinical_tl.transfer.vector_store import VectorStore, text_digest
 if TYPE_CHECKING:
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 512
 """Notes whose vectors are written at once: what a kill can cost."""
 IN_MEMORY = 2**28

@@ -1,17 +1,19 @@
 """Vectors of texts on disk: appended as they are computed, memory-mapped when they are read.
 
-vectors.f32    float32 rows of one length, one after the other
+vectors.npy    a float32 matrix, one row a text, that np.load(mmap_mode="r") reads
 keys.sha256    the SHA-256 digest of each row's text, 32 bytes a row
 settings.json  what the vectors were made with
 
-Rows are written before their keys, so what an interrupted run leaves behind is either whole
-or has no key and is overwritten. Texts are not kept, but vectors and digests of short texts
-can tell what they were: keep the folder where the notes are kept.
+Rows are written before the matrix' header says that they are there, and both before their
+keys, so what an interrupted run leaves behind is either whole or has no key and is
+overwritten. Texts are not kept, but vectors and digests of short texts can tell what they
+were: keep the folder where the notes are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +31,7 @@ class VectorStore:
 
     def __init__(self, folder: Path, *, dimension: int, settings: Mapping[str, Any]) -> None:
         self.dimension = dimension
-        self._vectors = folder / "vectors.f32"
+        self._vectors = folder / "vectors.npy"
         self._keys = folder / "keys.sha256"
         folder.mkdir(parents=True, exist_ok=True)
         record = json.dumps({**settings, "dimension": dimension}, indent=1, sort_keys=True)
@@ -56,9 +58,14 @@ class VectorStore:
         """Add rows of shape (keys, dimension); they are on disk when this returns."""
         n = len(self._rows)
         with self._open(self._vectors) as stream:
-            stream.truncate(n * self.dimension * 4)
+            stream.truncate(len(self._header(n)) + n * self.dimension * 4)
+            if not n:
+                stream.write(self._header(0))
             stream.seek(0, 2)
-            stream.write(np.ascontiguousarray(vectors, dtype=np.float32).tobytes())
+            stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+            stream.flush()
+            stream.seek(0)
+            stream.write(self._header(n + len(keys)))
         with self._open(self._keys) as stream:
             stream.truncate(n * DIGEST)
             stream.seek(0, 2)
@@ -70,7 +77,15 @@ class VectorStore:
         if not self._rows:
             return np.zeros((0, self.dimension), dtype=np.float32)
         shape = (len(self._rows), self.dimension)
-        return np.memmap(self._vectors, dtype=np.float32, mode="r", shape=shape)
+        start = len(self._header(0))
+        return np.memmap(self._vectors, dtype="<f4", mode="r", shape=shape, offset=start)
+
+    def _header(self, n: int) -> bytes:
+        """NumPy's, which leaves room for the number of rows to grow."""
+        stream = io.BytesIO()
+        fields = {"descr": "<f4", "fortran_order": False, "shape": (n, self.dimension)}
+        np.lib.format.write_array_header_1_0(stream, fields)
+        return stream.getvalue()
 
     @staticmethod
     def _open(file: Path) -> Any:  # noqa: ANN401  (a binary stream, which typing spells by mode)
@@ -80,7 +95,8 @@ class VectorStore:
     def _read_keys(self) -> dict[bytes, int]:
         if not self._keys.exists():
             return {}
-        whole = self._vectors.stat().st_size // (4 * self.dimension)
+        size = self._vectors.stat().st_size - len(self._header(0))
+        whole = max(size, 0) // (4 * self.dimension)
         data = self._keys.read_bytes()
         n = min(whole, len(data) // DIGEST)
         return {data[i * DIGEST : (i + 1) * DIGEST]: i for i in range(n)}

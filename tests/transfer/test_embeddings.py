@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clinical_tl.errors import ArtifactError, ConfigError, EncoderError, NoteError
 from clinical_tl.models import frozen_encoder
@@ -179,7 +181,7 @@ def test_an_interrupted_run_goes_on(encoder, tmp_path, monkeypatch):
 def test_half_written_rows_are_written_again(tmp_path):
     store = VectorStore(tmp_path, dimension=4, settings={})
     store.append([text_digest("a")], np.ones((1, 4)))
-    with (tmp_path / "vectors.f32").open("ab") as stream:
+    with (tmp_path / "vectors.npy").open("ab") as stream:
         stream.write(b"half a row")
     with (tmp_path / "keys.sha256").open("ab") as stream:
         stream.write(b"half a key")
@@ -190,6 +192,21 @@ def test_half_written_rows_are_written_again(tmp_path):
     np.testing.assert_array_equal(whole.matrix()[whole.rows([text_digest("b")])], [[2, 2, 2, 2]])
     with pytest.raises(ArtifactError, match="other settings"):
         VectorStore(tmp_path, dimension=4, settings={"layer": 2})
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), dimension=st.integers(1, 600))
+def test_the_vectors_are_a_plain_numpy_file(tmp_path_factory, sizes, dimension):
+    folder = tmp_path_factory.mktemp("store")
+    store = VectorStore(folder, dimension=dimension, settings={})
+    rows = np.arange(sum(sizes) * dimension, dtype=np.float32).reshape(-1, dimension)
+    done = 0
+    for size in sizes:
+        some = range(done, done + size)
+        store.append([text_digest(str(i)) for i in some], rows[done : done + size])
+        done += size
+    plain = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    np.testing.assert_array_equal(plain, rows)
+    np.testing.assert_array_equal(store.matrix(), rows)
 
 
 def test_no_text_is_kept(encoder, tmp_path):
