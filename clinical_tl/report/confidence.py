@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from clinical_tl.metrics.calibration import (
     CalibrationScores,
     binary_calibration,
     calibration_scores,
 )
-from clinical_tl.schema import Note, Prediction
+from clinical_tl.schema import LabelScores, Note, Prediction
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
@@ -63,11 +64,10 @@ def calibration_of(
     return Calibration("every code of every note", scores, unseen)
 
 
-def _row(prediction: Prediction, names: Sequence[str]) -> Any:  # noqa: ANN401  (an array or a list)
+def _row(prediction: Prediction, names: Sequence[str]) -> npt.ArrayLike:
     scores = prediction.scores
-    array = getattr(scores, "array", None)
-    if array is not None and tuple(getattr(scores, "names", ())) == tuple(names):
-        return array
+    if isinstance(scores, LabelScores) and tuple(scores.names) == tuple(names):
+        return scores.array
     return [scores[name] for name in names]
 
 
