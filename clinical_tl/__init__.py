@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clinical_tl.metrics.table import format_table as format_table
     from clinical_tl.model_card import write_card as write_card
     from clinical_tl.model_collection import load_many as load_many
+    from clinical_tl.models.conversion import convert_encoder as convert_encoder
     from clinical_tl.models.lora import LoRA as LoRA
     from clinical_tl.onnx_export import export_onnx as export_onnx
     from clinical_tl.onnx_model import OnnxModel as OnnxModel
@@ -83,6 +84,7 @@ _HOMES = {
     "LoRA": "models.lora",
     "TransferModel": "transfer_model",
     "load_model": "auto_model",
+    "convert_encoder": "models.conversion",
     "TrainingConfig": "training.config",
     "fit": "training.fit",
     "embed": "transfer.embeddings",

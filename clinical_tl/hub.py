@@ -11,14 +11,15 @@ import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from clinical_tl.artifact import CARD_FILE, TASK_FILE, read_artifact
-from clinical_tl.errors import ArtifactError, ClinicalTLError, ConfigError, HubError
-from clinical_tl.hub_failure import explain
+from clinical_tl.errors import ArtifactError, ConfigError, HubError
+from clinical_tl.hub_cache import HubId, hub_id
+from clinical_tl.hub_failure import speaking_to_hub
 from clinical_tl.release.gate import ReleaseReport, require_release
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _PLAIN_FILE = re.compile(r"[\w-][\w.-]*\.(json|safetensors|txt|model)")
 
 
@@ -121,7 +121,7 @@ def push_folder(
     if (folder / CARD_FILE).is_file():
         names.append(CARD_FILE)
     api = HfApi(endpoint=endpoint, token=token)
-    with _speaking_to_hub(
+    with speaking_to_hub(
         f"the push of {folder} to {repo_id!r} failed",
         f"The folder {folder} is whole; push it again with push_folder or recipes.push: files "
         "that arrived are not sent twice.",
@@ -172,16 +172,21 @@ def push_saved(
 
 
 def find_folder(name: str | Path, *, revision: str | None = None) -> Path:
-    """The local folder of a saved model: itself, or that of a Hub id, pulled if need be.
+    """The local folder of a saved model: itself, or that of a Hub id.
 
-    Raises `ConfigError` for a revision of a local folder; else what `pull_folder` does.
+    `"hub:org/name"` is pulled if need be; a plain `"org/name"` is looked for in the local cache
+    alone.
+
+    Raises `ArtifactError` if there is neither, `ConfigError` for a revision of a local folder;
+    else what `pull_folder` does.
     """
     path = Path(name)
-    if not path.exists() and isinstance(name, str) and _HUB_ID.fullmatch(name) and "/" in name:
-        return pull_folder(name, revision=revision)
+    wanted = None if path.exists() or not isinstance(name, str) else hub_id(name)
+    if wanted is not None and (wanted.asked or "/" in wanted.repo):
+        return pull_folder(str(wanted), revision=revision)
     if revision is not None:
         raise ConfigError(
-            f"revision={revision!r}: only repositories of the Hub ('org/name') have revisions, "
+            f"revision={revision!r}: only repositories of the Hub ('hub:org/name') have revisions, "
             f"and {str(name)!r} is a folder of this machine; leave it out"
         )
     return path
@@ -190,41 +195,77 @@ def find_folder(name: str | Path, *, revision: str | None = None) -> Path:
 def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None = None) -> Path:
     """Download a pushed model into the cache, or find it there; returns its folder.
 
-    Works from the cache alone where the Hub can't be reached. `revision` is a branch, a tag or
-    a commit; a commit's hash always gives the same model.
+    `"hub:org/name"` asks the Hub, and works from the cache where it can't be reached; a plain
+    `"org/name"` is looked for in the cache alone. `revision` is a branch, a tag or a commit; a
+    commit's hash always gives the same model.
 
     Raises:
         HubError: no such repository or revision, no right to read it, or no network and
             nothing in the cache.
         ArtifactError: the repository holds no model of this package, or declares files that
-            are no plain data.
+            are no plain data; or a plain name that is not in the cache.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, RemoteEntryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+    )
 
+    wanted = hub_id(repo_id)
+    if wanted is None:
+        raise ArtifactError(f"{repo_id!r} is no Hub id; give 'hub:org/name'")
     at = "" if revision is None else f" at revision {revision!r}"
-    with _speaking_to_hub(f"{repo_id!r}{at} is no folder here, and could not be pulled"):
+
+    def fetch(name: str, revision: str | None) -> Path:
+        return Path(
+            hf_hub_download(
+                wanted.repo,
+                name,
+                revision=revision,
+                token=token,
+                local_files_only=not wanted.asked,
+            )
+        )
+
+    with speaking_to_hub(f"{str(wanted)!r}{at} is no folder here, and could not be pulled"):
         try:
-            file = Path(hf_hub_download(repo_id, TASK_FILE, revision=revision, token=token))
+            file = fetch(TASK_FILE, revision)
         except RemoteEntryNotFoundError as error:
             raise ArtifactError(
-                f"{repo_id!r}{at} holds no {TASK_FILE}: it was not pushed by clinical_tl; load it "
-                "as an encoder (TransferModel.from_pretrained) or with its own library"
+                f"{str(wanted)!r}{at} holds no {TASK_FILE}: it was not pushed by clinical_tl; load "
+                "it as an encoder (TransferModel.from_pretrained) or with its own library"
             ) from error
+        except LocalEntryNotFoundError as error:
+            if wanted.asked:
+                raise
+            raise _not_here(wanted, at) from error
         names = _declared(file)
         if names is None or not all(_PLAIN_FILE.fullmatch(name) for name in names):
             raise ArtifactError(
-                f"{repo_id!r}{at} declares files that are no plain data (allowed: .json, "
+                f"{str(wanted)!r}{at} declares files that are no plain data (allowed: .json, "
                 ".safetensors, .txt, .model); don't load it, ask its authors to save it again"
             )
         # The cache files a snapshot under its commit: everything comes from the same one, even
         # if somebody pushes meanwhile. One by one, as a file that fails must not be passed over.
         commit = file.parent.name
-        for name in names:
-            hf_hub_download(repo_id, name, revision=commit, token=token)
+        try:
+            for name in names:
+                fetch(name, commit)
+        except LocalEntryNotFoundError as error:
+            if wanted.asked:
+                raise
+            raise _not_here(wanted, at) from error
         with suppress(EntryNotFoundError):
-            hf_hub_download(repo_id, CARD_FILE, revision=commit, token=token)
+            fetch(CARD_FILE, commit)
         return file.parent
+
+
+def _not_here(wanted: HubId, at: str) -> ArtifactError:
+    return ArtifactError(
+        f"{wanted.repo!r}{at} is no folder of this machine, and no model of the local Hub cache. "
+        f"If a folder is meant, correct its path; if a Hub id, 'hub:{wanted.repo}' downloads it"
+    )
 
 
 def _account(report: ReleaseReport) -> str:
@@ -323,22 +364,3 @@ def _declared(file: Path) -> list[str] | None:
         return [str(name) for name in dict(files)]
     except (ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def _speaking_to_hub(failure: str, comfort: str = "") -> Iterator[None]:
-    """Turns whatever the client raises into one `HubError`.
-
-    The client's errors have no common base: they come from three libraries, which change with
-    its version.
-    """
-    try:
-        yield
-    except ClinicalTLError:
-        raise
-    except Exception as error:
-        explanation = explain(error)
-        if explanation is None:
-            raise
-        what, mend = explanation
-        raise HubError(f"{failure}: {what}. {mend}. {comfort}".rstrip()) from error

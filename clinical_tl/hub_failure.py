@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+from clinical_tl.errors import ClinicalTLError, HubError
 
 _STATUS = {
     401: (
@@ -38,6 +41,25 @@ _LOCAL_FAULTS = {
     errno.EROFS: ("a folder of this machine can't be written to", "Set HF_HOME to one that can"),
 }
 _STATUS[412] = _STATUS[409]
+
+
+@contextmanager
+def speaking_to_hub(failure: str, comfort: str = "") -> Iterator[None]:
+    """Turns whatever the Hub's client raises into one `HubError`.
+
+    The client's errors have no common base: they come from three libraries, which change with
+    its version.
+    """
+    try:
+        yield
+    except ClinicalTLError:
+        raise
+    except Exception as error:
+        explanation = explain(error)
+        if explanation is None:
+            raise
+        what, mend = explanation
+        raise HubError(f"{failure}: {what}. {mend}. {comfort}".rstrip()) from error
 
 
 def explain(error: Exception) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from clinical_tl.errors import ArtifactError, ConfigError
+from clinical_tl.models.device import Precision, batch_tokens_for, reading_precision
 from clinical_tl.models.network import base_model
 from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.models.shared_encoder import (
@@ -26,11 +27,7 @@ from clinical_tl.models.shared_encoder import (
     share_weights,
     shared_blocks_run_once,
 )
-from clinical_tl.prediction import (
-    DEFAULT_BATCH_TOKENS,
-    PROGRESS_FROM_BATCHES,
-    predict_notes,
-)
+from clinical_tl.prediction import PROGRESS_FROM_BATCHES, predict_notes
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.task import HidesInputs, ReadsExamples
 from clinical_tl.text.batches import build_items, collate, plan_batches
@@ -81,27 +78,23 @@ class ModelCollection:
         self,
         notes: Notes | Sequence[Note] | Sequence[str],
         *,
-        batch_tokens: int = DEFAULT_BATCH_TOKENS,
-        precision: str = "no",
+        batch_tokens: int | None = None,
+        precision: Precision = "no",
         progress: bool = True,
     ) -> dict[str, list[Prediction]]:
         """For each model's name one `Prediction` a note or text, in input order.
 
-        They equal each model's own `predict`. Models with the same tokenizer and windows read
-        the same batches; a relation model, which reads excerpts, has batches of its own.
+        They equal each model's own `predict`, which folds LoRA weights, to 1e-4. Models with the
+        same tokenizer and windows read the same batches; a relation model, which reads excerpts,
+        has batches of its own.
         """
-        if precision not in ("no", "bf16"):
-            raise ConfigError(f"precision {precision!r}: predict with 'no' or 'bf16'")
         records = as_notes(notes)
         predictions: dict[str, list[Prediction]] = {}
         for names in self._reading_alike():
             models = [self.models[name] for name in names]
             first = models[0]
-            autocast = (
-                torch.autocast(first.network.device.type, dtype=torch.bfloat16)
-                if precision == "bf16"
-                else nullcontext()
-            )
+            autocast = reading_precision(precision, first.device)
+            budget = batch_tokens or batch_tokens_for(first.device)
             if isinstance(first.task, ReadsExamples | HidesInputs):
                 found = [
                     predict_notes(
@@ -110,13 +103,14 @@ class ModelCollection:
                         first.tokenizer,
                         first.windowing,
                         records,
-                        batch_tokens=batch_tokens,
+                        batch_tokens=budget,
+                        fold=False,
                         progress=progress,
                         autocast=autocast,
                     )
                 ]
             else:
-                found = _predict_alike(models, records, batch_tokens, autocast, progress=progress)
+                found = _predict_alike(models, records, budget, autocast, progress=progress)
             predictions.update(zip(names, found, strict=True))
         return {name: predictions[name] for name in self.models}
 
@@ -137,6 +131,7 @@ def load_many(
     folders: Sequence[str | Path] | Mapping[str, str | Path],
     *,
     encoder: str | Path | None = None,
+    device: str | torch.device | None = None,
 ) -> ModelCollection:
     """Several saved models over one encoder.
 
@@ -144,6 +139,7 @@ def load_many(
         folders: what `save_pretrained` wrote, by name, or a sequence of them, which are then
             named as the folders are.
         encoder: another place for their encoder, as in `TransferModel.load`.
+        device: where they compute; by default a GPU where there is one.
 
     Raises:
         ConfigError: no folder, two of the same name, or a full fine-tune.
@@ -162,7 +158,7 @@ def load_many(
             )
     models: dict[str, TransferModel] = {}
     for name, folder in named.items():
-        models[name] = TransferModel.load(folder, encoder=encoder)
+        models[name] = TransferModel.load(folder, encoder=encoder, device=device)
         # At once, so that no more than two encoders are ever in memory.
         _check_encoders(models)
         share_weights([base_model(model.network.model) for model in models.values()])
@@ -190,7 +186,7 @@ def _check_encoders(models: Mapping[str, TransferModel]) -> None:
         )
     devices = sorted({str(model.network.device) for model in models.values()})
     if len(devices) > 1:
-        raise ConfigError(f"the models are on {devices}; move them to one device first")
+        raise ConfigError(f"the models are on {devices}; move them to one first: model.to(device)")
 
 
 def _predict_alike(
@@ -230,7 +226,7 @@ def _predict_alike(
             ) as bar,
         ):
             for batch in batches:
-                inputs = collate([items[i] for i in batch], tokens, tokenizer)
+                inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing)
                 inputs = inputs.to(models[0].network.device)
                 with shared_blocks_run_once(encoders):
                     for model, found in zip(models, pieces, strict=True):

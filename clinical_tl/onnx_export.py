@@ -183,7 +183,7 @@ def _trial_difference(model: TransferModel, exported: Network) -> float:
 
 def _note_difference(model: TransferModel, exported: Network, notes: Sequence[Note]) -> float:
     """Largest difference of a logit over the notes' own windows."""
-    from clinical_tl.prediction import DEFAULT_BATCH_TOKENS
+    from clinical_tl.models.device import CPU_TOKENS
     from clinical_tl.tasks.task import examples_of
     from clinical_tl.text.batches import build_items, collate, plan_batches
 
@@ -196,11 +196,13 @@ def _note_difference(model: TransferModel, exported: Network, notes: Sequence[No
         n_special=tokenizer.n_special,
         whole_notes=model.task.whole_notes,
     )
-    batches = plan_batches(items, budget=DEFAULT_BATCH_TOKENS, n_special=tokenizer.n_special)
+    batches = plan_batches(items, budget=CPU_TOKENS, n_special=tokenizer.n_special)
     return max(
         (
             _logit_difference(
-                model.network, exported, collate([items[i] for i in batch], tokens, tokenizer)
+                model.network,
+                exported,
+                collate([items[i] for i in batch], tokens, tokenizer, model.windowing),
             )
             for batch in batches
         ),

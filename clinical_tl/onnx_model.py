@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_tl.artifact import read_artifact
 from clinical_tl.errors import ArtifactError, ConfigError, EncoderError
-from clinical_tl.prediction import DEFAULT_BATCH_TOKENS, predict_notes
+from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.text.tokenizer import NoteTokenizer
@@ -76,7 +76,7 @@ class OnnxModel:
         self,
         notes: Notes | Sequence[Note] | Sequence[str],
         *,
-        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        batch_tokens: int | None = None,
         progress: bool = True,
     ) -> list[Prediction]:
         """One `Prediction` a note or text, in input order; notes may have any length.

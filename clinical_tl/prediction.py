@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
     from clinical_tl.text.windows import Windowing
 
-DEFAULT_BATCH_TOKENS = 8192
 # Long enough that a person waits for it.
 PROGRESS_FROM_BATCHES = 8
 # What is hidden of held-out notes never changes, so that scores can be compared.
@@ -42,9 +41,10 @@ def predict_notes(
     windowing: Windowing,
     notes: Sequence[Note],
     *,
-    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    batch_tokens: int | None = None,
     progress: bool = True,
     autocast: AbstractContextManager[Any] | None = None,
+    fold: bool = True,
 ) -> list[Prediction]:
     """One prediction a note, in the notes' order; arguments as of `run_network`."""
     found = run_network(
@@ -56,6 +56,7 @@ def predict_notes(
         batch_tokens=batch_tokens,
         progress=progress,
         autocast=autocast,
+        fold=fold,
     )
     predictions = [
         task.decode(note, note_tokens, found.pieces[i])
@@ -71,17 +72,25 @@ def run_network(
     windowing: Windowing,
     notes: Sequence[Note],
     *,
-    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    batch_tokens: int | None = None,
     progress: bool = True,
     autocast: AbstractContextManager[Any] | None = None,
+    fold: bool = True,
 ) -> ReadNotes:
     """What the task collects of each note, before it is decoded.
 
     A note's prediction does not depend on its neighbours: padding is masked, and what a
-    batch holds is decided by length alone. The network's mode is restored afterwards.
+    batch holds is decided by length alone. `batch_tokens` is chosen by the device where it is
+    `None`. With `fold` LoRA weights are read folded into the encoder's. The network's mode is
+    restored afterwards.
     """
     import torch
     from tqdm import tqdm
+
+    from clinical_tl.models.device import batch_tokens_for
+    from clinical_tl.models.folding import folded
+
+    batch_tokens = batch_tokens or batch_tokens_for(network.device)
 
     examples = examples_of(task, notes, training=False)
     read = [example for own in examples for example in own]
@@ -93,7 +102,8 @@ def run_network(
     batches = plan_batches(items, budget=batch_tokens, n_special=tokenizer.n_special)
     pieces: dict[int, list[Any]] = defaultdict(list)
     mode = network.training
-    network.eval()
+    reader = folded(network) if fold else network
+    reader.eval()
     try:
         with (
             torch.inference_mode(),
@@ -107,11 +117,12 @@ def run_network(
             ) as bar,
         ):
             for batch in batches:
-                inputs = collate([items[i] for i in batch], tokens, tokenizer).to(network.device)
+                inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing)
+                inputs = inputs.to(network.device)
                 if isinstance(task, HidesInputs):
                     inputs = task.corrupt(inputs, hiding, HELD_OUT_SEED)
-                output = network(inputs, budget=batch_tokens)
-                for note, piece in task.collect(network, output, inputs):
+                output = reader(inputs, budget=batch_tokens)
+                for note, piece in task.collect(reader, output, inputs):
                     pieces[note].append(piece)
                 bar.update(len(batch))
     finally:

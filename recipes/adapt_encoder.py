@@ -35,7 +35,7 @@ def main(
         format: of the file, where its ending does not tell.
         columns: field to column, for tables and JSON lines.
         limit: use at most so many notes.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: a LoRA adapter that is folded in at the end, or all weights.
         lora: the adapter's settings.
         share: of the words that are hidden.

@@ -42,7 +42,7 @@ def main(
         format: of the files, where their ending does not tell.
         columns: field to column, e.g. {"text": "note", "codes": "icd10"}.
         limit: use at most so many notes of each set, for a quick look.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
         lora: the adapter's settings.
         head: label-wise attention over all tokens (PLM-ICD), or the stock linear head.

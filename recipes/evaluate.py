@@ -31,7 +31,7 @@ def main(
     """Score a saved model, with 95 % intervals over patients.
 
     Args:
-        model: a folder written by a training recipe (…/model), or a Hub id.
+        model: a folder written by a training recipe (…/model), or a Hub id ("hub:org/name").
         notes: annotated notes (JSON lines, CSV, Parquet, BRAT, PubTator, …).
         corpus: instead of notes, the test notes of a public corpus by name, or "synthetic".
         by: metadata fields to compare groups of patients by, e.g. [sex, age_band].

@@ -46,7 +46,7 @@ def main(
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
         limit: use at most so many notes of each set, for a quick look.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         cache: folder to keep embeddings in; as confidential as the notes.
         clusters: k-means, or HDBSCAN, which leaves notes out that are in no dense region.
         n_clusters: for k-means; chosen by the silhouette if not given.

@@ -36,7 +36,7 @@ def main(
         columns: field to column, for tables and JSON lines.
         limit: use at most so many notes of each set, for a quick look.
         level: of diagnosis codes: code, category or chapter.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         layer: whose states are pooled; 0 is the embeddings, -1 the last.
         pooling: mean, max or cls (entities: the state of each word's first token).
         cache: folder for the notes' vectors; as confidential as the notes.

@@ -54,7 +54,7 @@ def main(
         seeds: repetitions, each with other notes and other weights; bands need two.
         level: of diagnosis codes: code, category or chapter.
         limit: use at most so many notes of each set, for a quick look.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapted_encoder: a folder written by recipes/adapt_encoder.py; without it that method
             is left out.
         rules: where the rules of entities come from: a lexicon, the run's notes, other corpora.

@@ -39,7 +39,7 @@ def main(
         distance: reject pairs farther apart; by default the median between source labels.
         neighbours: among how many nearest both notes must find each other.
         limit: use at most so many notes of each set, for a quick look.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         cache: folder for vectors; as confidential as the notes.
         seed: of the samples of examples.
 

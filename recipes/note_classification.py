@@ -39,7 +39,7 @@ def main(
         format: of the files, where their ending does not tell.
         columns: field to column, e.g. {"text": "section_text", "label": "section_header"}.
         limit: use at most so many notes of each set, for a quick look.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
         lora: the adapter's settings.
         pooling: how the windows of a long note are joined.

@@ -24,7 +24,7 @@ def main(
     """Predict every note of a file or folder.
 
     Args:
-        model: a folder written by one of the training recipes (…/model), or a Hub id.
+        model: a folder written by a training recipe (…/model), or a Hub id ("hub:org/name").
         notes: a file or folder of notes (JSON lines, CSV, Parquet, BRAT, PubTator, …).
         output: the predictions' file, JSON lines; written when complete.
         format: of the notes, where the ending does not tell.

@@ -46,7 +46,7 @@ def main(
         seeds: repetitions, each with other notes and other weights.
         limit: use at most so many notes of each set, for a quick look.
         rules: where the rules come from, and which of them stay.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         lora: the adapter's settings.
         training: the training settings; small budgets get more epochs.
         output: folder for models and results.json; finished rows are not run again, and a

@@ -58,7 +58,7 @@ def main(
         unlabelled: use at most so many of the other notes.
         level: of diagnosis codes: code, category or chapter.
         limit: use at most so many notes of each set, for a quick look.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         lora: the adapter's settings.
         training: the settings of every round; the fewer notes, the more epochs.
         output: folder for results.json; finished rows are not run again, and a folder of other

@@ -36,7 +36,7 @@ def main(
         target_notes: your own target notes.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
-        encoder: a Hub id, a folder, or "offline"; what the notes are compared with.
+        encoder: a folder, "hub:org/name" (a Hub id) or "offline"; the notes are compared with it.
         encoders: two or more encoders to rank for the task on the target notes.
         source_models: encoder to the folder of a model that was trained on a source task with
             it; adds LEEP.

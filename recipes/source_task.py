@@ -39,7 +39,7 @@ def main(
         budgets: numbers of target training notes; 0 for all. Dev notes shrink with them.
         seeds: repetitions, each with other notes and other weights.
         limit: use at most so many notes of each set, for a quick look.
-        encoder: a Hub id, a folder, or "offline".
+        encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         lora: the adapter's settings, the same for source and target.
         training: the settings of both; small budgets get more epochs.
         output: folder for the source model and results.json; finished rows are not run again,

@@ -33,6 +33,7 @@ from tests.hub_state import Fault
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
 
 NAME = "lab/model"
+ASKED = f"hub:{NAME}"
 ROOT = Path(__file__).parent.parent
 NOTE = ["Admitted with chest pain. History of diabetes, on metformin."]
 IDS = torch.tensor([[2, 30, 40, 50, 3]])
@@ -89,7 +90,7 @@ def model(synthetic_notes):
     """Entities on an encoder that lies on the Hub."""
     notes = synthetic_notes.select(range(8))
     made = TransferModel.from_pretrained(
-        "lab/tiny", EntityRecognition.from_notes(notes), adapter=LoRA(r=4), window=64
+        "hub:lab/tiny", EntityRecognition.from_notes(notes), adapter=LoRA(r=4), window=64
     )
     fit(made, notes, config=TrainingConfig(epochs=1, learning_rate=1e-2, progress=False))
     return made
@@ -113,7 +114,7 @@ def test_what_is_pulled_predicts_as_what_was_pushed(hub, model):
     repository = hub.repositories[NAME]
     assert address == f"{hub.address}/{NAME}/commit/{repository.refs['main'].sha}"
     assert repository.private
-    loaded = TransferModel.load(NAME)
+    loaded = TransferModel.load(ASKED)
     assert predicted(loaded) == predicted(model)
     assert loaded.task == model.task
     assert hub.count("PUT", "^/lfs/") == 1
@@ -165,7 +166,7 @@ def test_files_of_another_kind_of_model_do_not_stay(hub, folder, model):
     files = set(hub.repositories[NAME].refs["main"].files)
     assert {"model.safetensors", "NOTES.md", ".gitattributes"} < files
     assert not any(file.startswith("adapter_") for file in files)
-    assert predicted(TransferModel.load(NAME))[0].note_id == predicted(model)[0].note_id
+    assert predicted(TransferModel.load(ASKED))[0].note_id == predicted(model)[0].note_id
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_a_push_that_fails_says_how_to_go_on_and_can_be_repeated(hub, folder, fa
     assert NAME not in hub.repositories or len(hub.repositories[NAME].commits) == 1
     hub.faults.clear()
     push_folder(folder, NAME, **GATE)
-    assert pull_folder(NAME).joinpath("task.json").read_bytes() == before["task.json"]
+    assert pull_folder(ASKED).joinpath("task.json").read_bytes() == before["task.json"]
 
 
 def test_a_passing_fault_is_waited_out(hub, folder):
@@ -216,7 +217,7 @@ def test_a_passing_fault_is_waited_out(hub, folder):
 
 def test_after_a_cut_only_what_is_missing_is_sent(hub, synthetic_notes):
     made = TransferModel.from_pretrained(
-        "lab/tiny", NoteClassification.from_notes(synthetic_notes), adapter="full", window=64
+        "hub:lab/tiny", NoteClassification.from_notes(synthetic_notes), adapter="full", window=64
     )
     made.fit_novelty(synthetic_notes)
     hub.faults.append(Fault("PUT", r"^/lfs/\w+$", times=ALWAYS))
@@ -231,7 +232,7 @@ def test_after_a_cut_only_what_is_missing_is_sent(hub, synthetic_notes):
     push_folder(kept, NAME, **GATE)
     assert hub.count("PUT", r"^/lfs/\w+/\d+$") == 0
     assert hub.count("PUT", r"^/lfs/\w+$") == 1
-    assert predicted(TransferModel.load(NAME)) == predicted(made)
+    assert predicted(TransferModel.load(ASKED)) == predicted(made)
     shutil.rmtree(kept.parent)
 
 
@@ -273,11 +274,11 @@ def test_tags_revisions_and_pull_requests(hub, model, folder):
     address = push_folder(folder, NAME, create_pr=True, **GATE)
     assert address == f"{hub.address}/{NAME}/discussions/1"
     assert b"Third" in repository.refs["refs/pr/1"].files["README.md"]
-    assert pull_folder(NAME, revision="v1") == pull_folder(NAME, revision=first)
-    assert b"Third" in (pull_folder(NAME, revision="trial") / "README.md").read_bytes()
-    assert predicted(TransferModel.load(NAME, revision="v1")) == predicted(model)
+    assert pull_folder(ASKED, revision="v1") == pull_folder(ASKED, revision=first)
+    assert b"Third" in (pull_folder(ASKED, revision="trial") / "README.md").read_bytes()
+    assert predicted(TransferModel.load(ASKED, revision="v1")) == predicted(model)
     with pytest.raises(HubError, match="no such revision"):
-        TransferModel.load(NAME, revision="v9")
+        TransferModel.load(ASKED, revision="v9")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +313,7 @@ def test_an_encoder_of_ones_own_is_pushed_merged(hub, synthetic_notes, tiny_enco
     card = pushed["README.md"].decode()
     assert "base_model" not in card
     assert "(adapter: full" in card
-    loaded = TransferModel.load(NAME)
+    loaded = TransferModel.load(ASKED)
     for one, other in zip(predicted(loaded), predicted(made), strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
     from transformers import AutoModelForSequenceClassification
@@ -326,13 +327,13 @@ def test_an_encoder_of_ones_own_is_pushed_merged(hub, synthetic_notes, tiny_enco
 
 def test_what_was_pulled_once_loads_without_a_network(hub, model, folder, monkeypatch):
     push_folder(folder, NAME, **GATE)
-    TransferModel.load(NAME)
+    TransferModel.load(ASKED)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     close_session()
     hub.requests.clear()
-    assert predicted(TransferModel.load(NAME)) == predicted(model)
+    assert predicted(TransferModel.load(ASKED)) == predicted(model)
     with pytest.raises(HubError, match="HF_HUB_OFFLINE is set and it is not in the local cache"):
-        TransferModel.load("lab/never-pulled")
+        TransferModel.load("hub:lab/never-pulled")
     with pytest.raises(HubError, match=r"HF_HUB_OFFLINE is set\. Unset it"):
         push_folder(folder, NAME, **GATE)
     assert hub.requests == []
@@ -344,7 +345,7 @@ def test_a_pull_is_cut_redirected_and_still_whole(hub, model, folder):
     push_folder(folder, NAME, **GATE)
     hub.renamed["lab/old-name"] = NAME
     hub.faults.append(Fault("GET", "^/lfs/"))
-    assert predicted(TransferModel.load("lab/old-name")) == predicted(model)
+    assert predicted(TransferModel.load("hub:lab/old-name")) == predicted(model)
 
 
 @pytest.mark.parametrize(
@@ -360,10 +361,10 @@ def test_a_pull_is_cut_redirected_and_still_whole(hub, model, folder):
 def test_a_pull_that_fails_says_how_to_go_on(hub, folder, fault, message):
     push_folder(folder, NAME, **GATE)
     hub.faults.append(fault)
-    with pytest.raises(HubError, match=f"(?s){NAME}' is no folder here.*{message}"):
-        TransferModel.load(NAME)
+    with pytest.raises(HubError, match=f"(?s){ASKED}' is no folder here.*{message}"):
+        TransferModel.load(ASKED)
     hub.faults.clear()
-    TransferModel.load(NAME)
+    TransferModel.load(ASKED)
 
 
 @pytest.mark.usefixtures("hub")
@@ -371,20 +372,20 @@ def test_a_private_model_is_not_for_everybody(folder, monkeypatch):
     push_folder(folder, NAME, **GATE)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(HubError, match="log in with `hf auth login`"):
-        TransferModel.load(NAME)
-    assert pull_folder(NAME, token="hf_lab").is_dir()
+        TransferModel.load(ASKED)
+    assert pull_folder(ASKED, token="hf_lab").is_dir()
 
 
 def test_only_plain_data_of_a_model_of_this_package_is_pulled(hub, folder):
     with pytest.raises(ArtifactError, match=r"holds no task\.json: it was not pushed"):
-        TransferModel.load("lab/tiny")
+        TransferModel.load("hub:lab/tiny")
     description = json.loads((folder / "task.json").read_text())
     for number, wrong in enumerate(["modeling.py", "weights.pkl", "*", "../x.json", ".x.json"]):
         description["files"][wrong] = "0" * 64
         (folder / "task.json").write_text(json.dumps(description))
         hub.upload(f"{NAME}{number}", folder)
         with pytest.raises(ArtifactError, match="declares files that are no plain data"):
-            TransferModel.load(f"{NAME}{number}")
+            TransferModel.load(f"{ASKED}{number}")
         del description["files"][wrong]
     assert hub.count("GET", r"^/lfs/") == 0
 
@@ -400,14 +401,14 @@ def test_a_folder_has_no_revisions(folder, tmp_path):
 def test_features_and_source_adapters_travel_too(model, folder, synthetic_notes):
     notes = synthetic_notes.select(range(8))
     push_folder(folder, NAME, **GATE)
-    target = TransferModel.from_pretrained("lab/tiny", model.task, adapter=LoRA(r=4), window=64)
+    target = TransferModel.from_pretrained("hub:lab/tiny", model.task, adapter=LoRA(r=4), window=64)
     config = TrainingConfig(epochs=1, progress=False)
-    fit(target, notes, config=config, init_adapter=NAME)
+    fit(target, notes, config=config, init_adapter=ASKED)
     assert target.metrics["source"]["new"] == []
     task = NoteClassification.from_notes(notes)
-    features = FeatureModel.fit("lab/tiny", task, notes, folds=2, progress=False)
+    features = FeatureModel.fit("hub:lab/tiny", task, notes, folds=2, progress=False)
     features.push_to_hub(f"{NAME}-features", tag="v1", **GATE)
-    loaded = FeatureModel.load(f"{NAME}-features", revision="v1")
+    loaded = FeatureModel.load(f"{ASKED}-features", revision="v1")
     assert predicted(loaded) == predicted(features)
 
 
@@ -439,7 +440,7 @@ def test_the_recipe_pushes_as_from_a_shell(hub, model, folder, tmp_path):
     assert done.returncode == 0, done.stderr
     commit = hub.repositories[NAME].tags["v1"]
     assert done.stdout == f"pushed: {hub.address}/{NAME}/commit/{commit.sha}\n"
-    assert predicted(TransferModel.load(NAME, revision="v1")) == predicted(model)
+    assert predicted(TransferModel.load(ASKED, revision="v1")) == predicted(model)
 
 
 def test_a_blocked_push_uploads_nothing(hub, model, folder):
@@ -494,4 +495,4 @@ def test_a_full_disk_is_no_matter_of_the_network(folder, monkeypatch):
     push_folder(folder, NAME, **GATE)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
     with pytest.raises(HubError, match="this machine's disk is full"):
-        TransferModel.load(NAME)
+        TransferModel.load(ASKED)

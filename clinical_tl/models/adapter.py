@@ -15,28 +15,16 @@ if TYPE_CHECKING:
 
 Adapter: TypeAlias = "LoRA | PeftConfig | Literal['full', 'frozen']"
 
-# Linear layers inside a block, by architecture: (of attention, of the feed-forward part).
-_BERT = (
-    r"attention\.self\.(?:query|key|value)|attention\.output\.dense",
-    r"intermediate\.dense|output\.dense",
+# The layers of attention, by their names in the architectures that transformers has; whatever
+# else is linear in a block belongs to the feed-forward part.
+_ATTENTION = re.compile(
+    r"(?:^|\.)(?:attention|self_attention|self_attn|attn|attention_layer)\.(?!.*\b(?:ffn|mlp)\b)"
 )
-_LINEAR_LAYERS: dict[str, tuple[str, str]] = {
-    "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
-    "electra": _BERT,
-    "deberta-v2": (
-        r"attention\.self\.(?:query|key|value)_proj|attention\.output\.dense",
-        r"intermediate\.dense|output\.dense",
-    ),
-    "distilbert": (r"attention\.(?:q|k|v|out)_lin", r"ffn\.lin[12]"),
-    "modernbert": (r"attn\.(?:Wqkv|Wo)", r"mlp\.(?:Wi|Wo)"),
-    "longformer": _BERT,
-}
 # Global attention is what a sequence head reads: it alone updates the first token.
-_GLOBAL_LAYERS = {"longformer": r"attention\.self\.(?:query|key|value)_global"}
-_BLOCK = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+_GLOBAL = re.compile(r"(?:query|key|value)_global$")
+# Projections of relative positions, which are shared by all tokens.
+_POSITIONS = re.compile(r"(?:^|\.)pos_(?:query_|key_)?(?:proj|q_proj)$")
+_BLOCK = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layers)\.(\d+)\.")
 
 
 def lora_config(
@@ -46,8 +34,8 @@ def lora_config(
 
     `reads_first_token` says that the head reads the first token alone, as sequence heads do.
 
-    Raises `EncoderError` for an architecture without default targets, naming its linear
-    layers, and `ConfigError` for layers or targets that the model lacks.
+    Raises `EncoderError` for an architecture without repeated blocks of linear layers, and
+    `ConfigError` for layers or targets that the model lacks, naming those it has.
     """
     from peft import LoraConfig
 
@@ -62,28 +50,42 @@ def lora_config(
 
 
 def _pattern(lora: LoRA, model: nn.Module, model_type: str, reads_first_token: bool) -> str:
-    linear = linear_layers(model)
-    if isinstance(lora.targets, tuple):
-        inner = "|".join(rf"(?:.*\.)?{re.escape(target)}" for target in lora.targets)
-    elif model_type in _LINEAR_LAYERS:
-        attention, feed_forward = _LINEAR_LAYERS[model_type]
-        if reads_first_token and model_type in _GLOBAL_LAYERS:
-            attention = f"{attention}|{_GLOBAL_LAYERS[model_type]}"
-        inner = attention if lora.targets == "attention" else f"{attention}|{feed_forward}"
-    else:
+    """A regular expression of the layers' whole names, which the adapter's file then holds."""
+    linear = [name for name in linear_layers(model) if _BLOCK.search(name)]
+    if not linear:
         raise EncoderError(
-            f"no default LoRA targets for the architecture {model_type!r}; choose from its "
-            f"linear layers: LoRA(targets=(...)) with names among {block_suffixes(linear)}"
+            f"this {model_type} encoder has no linear layers in repeated blocks, where LoRA "
+            "goes; name others with a peft config (adapter=LoraConfig(target_modules=...)), or "
+            "use adapter='full' or 'frozen'"
         )
-    blocks = r"\d+" if lora.layers is None else "|".join(str(i) for i in lora.layers)
-    pattern = rf"(?:.*\.)?layers?\.(?:{blocks})\.(?:{inner})"
-    if not any(re.fullmatch(pattern, name) for name in linear):
+    chosen = [
+        name
+        for name in linear
+        if _is_target(lora, _BLOCK.split(name)[-1], reads_first_token)
+        and (lora.layers is None or _block_number(name) in lora.layers)
+    ]
+    if not chosen:
         raise ConfigError(
             f"LoRA(targets={lora.targets!r}, layers={lora.layers!r}) matches no linear layer "
             f"of this {model_type} encoder; its blocks are numbered 0 to "
             f"{_n_blocks(linear) - 1}, their linear layers {block_suffixes(linear)}"
         )
-    return pattern
+    inner = "|".join(re.escape(suffix) for suffix in block_suffixes(chosen))
+    blocks = "|".join(str(n) for n in sorted({_block_number(name) for name in chosen}))
+    return rf"(?:.*\.)?(?:layers?|h|blocks?|albert_layers)\.(?:{blocks})\.(?:{inner})"
+
+
+def _is_target(lora: LoRA, suffix: str, reads_first_token: bool) -> bool:
+    if isinstance(lora.targets, tuple):
+        return any(suffix == t or suffix.endswith(f".{t}") for t in lora.targets)
+    if _POSITIONS.search(suffix) or (_GLOBAL.search(suffix) and not reads_first_token):
+        return False
+    return lora.targets == "all" or bool(_ATTENTION.search(suffix))
+
+
+def _block_number(name: str) -> int:
+    found = _BLOCK.search(name)
+    return -1 if found is None else int(found[1])
 
 
 def linear_layers(model: nn.Module) -> list[str]:

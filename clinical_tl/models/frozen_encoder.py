@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.models.device import batch_tokens_for, choose_device
 from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
 from clinical_tl.models.network import HeadSpec, load_pretrained, quiet_transformers
 from clinical_tl.text.batches import build_items, collate, plan_batches
@@ -22,12 +23,12 @@ from clinical_tl.text.windows import Windowing
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PretrainedConfig
 
 VectorPooling = Literal["mean", "max", "cls"]
 
 WINDOW = 512
 OVERLAP = 64
-BATCH_TOKENS = 8192
 # What a config says of files and versions decides no state.
 _NO_SETTINGS = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype"})
 
@@ -49,21 +50,35 @@ class FrozenEncoder:
         revision: str | None = None,
         window: int | None = None,
         overlap: int | None = None,
+        device: str | torch.device | None = None,
     ) -> FrozenEncoder:
-        """Load a folder, a Hub id or `"offline"`, onto the GPU where there is one.
+        """Load a folder, a Hub id or `"offline"`, onto `device`: the GPU where there is one.
 
         Raises `EncoderError` if it can't be found or has no fast tokenizer, `ConfigError` for
-        windows longer than its positions.
+        windows longer than its positions, or a device that is not there.
         """
-        from accelerate import PartialState
-
         source = find_encoder(encoder, revision=revision)
-        tokenizer = NoteTokenizer.from_pretrained(source.path, revision=revision)
+        return cls.of_source(source, window=window, overlap=overlap, device=device)
+
+    @classmethod
+    def of_source(
+        cls,
+        source: EncoderSource,
+        *,
+        window: int | None = None,
+        overlap: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> FrozenEncoder:
+        """An encoder that was found already; arguments and errors as of `from_pretrained`."""
+        place = choose_device(device)
+        tokenizer = NoteTokenizer.from_pretrained(source.path)
         windowing = encoder_windowing(source, tokenizer, window, overlap)
         # The head kind stands for the bare encoder, without pooler or head.
         with quiet_transformers():
-            model = load_pretrained(source, HeadSpec("label_attention", ()), pretrained=True)
-        return cls(model.to(PartialState().device).eval(), tokenizer, windowing, source)
+            model: nn.Module = load_pretrained(
+                source, HeadSpec("label_attention", ()), pretrained=True
+            )
+        return cls(model.to(place).eval(), tokenizer, windowing, source)
 
     @property
     def dimension(self) -> int:
@@ -113,9 +128,11 @@ def encoder_windowing(
     """The windows that an encoder reads: 512 tokens or what it can, overlapping by 64.
 
     Raises `ConfigError` for a `window` longer than its positions, `EncoderError` where not
-    even the special tokens fit.
+    even the special tokens fit, or where the tokenizer has tokens that the encoder lacks.
     """
-    limits = [n for n in (max_positions(load_config(source)), tokenizer.max_length) if n]
+    config = load_config(source)
+    _check_vocabulary(config, tokenizer, source.name)
+    limits = [n for n in (max_positions(config), tokenizer.max_length) if n]
     limit = min(limits, default=None)
     if window is None:
         window = WINDOW if limit is None else min(WINDOW, limit)
@@ -125,8 +142,23 @@ def encoder_windowing(
             "longer notes are read in several windows"
         )
     if window <= tokenizer.n_special:
-        raise EncoderError(f"the encoder {source.name!r} reads {window} tokens only; too few")
+        raise EncoderError(
+            f"the encoder {source.name!r} reads {window} tokens only, {tokenizer.n_special} of "
+            "them special; use one with more positions"
+        )
     return Windowing(window, min(OVERLAP, window // 8) if overlap is None else overlap)
+
+
+def _check_vocabulary(config: PretrainedConfig, tokenizer: NoteTokenizer, name: str) -> None:
+    """Token ids beyond the embeddings would be an index error in the middle of training."""
+    rows = getattr(config, "vocab_size", None)
+    if isinstance(rows, int) and tokenizer.highest_id >= rows:
+        raise EncoderError(
+            f"the tokenizer of the encoder {name!r} has token ids up to {tokenizer.highest_id}, "
+            f"but the encoder has embeddings for {rows} tokens: tokens were added to the "
+            "tokenizer alone. Resize the encoder and save both: "
+            "model.resize_token_embeddings(len(tokenizer)); or use the tokenizer it came with"
+        )
 
 
 def pool_texts(
@@ -177,13 +209,14 @@ def iter_states(
     """
     items = build_items(tokens, windowing, n_special=tokenizer.n_special, whole_notes=True)
     device = next(model.parameters()).device
+    budget = batch_tokens_for(device)
     mode = model.training
     model.eval()
     try:
-        for batch in plan_batches(items, budget=BATCH_TOKENS, n_special=tokenizer.n_special):
-            inputs = collate([items[i] for i in batch], tokens, tokenizer).to(device)
+        for batch in plan_batches(items, budget=budget, n_special=tokenizer.n_special):
+            inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing).to(device)
             # A note with more windows than the budget is read in parts.
-            step = max(BATCH_TOKENS // inputs.input_ids.shape[1], 1)
+            step = max(budget // inputs.input_ids.shape[1], 1)
             parts = []
             for ids, mask in zip(
                 torch.split(inputs.input_ids, step),

@@ -16,6 +16,7 @@ from torch import nn
 
 from clinical_tl.errors import EncoderError
 from clinical_tl.models.encoder import EncoderSource, load_config
+from clinical_tl.models.pretrained import load_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,25 +41,17 @@ def load_masked_lm(source: EncoderSource) -> MaskedLM:
 
     Raises `EncoderError` for an architecture without such a head.
     """
-    from transformers import AutoModelForMaskedLM
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoModelForMaskedLM
 
-    auto: Any = AutoModelForMaskedLM
-    try:
-        model, found = auto.from_pretrained(
-            source.path,
-            config=load_config(source),
-            revision=source.revision,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError) as error:
+    config = load_config(source)
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
         raise EncoderError(
-            f"the encoder {source.name!r} has no masked-language-model head in transformers "
-            f"({type(error).__name__}); adapt an encoder of the BERT, RoBERTa, DeBERTa-v2, "
-            "ELECTRA, DistilBERT, ModernBERT or Longformer family"
-        ) from error
-    encoder_prefix = f"{model.base_model_prefix}."
-    missing = [name for name in found["missing_keys"] if not name.startswith(encoder_prefix)]
+            f"the encoder {source.name!r} ({config.model_type!r}) has no masked-language-model "
+            "head in transformers; adapt an encoder of the BERT, RoBERTa, DeBERTa-v2, ELECTRA, "
+            "DistilBERT, ModernBERT or Longformer family"
+        )
+    loaded = load_weights(AutoModelForMaskedLM, source, config)
+    model, missing = loaded.model, loaded.new
     # transformers leaves some of them (Longformer's) as the memory happened to be.
     with torch.no_grad():
         for name, parameter in model.named_parameters(remove_duplicate=False):

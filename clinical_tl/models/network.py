@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import nn
 
-from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.errors import ConfigError
 from clinical_tl.models.adapter import Adapter, lora_config
 from clinical_tl.models.encoder import EncoderSource, hub_name, load_config
 from clinical_tl.models.label_attention import LabelAttention, NoteStates
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.masked_lm import masked_logits
+from clinical_tl.models.pretrained import load_weights, see_both_sides
 from clinical_tl.text.batches import WindowBatch
 
 if TYPE_CHECKING:
@@ -102,6 +103,15 @@ class Network(nn.Module):
         if mode and self.frozen_encoder:
             base_model(self.model).eval()
         return self
+
+    def pad_with(self, pad_id: int) -> None:
+        """Tell a model without a padding token which one the batches have.
+
+        A decoder's sequence head reads the last token that is none.
+        """
+        config: Any = base_model(self.model).config
+        if getattr(config, "pad_token_id", None) is None:
+            config.pad_token_id = pad_id
 
     @property
     def device(self) -> torch.device:
@@ -220,7 +230,7 @@ def load_pretrained(
 ) -> PreTrainedModel:
     """The transformers model with the head that `head` names, in fp32.
 
-    `exact` refuses weights whose shapes differ. Raises `EncoderError` if it can't be loaded.
+    `exact` demands the head's weights too. Raises `EncoderError` if it can't be loaded whole.
     """
     from transformers import (
         AutoModel,
@@ -246,23 +256,13 @@ def load_pretrained(
     if head.kind == "label_attention" and config.model_type in _POOLED:
         extra["add_pooling_layer"] = False
     if not pretrained:
-        fresh: PreTrainedModel = auto.from_config(config, **extra)
-        return fresh
-    try:
-        model: PreTrainedModel = auto.from_pretrained(
-            source.path,
-            config=config,
-            revision=source.revision,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=not exact,
-            **extra,
+        # In the precision of the pretrained arm, whatever the config says of the weights' own.
+        fresh: PreTrainedModel = auto.from_config(
+            config, dtype=torch.float32, trust_remote_code=False, **extra
         )
-    except (OSError, ValueError) as error:
-        raise EncoderError(
-            f"the encoder {source.name!r} could not be loaded ({type(error).__name__}); it must "
-            "be a transformers encoder with weights in safetensors (or PyTorch) format"
-        ) from error
-    return model
+        see_both_sides(fresh, source.name)
+        return fresh
+    return load_weights(auto, source, config, exact=exact, **extra).model
 
 
 # Architectures whose bare model has a pooler that label attention would never use.

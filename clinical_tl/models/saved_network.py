@@ -22,11 +22,13 @@ from clinical_tl.models.network import (
     load_pretrained,
     quiet_transformers,
 )
+from clinical_tl.models.pretrained import require_finite, tensor_shapes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 HEAD_FILE = "head.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
 
 
 def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path) -> Network:
@@ -34,24 +36,29 @@ def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path)
 
     Raises `ArtifactError` where the saved weights don't fit the head or the encoder.
     """
-    from peft import PeftModel
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     with torch.random.fork_rng(), quiet_transformers():
         try:
             own = kind == "full" or (kind == "frozen" and head.kind != "label_attention")
             saved = replace(source, path=str(folder), revision=None) if own else source
-            model: nn.Module = load_pretrained(saved, head, pretrained=True, exact=own)
+            pretrained = load_pretrained(saved, head, pretrained=True, exact=own)
+            model: nn.Module = pretrained
             if kind == "peft":
-                model = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-                # The encoder may be named anew (load(..., encoder=...)).
-                model.peft_config["default"].base_model_name_or_path = hub_name(source)
+                model = _load_adapter(pretrained, folder, hub_name(source))
             label_attention = None
             if head.kind == "label_attention":
                 label_attention = LabelAttention(hidden_size(model), len(head.outputs))
                 label_attention.load_state_dict(load_file(folder / HEAD_FILE))
-        except (EncoderError, OSError, RuntimeError, ValueError, SafetensorError) as error:
+            require_finite(model, f"{folder}: the saved model", ArtifactError)
+            if label_attention is not None:
+                require_finite(label_attention, f"{folder}: the head", ArtifactError)
+        except (ArtifactError, MemoryError):
+            raise
+        except EncoderError as error:
+            raise ArtifactError(f"{folder}: {error}") from error
+        except Exception as error:
+            # peft, transformers and safetensors raise whatever a changed file makes them meet.
             raise ArtifactError(
                 f"{folder}: the weights can't be loaded into a {head.kind} head with "
                 f"{len(head.outputs)} outputs ({type(error).__name__}); the folder is damaged or "
@@ -60,6 +67,54 @@ def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path)
     if kind == "frozen":
         freeze(model, head)
     return Network(model, label_attention, frozen_encoder=kind == "frozen")
+
+
+def _load_adapter(model: PreTrainedModel, folder: Path, encoder: str) -> nn.Module:
+    """The model in peft's wrapping with the adapter in `folder`, every tensor of it.
+
+    peft itself leaves tensors that it does not find as they are: an untrained adapter.
+    """
+    from peft import (
+        PeftConfig,
+        get_peft_model,
+        get_peft_model_state_dict,
+        set_peft_model_state_dict,
+    )
+    from safetensors.torch import load_file
+
+    file = folder / ADAPTER_FILE
+    if not file.is_file():
+        raise ArtifactError(
+            f"{folder} holds no {ADAPTER_FILE} (pickled adapters are never read); save the model "
+            "again with save_pretrained()"
+        )
+    saved = tensor_shapes([file])
+    config: Any = PeftConfig.from_pretrained(str(folder), local_files_only=True)
+    patterns = getattr(config, "rank_pattern", None) or {}
+    rank = max([getattr(config, "r", 0) or 0, *patterns.values()])
+    ranks = [shape[0] for name, shape in saved.items() if ".lora_A." in f"{name}."]
+    if ranks and rank > max(ranks):
+        raise ArtifactError(
+            f"{folder}: adapter_config.json has the rank {rank:,}, its weights {max(ranks)}; the "
+            "files are of two adapters: save the model again"
+        )
+    config.inference_mode = False
+    # Named anew by the caller: the encoder may lie elsewhere today.
+    config.base_model_name_or_path = None
+    wrapped: Any = get_peft_model(model, config)
+    wanted = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    missing, surplus = sorted(wanted.keys() - saved.keys()), sorted(saved.keys() - wanted.keys())
+    if missing or surplus:
+        raise ArtifactError(
+            f"{folder}: {len(missing)} of {len(wanted)} tensors of the adapter are missing "
+            f"(the first: {missing[:10]}) and {len(surplus)} have no place (the first: "
+            f"{surplus[:10]}); what is missing would be untrained. The file is damaged, or was "
+            "written by another version of peft: save the model again, with one version"
+        )
+    set_peft_model_state_dict(wrapped, load_file(file))
+    wrapped.peft_config["default"].base_model_name_or_path = encoder
+    loaded: nn.Module = wrapped
+    return loaded
 
 
 def adapter_kind(network: Network) -> str:

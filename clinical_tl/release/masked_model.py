@@ -26,7 +26,6 @@ Floats = npt.NDArray[np.float64]
 
 SHARE = 0.15
 """Of the tokens that are hidden, as in training."""
-BATCH_TOKENS = 8192
 _IGNORED = -100
 
 
@@ -41,6 +40,7 @@ class MaskedModel:
     @classmethod
     def load(cls, encoder: str | Path) -> MaskedModel:
         """Raises `EncoderError` for an encoder without a trained head, or without a mask token."""
+        from clinical_tl.models.device import choose_device
         from clinical_tl.models.frozen_encoder import encoder_windowing
         from clinical_tl.models.masked_lm import load_masked_lm
         from clinical_tl.models.network import quiet_transformers
@@ -54,7 +54,7 @@ class MaskedModel:
             raise EncoderError(f"{source.name!r} has no masked-language-model head of its own")
         windowing = encoder_windowing(source, tokenizer, None, None)
         model: Any = loaded.model
-        return cls(model.eval(), tokenizer, windowing)
+        return cls(model.to(choose_device()).eval(), tokenizer, windowing)
 
     def note_losses(self, notes: Sequence[Note], *, seed: int = 0) -> Floats:
         """Mean cross-entropy of hidden tokens, shape (notes,); NaN for a note without tokens.
@@ -106,14 +106,17 @@ class MaskedModel:
         import torch
         from torch.nn import functional
 
+        from clinical_tl.models.device import batch_tokens_for
         from clinical_tl.models.masked_lm import masked_logits
         from clinical_tl.models.network import base_model
 
         mask: Any = self.tokenizer.tokenizer.mask_token_id
         total, n = np.zeros(len(tokens)), np.zeros(len(tokens))
         device = next(self.model.parameters()).device
-        for batch in plan_batches(items, budget=BATCH_TOKENS, n_special=self.tokenizer.n_special):
-            inputs = collate([items[i] for i in batch], tokens, self.tokenizer)
+        for batch in plan_batches(
+            items, budget=batch_tokens_for(device), n_special=self.tokenizer.n_special
+        ):
+            inputs = collate([items[i] for i in batch], tokens, self.tokenizer, self.windowing)
             chosen = torch.zeros_like(inputs.owned)
             prefix = len(self.tokenizer.prefix_ids)
             for row, (number, window) in enumerate(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import ArtifactError
-from clinical_tl.models.encoder import EncoderSource, find_encoder
+from clinical_tl.models.encoder import EncoderSource, find_saved_encoder
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.schema import Note
 from clinical_tl.tasks import TASKS
@@ -31,7 +31,6 @@ Floats = npt.NDArray[np.float64]
 NoteLosses = Callable[[Sequence[Note]], Floats]
 """Notes → the mean loss of the decisions in each, shape (notes,); NaN where there is none."""
 
-BATCH_TOKENS = 8192
 LEAST_PROBABILITY = 1e-9
 
 _ANNOTATION = {
@@ -70,6 +69,7 @@ def saved_losses(folder: ReleaseFolder) -> NoteLosses:
         )
     if adapter == "features":
         return _feature_losses(folder, task, name, revision)
+    from clinical_tl.models.device import choose_device
     from clinical_tl.models.saved_network import HEAD_FILE, load_network
     from clinical_tl.text.tokenizer import NoteTokenizer
 
@@ -77,11 +77,9 @@ def saved_losses(folder: ReleaseFolder) -> NoteLosses:
     source = (
         EncoderSource(name, str(folder.path), revision, sha256)
         if own
-        else find_encoder(name, revision=revision)
+        else find_saved_encoder(saved, folder.path)
     )
-    if source.sha256 != sha256:
-        raise ArtifactError(f"{folder.path}: its encoder's weights are not those it was trained on")
-    network = load_network(source, task.head_spec, adapter, folder.path).eval()
+    network = load_network(source, task.head_spec, adapter, folder.path).eval().to(choose_device())
     tokenizer = NoteTokenizer.from_pretrained(folder.path)
     return lambda notes: np.array(
         [_loss(network, task, tokenizer, windowing, note) for note in notes], dtype=np.float64
@@ -94,6 +92,8 @@ def _loss(
     """Mean over a note's decisions; those on labels not seen in training are left out."""
     import torch
 
+    from clinical_tl.models.device import batch_tokens_for
+
     read = examples_of(task, [note], training=False)[0]
     tokens = tokenizer.encode([example.text for example in read])
     targets = task.targets(read, tokens)
@@ -101,9 +101,11 @@ def _loss(
         tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
     )
     total, n = 0.0, 0
+    budget = batch_tokens_for(network.device)
     with torch.inference_mode():
-        for batch in plan_batches(items, budget=BATCH_TOKENS, n_special=tokenizer.n_special):
-            inputs = collate([items[i] for i in batch], tokens, tokenizer).to(network.device)
+        for batch in plan_batches(items, budget=budget, n_special=tokenizer.n_special):
+            inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing)
+            inputs = inputs.to(network.device)
             logits, gold = task.decisions(network(inputs), inputs, targets)
             known = gold >= 0 if gold.ndim == 1 else slice(None)
             losses = task.losses(logits[known], gold.to(logits.device)[known])

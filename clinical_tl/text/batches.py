@@ -174,16 +174,20 @@ def collate(
     items: Sequence[Item],
     notes: Sequence[TokenisedNote],
     tokenizer: NoteTokenizer,
+    windowing: Windowing,
     *,
     multiple_of: int = SHAPE_MULTIPLE,
 ) -> WindowBatch:
-    """Pad the windows of `items` to the longest, rounded up to a multiple of `multiple_of`."""
+    """Pad the windows of `items` to the longest, rounded up to a multiple of `multiple_of`.
+
+    Never beyond a whole window, which may be all that the encoder's positions reach.
+    """
     import torch
 
     prefix, suffix = tokenizer.prefix_ids, tokenizer.suffix_ids
     rows = [(item.note, window) for item in items for window in item.windows]
     width = max(len(window) for _, window in rows) + tokenizer.n_special
-    width = math.ceil(width / multiple_of) * multiple_of
+    width = max(width, min(math.ceil(width / multiple_of) * multiple_of, windowing.length))
     ids = np.full((len(rows), width), tokenizer.pad_id, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
     owned = np.zeros((len(rows), width), dtype=bool)

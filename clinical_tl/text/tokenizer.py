@@ -7,6 +7,9 @@ saved tokenizer asks for), special tokens are added later, window by window.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 
+logger = logging.getLogger(__name__)
+
+CASED_SHARE = 0.02
+"""Of a vocabulary's pieces with letters: so many with capitals, and it was made of cased text."""
+_PROBE = "the patient has no pain and was seen in the morning"
 # Beyond this `model_max_length` is transformers' way of saying that it is not known.
 UNKNOWN_LENGTH = 1_000_000
 
@@ -61,28 +69,56 @@ class NoteTokenizer:
         tokenizer.init_kwargs.pop("max_length", None)
         self._backend: Any = backend
         if tokenizer.pad_token_id is None:
-            raise EncoderError(
-                "the tokenizer has no padding token; set one, e.g. "
-                "tokenizer.pad_token = tokenizer.eos_token, and save it beside the encoder"
-            )
+            # Decoders come without; padding is masked, so any token that exists will do.
+            stand_in = tokenizer.eos_token or tokenizer.unk_token
+            if stand_in is None:
+                raise EncoderError(
+                    "the tokenizer has no padding token, and none to stand in for it; set one, "
+                    "e.g. tokenizer.pad_token = tokenizer.eos_token, and save it beside the encoder"
+                )
+            tokenizer.pad_token = stand_in
+            logger.info("the tokenizer has no padding token; %r stands in for it", stand_in)
         self.pad_id = int(tokenizer.pad_token_id)
         self.prefix_ids, self.suffix_ids = self._special_ids()
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, revision: str | None = None) -> NoteTokenizer:
-        """Load the fast tokenizer saved with an encoder.
+    def from_pretrained(cls, path: str | Path) -> NoteTokenizer:
+        """Load the fast tokenizer in an encoder's folder.
+
+        A cased vocabulary of which nothing says that text is lower-cased is read cased; where
+        case and vocabulary contradict each other, a warning says so.
 
         Raises `EncoderError` if there is none or it is a slow one.
         """
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision, use_fast=True)
-        except (OSError, ValueError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(path), use_fast=True, trust_remote_code=False, local_files_only=True
+            )
+            if _lower_cases(tokenizer) and _has_capitals(tokenizer) and not _says_case(path):
+                # The class's own default; the vocabulary, which was trained, knows better.
+                tokenizer = AutoTokenizer.from_pretrained(
+                    str(path),
+                    use_fast=True,
+                    do_lower_case=False,
+                    trust_remote_code=False,
+                    local_files_only=True,
+                )
+                logger.warning(
+                    "%s: the vocabulary has capitals and nothing says to lower-case, so text is "
+                    "read as it is written; say so in the folder's tokenizer_config.json: "
+                    '{"do_lower_case": false}',
+                    path,
+                )
+        except MemoryError:
+            raise
+        except Exception as error:
+            # The tokenizers library raises plain exceptions, transformers whatever it meets.
             raise EncoderError(
                 f"no tokenizer could be loaded for the encoder {str(path)!r} "
-                f"({type(error).__name__}). Give a folder or Hub id that holds tokenizer.json; "
-                "without network, set a local folder"
+                f"({type(error).__name__}). Give a folder that holds tokenizer.json (or what its "
+                "class makes one of); a tokenizer's own code is never run"
             ) from error
         # Without files to read, transformers makes one up that knows special tokens alone.
         if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
@@ -91,7 +127,13 @@ class NoteTokenizer:
                 f"{len(tokenizer)} special tokens. Save the tokenizer beside the weights: "
                 "tokenizer.save_pretrained(folder)"
             )
+        _warn_of_case(tokenizer, path)
         return cls(tokenizer)
+
+    @property
+    def highest_id(self) -> int:
+        """The largest token id that a text can have."""
+        return max(self.tokenizer.get_vocab().values(), default=-1)
 
     @property
     def max_length(self) -> int | None:
@@ -130,15 +172,70 @@ class NoteTokenizer:
         self.tokenizer.save_pretrained(str(folder))
 
     def _special_ids(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Special tokens before and after the text, read off a probe."""
-        bare = self._backend.encode("a", add_special_tokens=False).ids
-        full = self._backend.encode("a", add_special_tokens=True).ids
-        for i in range(len(full) - len(bare) + 1):
-            if full[i : i + len(bare)] == bare:
-                return tuple(full[:i]), tuple(full[i + len(bare) :])
+        """Special tokens before and after the text, read off a probe that has tokens."""
+        probes = (piece.strip("#▁Ġ</w>") for piece in self.tokenizer.get_vocab())
+        for probe in itertools.chain("a1.", filter(None, probes)):
+            bare = self._backend.encode(probe, add_special_tokens=False).ids
+            if not bare or set(bare) <= set(self.tokenizer.all_special_ids):
+                continue
+            full = self._backend.encode(probe, add_special_tokens=True).ids
+            for i in range(len(full) - len(bare) + 1):
+                if full[i : i + len(bare)] == bare:
+                    return tuple(full[:i]), tuple(full[i + len(bare) :])
+            break
         raise EncoderError(
             "the tokenizer changes the text's tokens when it adds special tokens; windows "
             "can't be built for it"
+        )
+
+
+def _lower_cases(tokenizer: PreTrainedTokenizerBase) -> bool:
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    normalizer = None if backend is None else backend.normalizer
+    return normalizer is not None and bool(normalizer.normalize_str("A") == "a")
+
+
+def _has_capitals(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a vocabulary was made of cased text: of its pieces, some have capitals."""
+    special = set(tokenizer.all_special_tokens)
+    letters = [p for p in tokenizer.get_vocab() if any(c.isalpha() for c in p) and p not in special]
+    # "[unused1]" and the like have none; what was added by hand are a few.
+    cased = sum(any(c.isupper() for c in piece) for piece in letters)
+    return cased > max(CASED_SHARE * len(letters), 2)
+
+
+def _says_case(path: str | Path) -> bool:
+    """Whether the folder says anything of lower-casing."""
+    folder = Path(path)
+    try:
+        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    return "do_lower_case" in settings or (folder / "tokenizer.json").is_file()
+
+
+def _warn_of_case(tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    if _lower_cases(tokenizer) and _has_capitals(tokenizer):
+        logger.warning(
+            "%s: the vocabulary has capitals, but the tokenizer lower-cases, so they are never "
+            "used. If the encoder was trained on cased text, set "
+            '{"do_lower_case": false} in its tokenizer_config.json and remove tokenizer.json',
+            path,
+        )
+        return
+    unknown = tokenizer.unk_token_id
+    if unknown is None:
+        return
+    lower, upper = (
+        tokenizer("".join(sentence), add_special_tokens=False)["input_ids"]
+        for sentence in (_PROBE.lower(), _PROBE.upper())
+    )
+    if upper.count(unknown) > len(_PROBE.split()) // 2 > lower.count(unknown):
+        logger.warning(
+            "%s: words with capitals are unknown to the tokenizer, which does not lower-case, "
+            "while their lower-case forms are known: most of what a note writes in capitals is "
+            'lost. Set {"do_lower_case": true} in its tokenizer_config.json',
+            path,
         )
 
 

@@ -262,7 +262,7 @@ class TrainingRun:
     def _backward(self, part: Sequence[int], weight: float, *numbers: int) -> torch.Tensor:
         config, task = self.config, self.task
         torch.manual_seed(mix_seeds(config.seed, self.progress.step, *numbers))
-        inputs = collate([self.items[p] for p in part], self.tokens, self.tokenizer)
+        inputs = collate([self.items[p] for p in part], self.tokens, self.tokenizer, self.windowing)
         inputs = inputs.to(self.accelerator.device)
         if isinstance(task, HidesInputs):
             # Not by share: windows of one note hide the same words wherever they are dealt.

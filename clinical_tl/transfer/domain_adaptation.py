@@ -127,7 +127,7 @@ def adapt_encoder(
         raise ConfigError(f"{output} is not empty; choose another folder, or remove it")
     train, dev = _divide(as_notes(notes), held_out, config.seed)
     source = find_encoder(encoder, revision=revision)
-    tokenizer = NoteTokenizer.from_pretrained(source.path, revision=revision)
+    tokenizer = NoteTokenizer.from_pretrained(source.path)
     windowing = encoder_windowing(source, tokenizer, window, overlap)
     task = MaskedLanguage.for_tokenizer(tokenizer, share=share)
     reading = _Reading(task, tokenizer, windowing, train, dev, Path(f"{output}.run"), config)

@@ -18,6 +18,7 @@ from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.errors import ArtifactError, NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
 from clinical_tl.hub import PushOptions, find_folder, push_saved
+from clinical_tl.hub_cache import HUB_PREFIX
 from clinical_tl.metrics_record import record_scores, set_digest
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
@@ -31,6 +32,8 @@ from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
 
 if TYPE_CHECKING:
     from typing import Unpack
+
+    import torch
 
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.tasks.task import Scores
@@ -208,39 +211,36 @@ class FeatureModel:
         *,
         revision: str | None = None,
         encoder: str | Path | None = None,
+        device: str | torch.device | None = None,
     ) -> FeatureModel:
         """The model that `save_pretrained` wrote, from its folder or a Hub id at `revision`.
 
-        `encoder` names another place of the same encoder.
+        `encoder` names another place of the same encoder, `device` where it computes; by default
+        a GPU where there is one.
 
         Raises `ArtifactError` for a folder that is damaged, of another kind, or whose encoder
         is not the one it was fitted on; `HubError` for an id that can't be pulled.
         """
+        from clinical_tl.models.encoder import find_saved_encoder
         from clinical_tl.models.frozen_encoder import FrozenEncoder
 
+        pulled = str(folder).startswith(HUB_PREFIX)
         folder = find_folder(folder, revision=revision)
         description = read_artifact(folder)
         if description["adapter"] != ADAPTER:
             raise ArtifactError(
                 f"{folder} holds a fine-tuned model; load it with TransferModel.load()"
             )
-        saved = description["encoder"]
-        loaded = FrozenEncoder.from_pretrained(
-            encoder or saved["name"],
-            revision=saved["revision"],
+        loaded = FrozenEncoder.of_source(
+            find_saved_encoder(description["encoder"], folder, encoder=encoder, pulled=pulled),
             window=description["windowing"]["length"],
             overlap=description["windowing"]["overlap"],
+            device=device,
         )
-        if loaded.source.sha256 != saved["sha256"]:
-            raise ArtifactError(
-                f"{folder} was fitted on the encoder {saved['name']!r} with weights of SHA-256 "
-                f"{saved['sha256']}, but those of {loaded.source.name!r} have "
-                f"{loaded.source.sha256}; name the right encoder with load(..., encoder=...)"
-            )
         task: Any = TASKS[description["task"]["kind"]].from_dict(description["task"])
         return cls(
             task,
-            replace(loaded, source=replace(loaded.source, name=saved["name"])),
+            loaded,
             FeatureClassifier.load(folder),
             description["features"]["layer"],
             description["features"]["pooling"],

@@ -20,7 +20,7 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 
 
 def test_an_unknown_name_says_what_is_allowed():
-    with pytest.raises(EncoderError, match="a folder written by save_pretrained, a Hub id"):
+    with pytest.raises(EncoderError, match="if a Hub id, 'hub:nobody/nothing-at-all' downloads it"):
         find_encoder("nobody/nothing-at-all")
 
 

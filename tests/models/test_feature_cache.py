@@ -16,7 +16,10 @@ def frozen(request, tiny_encoder, synthetic_notes):
     notes = as_notes(synthetic_notes)[:6]
     tokens = model.tokenizer.encode([note.text for note in notes])
     items = build_items(tokens, model.windowing, n_special=2, whole_notes=task.whole_notes)
-    batches = [collate(order, tokens, model.tokenizer) for order in (items, items[::-1][:3])]
+    batches = [
+        collate(order, tokens, model.tokenizer, model.windowing)
+        for order in (items, items[::-1][:3])
+    ]
     return model.network.eval(), batches
 
 

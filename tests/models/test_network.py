@@ -6,7 +6,7 @@ import peft
 import pytest
 import torch
 
-from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.errors import ConfigError
 from clinical_tl.models.dropout import set_dropout
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.lora import LoRA
@@ -128,15 +128,6 @@ def test_the_same_seed_gives_the_same_new_weights(tiny_encoder):
     )
     assert all(torch.equal(first[n], again[n]) for n in first)
     assert any(not torch.equal(first[n], other[n]) for n in first)
-
-
-def test_an_unknown_architecture_is_told_its_linear_layers(tmp_path):
-    folder = write_encoder(tmp_path, "bert")
-    config = (folder / "config.json").read_text().replace('"bert"', '"mpnet"')
-    (folder / "config.json").write_text(config)
-    source = find_encoder(folder)
-    with pytest.raises(EncoderError, match=r"attention\.attn\.q.*intermediate\.dense"):
-        build_network(source, HeadSpec("sequence", ("x", "y")), LoRA())
 
 
 def test_layers_that_are_not_there_are_named(tiny_encoder):

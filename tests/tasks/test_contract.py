@@ -82,8 +82,9 @@ def test_decoded_targets_are_the_gold(task, eight_notes, tiny_encoder):
     tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
     tokens = tokenizer.encode([note.text for note in notes])
     targets = task.targets(notes, tokens)
-    items = build_items(tokens, Windowing(24, 6), n_special=2, whole_notes=task.whole_notes)
-    batch = collate(items, tokens, tokenizer)
+    windowing = Windowing(24, 6)
+    items = build_items(tokens, windowing, n_special=2, whole_notes=task.whole_notes)
+    batch = collate(items, tokens, tokenizer, windowing)
     output = logits_for(task, batch, targets)
     pieces = {}
     for note, piece in task.collect(NoHead(), output, batch):
@@ -105,8 +106,9 @@ def test_weights_add_up_to_what_is_decided(task, eight_notes, tiny_encoder):
     tokenizer = NoteTokenizer.from_pretrained(tiny_encoder)
     tokens = tokenizer.encode([note.text for note in notes])
     targets = task.targets(notes, tokens)
-    items = build_items(tokens, Windowing(24, 6), n_special=2, whole_notes=task.whole_notes)
-    batch = collate(items, tokens, tokenizer)
+    windowing = Windowing(24, 6)
+    items = build_items(tokens, windowing, n_special=2, whole_notes=task.whole_notes)
+    batch = collate(items, tokens, tokenizer, windowing)
     logits, _ = task.decisions(logits_for(task, batch, targets), batch, targets)
     weight = sum(
         task.weight(targets[item.note], window.own_start, window.own_stop)

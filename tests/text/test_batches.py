@@ -91,7 +91,7 @@ def test_shares_hold_the_batch_once_and_are_balanced(lengths, parts):
 def test_collation_puts_each_token_where_it_is_owned(lengths, whole):
     notes = notes_of(lengths)
     items = build_items(notes, WINDOWING, n_special=2, whole_notes=whole)
-    batch = collate(items, notes, TOKENIZER, multiple_of=4)
+    batch = collate(items, notes, TOKENIZER, WINDOWING, multiple_of=4)
     assert batch.input_ids.shape[1] % 4 == 0
     assert torch.equal(batch.owned & (batch.attention_mask == 0), torch.zeros_like(batch.owned))
     for position, note in enumerate(batch.notes):

@@ -69,7 +69,7 @@ def note_gradients(run, note):
     names = list(run.network.trainable())
     if not positions:
         return {name: torch.zeros_like(p) for name, p in run.network.trainable().items()}
-    batch = collate([run.items[p] for p in positions], run.tokens, run.tokenizer)
+    batch = collate([run.items[p] for p in positions], run.tokens, run.tokenizer, run.windowing)
     logits, gold = run.task.decisions(run.network(batch), batch, run.targets)
     loss = run.task.losses(logits, gold).mean()
     found = torch.autograd.grad(loss, run.network.trainable().values(), allow_unused=True)
@@ -111,7 +111,7 @@ def test_a_notes_gradient_is_the_one_of_vectorised_differentiation(tiny_encoder,
     short = [replace(n, text=text) for n, text in zip(notes, rotated, strict=False)]
     run = training_run(build(tiny_encoder, short), short)
     run.network.model.get_base_model().set_attn_implementation("eager")
-    batch = collate(run.items, run.tokens, run.tokenizer)
+    batch = collate(run.items, run.tokens, run.tokenizer, run.windowing)
     length = int(batch.attention_mask[0].sum())
     assert {int(row.sum()) for row in batch.attention_mask} == {length}
     trainable = dict(run.network.trainable())

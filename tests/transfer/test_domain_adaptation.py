@@ -39,10 +39,9 @@ def corrupted(tokenizer, texts, *, seed=0, share=0.15, length=32, overlap=8):
     notes = [Note(str(i), text) for i, text in enumerate(texts)]
     tokens = tokenizer.encode(texts)
     task = MaskedLanguage.for_tokenizer(tokenizer, share=share)
-    items = build_items(
-        tokens, Windowing(length, overlap), n_special=tokenizer.n_special, whole_notes=False
-    )
-    plain = collate(items, tokens, tokenizer)
+    windowing = Windowing(length, overlap)
+    items = build_items(tokens, windowing, n_special=tokenizer.n_special, whole_notes=False)
+    plain = collate(items, tokens, tokenizer, windowing)
     return plain, task.corrupt(plain, task.targets(notes, tokens), seed), task, tokens
 
 

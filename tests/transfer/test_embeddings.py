@@ -146,7 +146,7 @@ def test_a_note_longer_than_the_budget_is_read_in_parts(encoder, monkeypatch):
         read.append(input_ids.numel())
         return forward(input_ids=input_ids, **others)
 
-    monkeypatch.setattr(frozen_encoder, "BATCH_TOKENS", 130)
+    monkeypatch.setattr(frozen_encoder, "batch_tokens_for", lambda _: 130)
     monkeypatch.setattr(encoder.model, "forward", spy)
     np.testing.assert_allclose(encoder.vectors([text, "short"]), whole, rtol=1e-4, atol=1e-5)
     assert max(read) <= 130
