@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clinical_tl.errors import ArtifactError
+from clinical_tl.errors import ArtifactError, shown_path
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def read_artifact(folder: Path) -> dict[str, Any]:
     file = folder / TASK_FILE
     if not file.is_file():
         raise ArtifactError(
-            f"{folder} holds no {TASK_FILE}; give a folder written by save_pretrained()"
+            f"{shown_path(folder)} holds no {TASK_FILE}; give a folder written by save_pretrained()"
         )
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
@@ -120,9 +120,9 @@ def read_artifact(folder: Path) -> dict[str, Any]:
     wrong = []
     for name, digest in description["files"].items():
         if not (folder / name).is_file():
-            wrong.append(f"{name} is missing")
+            wrong.append(f"{shown_path(name)} is missing")
         elif _sha256(folder / name) != digest:
-            wrong.append(f"{name} differs from what was saved")
+            wrong.append(f"{shown_path(name)} differs from what was saved")
     if wrong:
         raise ArtifactError(
             f"{folder} is damaged: {'; '.join(wrong)}; copy the folder again, or save the model "

@@ -6,32 +6,133 @@ allowed and how to mend it. No message ever carries text from a note.
 
 from __future__ import annotations
 
+import math
+import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 SHOWN_FAULTS = 20
 LONGEST_SHOWN = 64
+# In a name; "history_of_present_illness" has one too many, as has "John_Smith_HIV_positive".
+MOST_WORDS = 3
+MOST_PIECES = 6
+LONGEST_WORD = 24
+LONGEST_PART = 128
+LONGEST_PATH = 1024
+
+# Thai to Burmese, Khmer, kana, Han, Hangul: a few letters are a word, and no blank parts them.
+_BLANKLESS = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff]"
+)
+LETTERS_A_WORD = 2
+_PIECE = re.compile(r"[^\W_]+")
+# "familyHistory" has two words, "HIVPositive" too.
+_WORD = re.compile(r"[^\W\d_]+")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+CODE_SHARE = 0.25
+_HUB_ID = re.compile(r"(?:hub:)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_ENDING = re.compile(
+    r"\.(?:ann|arrow|bin|bio|conll|csv|gz|html?|iob2|jsonl?|md|ndjson|np[yz]|onnx|parquet|pdf"
+    r"|pubtator|safetensors|spacy|tsv|txt|xlsx|xml|ya?ml|zip)",
+    re.IGNORECASE,
+)
 
 
-def shown_id(note_id: str, noun: str = "id") -> str:
-    """A note id, or another name, fit for a message.
+def shown_id(note_id: object, noun: str = "id") -> str:
+    """A note id, a label, or another name, fit for a message.
 
     A wrongly mapped column puts whole notes into ids and labels, so anything that does not
-    look like a name (white space, over 64 characters) is described instead of shown.
+    look like a name is described instead of shown: white space or what is not printable
+    (terminal escapes, marks of direction, half a character), over 64 characters, more than
+    three words however they are glued (`_`, `-`, `%20`, a capital inside; two letters are a
+    word where a script has no blanks).
     """
-    if len(note_id) > LONGEST_SHOWN or any(c.isspace() for c in note_id):
-        return f"<{noun} of {len(note_id)} characters>"
-    return note_id
+    name = str(note_id)
+    return name if _is_name(name) else f"<{noun} of {len(name)} characters>"
 
 
-def shown_ids(note_ids: Iterable[str], noun: str = "id", *, at_most: int = 5) -> str:
+def shown_ids(note_ids: Iterable[object], noun: str = "id", *, at_most: int = 5) -> str:
     """The first few names of several, fit for a message."""
     return str([shown_id(note_id, noun) for note_id in islice(note_ids, at_most)])
 
 
+def shown_path(path: object) -> str:
+    """A path, a file's name or a Hub id as it was given, fit for a message.
+
+    A note's text that is given where a path belongs is described instead of shown: shown is
+    what exists, what lies in a folder that exists, what has the ending of a file, a Hub id,
+    and what is made of names (`shown_id`). Characters that are not printable are escaped.
+    """
+    given = os.fspath(path) if isinstance(path, os.PathLike) else path
+    text = given if isinstance(given, str) else str(given)
+    if _is_path(text):
+        return printable(text)
+    return f"<a text of {len(text):,} characters where a path belongs>"
+
+
+def printable(text: str) -> str:
+    """The text with everything but line breaks that is not printable written as an escape."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _is_name(text: str) -> bool:
+    if len(text) > LONGEST_SHOWN or any(c.isspace() or not c.isprintable() for c in text):
+        return False
+    pieces = _PIECE.findall(text)
+    words = [word for piece in pieces if not _is_code(piece) for word in _words(piece)]
+    blankless = len(_BLANKLESS.findall(text))
+    n_words = len(words) + math.ceil(blankless / LETTERS_A_WORD)
+    return (
+        n_words <= MOST_WORDS
+        and (n_words <= 1 or len(pieces) <= MOST_PIECES)
+        and all(len(word) <= LONGEST_WORD for word in words)
+        and not _ESCAPED.search(text)
+    )
+
+
+def _is_code(piece: str) -> bool:
+    """Whether it is a number or a code that has no words in it, such as `4f9a`, `R07`."""
+    digits = sum(char.isdigit() for char in piece)
+    return digits >= CODE_SHARE * len(piece) or (digits > 0 and bool(_HEX.fullmatch(piece)))
+
+
+def _words(piece: str) -> list[str]:
+    """Its runs of two letters or more in scripts that part words."""
+    runs = _WORD.findall(_BLANKLESS.sub(" ", piece))
+    return [word for run in runs for word in _HUMP.split(run) if len(word) > 1]
+
+
+def _is_path(text: str) -> bool:
+    parts = re.split(r"[/\\]", text)
+    if len(text) > LONGEST_PATH or "\n" in text or any(len(part) > LONGEST_PART for part in parts):
+        return False
+    folder = os.path.dirname(text)  # noqa: PTH120  (of a text that need not be a path)
+    is_inside = folder.strip(".~/\\") != "" and os.path.isdir(folder)  # noqa: PTH112
+    return (
+        os.path.exists(text)  # noqa: PTH110
+        or is_inside
+        or bool(_ENDING.search(parts[-1][-len(".safetensors") :]))
+        or bool(_HUB_ID.fullmatch(text))
+        or all(_is_name(part) for part in parts)
+    )
+
+
 class ClinicalTLError(Exception):
-    """Base class: catch this to catch everything the package raises on purpose."""
+    """Base class: catch this to catch everything the package raises on purpose.
+
+    Its message holds printable characters and line breaks only.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class NoteError(ClinicalTLError, ValueError):

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from clinical_tl.artifact import CARD_FILE, TASK_FILE, read_artifact
-from clinical_tl.errors import ArtifactError, ConfigError, HubError
+from clinical_tl.errors import ArtifactError, ConfigError, HubError, shown_id, shown_path
 from clinical_tl.hub_cache import HubId, hub_id
 from clinical_tl.hub_failure import speaking_to_hub
+from clinical_tl.paths import as_path
 from clinical_tl.release.gate import ReleaseReport, require_release
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def push_folder(
     """
     from huggingface_hub import HfApi
 
-    folder = Path(folder)
+    folder = as_path(folder)
     if create_pr and (revision is not None or tag is not None):
         raise ConfigError(
             "create_pr=True proposes a change of the main branch, which others then merge; leave "
@@ -115,22 +116,28 @@ def push_folder(
     )
     for check in report.checks:
         if check.status != "pass":
-            lifted = f" (block lifted by {check.overridden_by!r})" if check.overridden_by else ""
+            lifted = (
+                f" (block lifted by {shown_id(check.overridden_by, 'reason')!r})"
+                if check.overridden_by
+                else ""
+            )
             logger.warning("release gate, %s: %s%s", check.name, check.reason, lifted)
     names = [*description["files"], TASK_FILE]
     if (folder / CARD_FILE).is_file():
         names.append(CARD_FILE)
     api = HfApi(endpoint=endpoint, token=token)
     with speaking_to_hub(
-        f"the push of {folder} to {repo_id!r} failed",
-        f"The folder {folder} is whole; push it again with push_folder or recipes.push: files "
+        f"the push of {shown_path(folder)} to {repo_id!r} failed",
+        f"The folder {shown_path(folder)} is whole; push it again with push_folder or "
+        "recipes.push: files "
         "that arrived are not sent twice.",
     ):
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         if private and not api.model_info(repo_id).private:
             raise HubError(
-                f"{repo_id!r} exists and is public, so nothing was uploaded; to publish the "
-                f"model give private=False, otherwise choose another name. {folder} is whole"
+                f"{shown_path(repo_id)!r} exists and is public, so nothing was uploaded; to "
+                "publish the model give private=False, otherwise choose another name. "
+                f"{shown_path(folder)} is whole"
             )
         if revision is not None and not revision.startswith("refs/"):
             api.create_branch(repo_id, branch=revision, exist_ok=True)
@@ -156,7 +163,7 @@ def push_saved(
     in the error, where the Hub could not take it. Raises what `push_folder` does.
     """
     if folder is not None:
-        save(Path(folder))
+        save(as_path(folder))
         return push_folder(folder, repo_id, **options)
     home = Path(tempfile.mkdtemp(prefix="clinical_tl-"))
     try:
@@ -180,14 +187,15 @@ def find_folder(name: str | Path, *, revision: str | None = None) -> Path:
     Raises `ArtifactError` if there is neither, `ConfigError` for a revision of a local folder;
     else what `pull_folder` does.
     """
-    path = Path(name)
+    path = as_path(name)
     wanted = None if path.exists() or not isinstance(name, str) else hub_id(name)
     if wanted is not None and (wanted.asked or "/" in wanted.repo):
         return pull_folder(str(wanted), revision=revision)
     if revision is not None:
         raise ConfigError(
-            f"revision={revision!r}: only repositories of the Hub ('hub:org/name') have revisions, "
-            f"and {str(name)!r} is a folder of this machine; leave it out"
+            f"revision={shown_id(revision)!r}: only repositories of the Hub ('hub:org/name') "
+            "have revisions, "
+            f"and {shown_path(name)!r} is a folder of this machine; leave it out"
         )
     return path
 
@@ -214,7 +222,7 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
 
     wanted = hub_id(repo_id)
     if wanted is None:
-        raise ArtifactError(f"{repo_id!r} is no Hub id; give 'hub:org/name'")
+        raise ArtifactError(f"{shown_path(repo_id)!r} is no Hub id; give 'hub:org/name'")
     at = "" if revision is None else f" at revision {revision!r}"
 
     def fetch(name: str, revision: str | None) -> Path:
@@ -228,12 +236,15 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
             )
         )
 
-    with speaking_to_hub(f"{str(wanted)!r}{at} is no folder here, and could not be pulled"):
+    with speaking_to_hub(
+        f"{shown_path(str(wanted))!r}{at} is no folder here, and could not be pulled"
+    ):
         try:
             file = fetch(TASK_FILE, revision)
         except RemoteEntryNotFoundError as error:
             raise ArtifactError(
-                f"{str(wanted)!r}{at} holds no {TASK_FILE}: it was not pushed by clinical_tl; load "
+                f"{shown_path(str(wanted))!r}{at} holds no {TASK_FILE}: it was not pushed by "
+                "clinical_tl; load "
                 "it as an encoder (TransferModel.from_pretrained) or with its own library"
             ) from error
         except LocalEntryNotFoundError as error:
@@ -243,7 +254,8 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
         names = _declared(file)
         if names is None or not all(_PLAIN_FILE.fullmatch(name) for name in names):
             raise ArtifactError(
-                f"{str(wanted)!r}{at} declares files that are no plain data (allowed: .json, "
+                f"{shown_path(str(wanted))!r}{at} declares files that are no plain data "
+                "(allowed: .json, "
                 ".safetensors, .txt, .model); don't load it, ask its authors to save it again"
             )
         # The cache files a snapshot under its commit: everything comes from the same one, even
@@ -263,7 +275,8 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
 
 def _not_here(wanted: HubId, at: str) -> ArtifactError:
     return ArtifactError(
-        f"{wanted.repo!r}{at} is no folder of this machine, and no model of the local Hub cache. "
+        f"{shown_path(wanted.repo)!r}{at} is no folder of this machine, and no model of the "
+        "local Hub cache. "
         f"If a folder is meant, correct its path; if a Hub id, 'hub:{wanted.repo}' downloads it"
     )
 
@@ -293,7 +306,7 @@ def _check_shareable(folder: Path, description: dict[str, Any]) -> None:
             )
     encoder = description["encoder"]["name"]
     carries_encoder = any(re.match(r"model\b.*\.safetensors", f) for f in description["files"])
-    path = Path(encoder)
+    path = as_path(encoder)
     # What carries its encoder needs no other, but must not tell of this machine's folders either.
     is_local = path.is_dir() or encoder.startswith((".", "~"))
     tells_a_path = (
@@ -301,9 +314,9 @@ def _check_shareable(folder: Path, description: dict[str, Any]) -> None:
     )
     if tells_a_path or (is_local and not carries_encoder):
         raise ArtifactError(
-            f"{folder / TASK_FILE}: the model's encoder is a local folder, which nobody else "
-            "has; train on the encoder's Hub id, name that with load(..., encoder=...), or push "
-            "a model that carries its encoder: push_to_hub(..., merge=True)"
+            f"{shown_path(folder / TASK_FILE)}: the model's encoder is a local folder, which "
+            "nobody else has; train on the encoder's Hub id, name that with load(..., "
+            "encoder=...), or push a model that carries its encoder: push_to_hub(..., merge=True)"
         )
 
 
@@ -352,8 +365,9 @@ def _tag(api: HfApi, repo_id: str, tag: str, commit: CommitInfo) -> None:
             raise
         if api.model_info(repo_id, revision=tag).sha != commit.oid:
             raise HubError(
-                f"the model was pushed ({commit.commit_url}), but the tag {tag!r} names another "
-                "commit of the repository; push again with another tag, nothing is sent twice"
+                f"the model was pushed ({commit.commit_url}), but the tag {shown_id(tag)!r} names "
+                "another commit of the repository; push again with another tag, nothing is sent "
+                "twice"
             ) from error
 
 

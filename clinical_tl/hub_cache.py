@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_tl.errors import shown_path
+
 HUB_PREFIX = "hub:"
 # Settings, vocabulary and weights; no pickle and no code is ever fetched.
 PLAIN_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -52,7 +54,7 @@ def cached_snapshot(
         except (LocalEntryNotFoundError, OSError, ValueError):
             return None
     at = "" if revision is None else f" at revision {revision!r}"
-    with speaking_to_hub(f"{str(wanted)!r}{at} could not be pulled"):
+    with speaking_to_hub(f"{shown_path(str(wanted))!r}{at} could not be pulled"):
         return Path(
             snapshot_download(
                 wanted.repo,

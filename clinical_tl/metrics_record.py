@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from clinical_tl.data.leakage import text_key
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_id
 from clinical_tl.schema import Note
 
 EVALUATED = "evaluated"
@@ -35,8 +35,8 @@ def record_scores(
     """
     if name in NO_SCORES:
         raise ConfigError(
-            f"name={name!r}: metrics.json uses {sorted(NO_SCORES)} for what is no score; name the "
-            "set of notes, e.g. 'test'"
+            f"name={shown_id(name)!r}: metrics.json uses {sorted(NO_SCORES)} for what is no score; "
+            "name the set of notes, e.g. 'test'"
         )
     metrics[name] = dict(scores)
     sets = {**metrics.get(EVALUATED, {}), name: {"notes": len(notes), "sha256": set_digest(notes)}}

@@ -15,8 +15,9 @@ from clinical_tl.card import sections
 from clinical_tl.card.details import CardDetails
 from clinical_tl.card.report import read_report
 from clinical_tl.card.snippets import load_with_package, load_without_package
-from clinical_tl.errors import ArtifactError
+from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID
+from clinical_tl.paths import as_path
 from clinical_tl.release.folder import ADAPTATION_FILE
 from clinical_tl.release.licence import encoder_licence
 
@@ -98,15 +99,15 @@ def write_card(
     `report` is by default what `EvaluationReport.save` left in the folder. Raises
     `ArtifactError` for a folder that is neither, or a report that is damaged.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     if (folder / TASK_FILE).is_file():
         description, metrics = _read(folder / TASK_FILE), _read(folder / METRICS_FILE)
     elif (folder / ADAPTATION_FILE).is_file():
         description, metrics = _adaptation(_read(folder / ADAPTATION_FILE))
     else:
         raise ArtifactError(
-            f"{folder} holds neither {TASK_FILE} nor {ADAPTATION_FILE}; give a folder that "
-            "save_pretrained() or adapt_encoder() wrote"
+            f"{shown_path(folder)} holds neither {TASK_FILE} nor {ADAPTATION_FILE}; give a folder "
+            "that save_pretrained() or adapt_encoder() wrote"
         )
     if report is None:
         report = read_report(folder)
@@ -121,7 +122,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file} is missing or damaged; save the model again") from error
+        raise ArtifactError(
+            f"{shown_path(file)} is missing or damaged; save the model again"
+        ) from error
     return dict(value)
 
 

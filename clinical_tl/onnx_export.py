@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.artifact import write_artifact
-from clinical_tl.errors import EncoderError, NoteError
+from clinical_tl.errors import EncoderError, NoteError, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def export_onnx(
     """
     from clinical_tl.models.onnx_graph import load_graphs, quantise, write_graphs
 
-    folder = Path(folder)
+    folder = as_path(folder)
     notes = None if check is None else as_notes(check)
     if notes is not None and not notes:
         raise NoteError("check: there are no notes to compare; give at least one, or None")
@@ -92,9 +93,9 @@ def export_onnx(
         difference = _trial_difference(model, exported)
         if not difference <= TOLERANCE:
             raise EncoderError(
-                f"the ONNX graph of {model.source.name!r} gives logits that differ by up to "
-                f"{difference:.3g} from the model's (allowed: {TOLERANCE}); it was not written. "
-                "Use save_pretrained() or merge(), or another encoder"
+                f"the ONNX graph of {shown_path(model.source.name)!r} gives logits that differ by "
+                f"up to {difference:.3g} from the model's (allowed: {TOLERANCE}); it was not "
+                "written. Use save_pretrained() or merge(), or another encoder"
             )
         if int8:
             quantise(draft)

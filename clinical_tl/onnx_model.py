@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.artifact import read_artifact
-from clinical_tl.errors import ArtifactError, ConfigError, EncoderError
+from clinical_tl.errors import ArtifactError, ConfigError, EncoderError, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
@@ -53,12 +54,13 @@ class OnnxModel:
         """
         from clinical_tl.models.onnx_graph import load_graphs
 
-        folder = Path(folder)
+        folder = as_path(folder)
         description = read_artifact(folder)
         if description["adapter"] != ONNX:
             raise ArtifactError(
-                f"{folder} holds no exported model but one for clinical_tl.TransferModel.load() "
-                "or FeatureModel.load(); export a TransferModel with export_onnx()"
+                f"{shown_path(folder)} holds no exported model but one for "
+                "clinical_tl.TransferModel.load() or FeatureModel.load(); export a TransferModel "
+                "with export_onnx()"
             )
         try:
             task = TASKS[description["task"]["kind"]].from_dict(description["task"])
@@ -66,8 +68,8 @@ class OnnxModel:
             network = load_graphs(folder, threads=threads)
         except (KeyError, TypeError, ConfigError, EncoderError) as error:
             raise ArtifactError(
-                f"{folder}: the exported model can't be loaded ({type(error).__name__}); export "
-                "it again with this version"
+                f"{shown_path(folder)}: the exported model can't be loaded "
+                f"({type(error).__name__}); export it again with this version"
             ) from error
         tokenizer = NoteTokenizer.from_pretrained(folder)
         return cls(network, task, tokenizer, windowing, description[ONNX])

@@ -12,12 +12,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import NoteError, TaskError, shown_ids
+from clinical_tl.discreet import Discreet
+from clinical_tl.errors import NoteError, TaskError, shown_id, shown_ids
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -34,8 +35,8 @@ NOTE_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class Span:
+@dataclass(frozen=True, eq=False, repr=False)
+class Span(Discreet):
     """A labelled stretch of a note's text, characters `start` (inclusive) to `end` (exclusive).
 
     A discontinuous mention has its pieces in `fragments` (sorted, at least two) and covers
@@ -57,8 +58,8 @@ class Span:
     def __post_init__(self) -> None:
         if self.start < 0 or self.end <= self.start:
             raise NoteError(
-                f"span {self.start}–{self.end} ({self.label!r}): offsets must satisfy "
-                "0 <= start < end (half-open, in characters)"
+                f"span {self.start}–{self.end} ({shown_id(self.label, 'label')}): offsets must "
+                "satisfy 0 <= start < end (half-open, in characters)"
             )
 
     @property
@@ -72,8 +73,8 @@ class Span:
         return (self.start, self.end, self.label)
 
 
-@dataclass(frozen=True)
-class Relation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Relation(Discreet):
     """A directed relation between two mentions (span ids) or two concepts (concept ids)."""
 
     head: str
@@ -81,8 +82,8 @@ class Relation:
     label: str
 
 
-@dataclass(frozen=True)
-class ScoredRelation:
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoredRelation(Discreet):
     """A relation that a model found, with its probability in [0, 1]."""
 
     head: str
@@ -91,9 +92,11 @@ class ScoredRelation:
     score: float
 
 
-@dataclass(frozen=True)
-class Note:
+@dataclass(frozen=True, eq=False, repr=False)
+class Note(Discreet):
     """One document with whatever is annotated on it."""
+
+    HIDDEN: ClassVar[frozenset[str]] = frozenset({"text", "patient_id", "metadata"})
 
     note_id: str
     text: str
@@ -105,8 +108,8 @@ class Note:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Discreet):
     """What a model, or a set of rules, says of one note.
 
     `label` and `scores` come from classification, `codes`, `scores` and `evidence` from
@@ -161,8 +164,8 @@ class LabelScores(Mapping[str, float]):
         return f"LabelScores({len(self)} labels, best: {self.top(3)})"
 
 
-@dataclass(frozen=True)
-class LabelSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelSet(Discreet):
     """The labels a model can give, in the order of its outputs, with their training support.
 
     Always fitted on the training notes alone (`LabelSet.fitted`), sorted by name.

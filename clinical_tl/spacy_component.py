@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 from spacy.language import Language
 from spacy.util import raise_error
 
-from clinical_tl.errors import ArtifactError, ConfigError
+from clinical_tl.errors import ArtifactError, ConfigError, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.schema import Note
 from clinical_tl.spacy_annotations import ComponentSettings, add_extension, set_prediction
 from clinical_tl.spacy_source import MODEL_FOLDER, RULES_FILE, Predict, load_source, save_source
@@ -115,7 +116,7 @@ class ClinicalComponent:
         The encoder of an adapter is not written: it is found by its name again.
         """
         del exclude
-        folder = Path(path)
+        folder = as_path(path)
         folder.mkdir(parents=True, exist_ok=True)
         if self.settings.save_source:
             save_source(self.settings, folder)
@@ -124,12 +125,13 @@ class ClinicalComponent:
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> ClinicalComponent:
         """Read what `to_disk` wrote; a model or rules saved there take the place of the source."""
         del exclude
-        folder = Path(path)
+        folder = as_path(path)
         try:
             self.from_bytes((folder / SETTINGS_FILE).read_bytes())
         except OSError as error:
             raise ArtifactError(
-                f"{folder} holds no {SETTINGS_FILE}; give a folder written by nlp.to_disk()"
+                f"{shown_path(folder)} holds no {SETTINGS_FILE}; give a folder written by "
+                "nlp.to_disk()"
             ) from error
         saved = folder / (MODEL_FOLDER if self.settings.kind == "model" else RULES_FILE)
         if saved.exists():

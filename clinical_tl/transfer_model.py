@@ -12,7 +12,7 @@ import torch
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.data import icd10
-from clinical_tl.errors import ArtifactError, ConfigError, NoteError
+from clinical_tl.errors import ArtifactError, ConfigError, NoteError, shown_path
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.hub import PushOptions, find_folder, push_saved
@@ -32,6 +32,7 @@ from clinical_tl.models.saved_network import (
     merged_network,
     save_network,
 )
+from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
 from clinical_tl.release.licence import shareable_name
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
@@ -152,7 +153,7 @@ class TransferModel:
         description = read_artifact(folder)
         if description["adapter"] == "features":
             raise ArtifactError(
-                f"{folder} holds a linear model on frozen features; load it with "
+                f"{shown_path(folder)} holds a linear model on frozen features; load it with "
                 "clinical_tl.FeatureModel.load()"
             )
         saved = description["encoder"]
@@ -163,7 +164,7 @@ class TransferModel:
             windowing = Windowing(**description["windowing"])
         except (KeyError, TypeError, ConfigError) as error:
             raise ArtifactError(
-                f"{folder}: task.json does not describe a task this version knows "
+                f"{shown_path(folder)}: task.json does not describe a task this version knows "
                 f"({', '.join(TASKS)}); save the model again"
             ) from error
         if needs_encoder and description["adapter"] != "full":
@@ -218,7 +219,7 @@ class TransferModel:
         """
         from accelerate import PartialState
 
-        folder = Path(folder)
+        folder = as_path(folder)
         processes = PartialState()
         if processes.is_main_process:
             self._write(folder)
@@ -298,7 +299,7 @@ class TransferModel:
         `transformers.pipeline` runs it; of a long note it reads what fits one window. Raises
         `ArtifactError` for a label-attention head.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         merged_model(self.network).save_pretrained(str(folder))
         self.tokenizer.save_pretrained(folder)
         return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from clinical_tl.errors import ReleaseError
+from clinical_tl.errors import ReleaseError, shown_path
 from clinical_tl.release.gate import check_release
 from recipes.command_line import run
 from recipes.gate_notes import gate_notes
@@ -52,7 +52,9 @@ def main(
         print(f"{row['status']:<6} {row['check']}: {row['reason']}")
     if not report.allowed:
         names = [check.name for check in report.blocked]
-        raise ReleaseError(f"{model} may not leave: {names} block; lift them with --overrides")
+        raise ReleaseError(
+            f"{shown_path(model)} may not leave: {names} block; lift them with --overrides"
+        )
     return True
 
 

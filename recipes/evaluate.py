@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import clinical_tl as ctl
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_path
 from clinical_tl.metrics_record import record_scores
 from clinical_tl.report.evaluation_report import EvaluationReport
 from clinical_tl.report.page import write_page
@@ -59,7 +59,9 @@ def main(
         else ctl.read_notes(notes, format=format, columns=columns)
     )
     if card and not Path(model).is_dir():
-        raise ConfigError(f"--card writes into the model's folder, and {model} is none here")
+        raise ConfigError(
+            f"--card writes into the model's folder, and {shown_path(model)} is none here"
+        )
     loaded = ctl.load_model(model, encoder=encoder, revision=revision)
     report = ctl.evaluation_report(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,

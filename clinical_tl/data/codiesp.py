@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.streams import decode, numbered_lines
-from clinical_tl.errors import NoteError, shown_id
+from clinical_tl.errors import NoteError, shown_id, shown_path
 from clinical_tl.schema import Note
 
 
@@ -54,7 +54,9 @@ def read_codiesp(
 def _inside(folder: Path, name: str | None) -> Path:
     path = folder / name if name else folder
     if not path.exists():
-        raise NoteError(f"{folder.name}: there is no {name!r} in this folder")
+        raise NoteError(
+            f"{shown_path(folder.name)}: there is no {shown_path(name)!r} in this folder"
+        )
     return path
 
 
@@ -64,8 +66,9 @@ def _table(folder: Path, codes_file: str | None) -> Path | None:
     tables = sorted(folder.glob("*.tsv"))
     if len(tables) > 1:
         raise NoteError(
-            f"{folder.name}: {len(tables)} tables of codes ({[t.name for t in tables]}); "
-            f"choose one, e.g. codes_file={tables[0].name!r}"
+            f"{shown_path(folder.name)}: {len(tables)} tables of codes "
+            f"({[shown_path(t.name) for t in tables]}); choose one, e.g. "
+            f"codes_file={shown_path(tables[0].name)!r}"
         )
     return tables[0] if tables else None
 

@@ -13,6 +13,7 @@ from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.streams import numbered_lines, stem
 from clinical_tl.data.tags import Scheme, tagged_runs
+from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, shown_id
 from clinical_tl.schema import Note, Span
 
@@ -26,8 +27,8 @@ COMMENT = re.compile(r"#\s*\w[\w ]*=[^\t]*")
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-@dataclass(frozen=True)
-class _Sentence:
+@dataclass(frozen=True, eq=False, repr=False)
+class _Sentence(Discreet):
     document: int  # how many document marks stand above it
     document_id: str
     rows: tuple[tuple[int, list[str]], ...]  # line number, cells

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.splits import split_notes
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.schema import notes_to_dataset, row_to_note
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def note_splits(
         raise ConfigError("dev or test notes were given without train; give train as well")
     if train is not None and corpus is not None:
         raise ConfigError(
-            f"both corpus={corpus!r} and train were given; give one of them (in a config, "
-            "corpus: null)"
+            f"both corpus={shown_id(corpus, 'corpus')!r} and train were given; give one of them "
+            "(in a config, corpus: null)"
         )
     if train is None:
         splits = load_corpus(corpus or SYNTHETIC, seed=seed)
@@ -78,12 +79,14 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
         notes = generate_notes(SYNTHETIC_NOTES, seed=seed, length="short")
         return split_notes(notes, fractions={"train": 0.6, "dev": 0.15, "test": 0.25}, seed=seed)
     if name not in _LOADERS:
-        raise ConfigError(f"corpus {name!r}: choose one of {sorted([SYNTHETIC, *_LOADERS])}")
-    root = Path(folder or os.environ.get(VARIABLE, DEFAULT_FOLDER))
+        raise ConfigError(
+            f"corpus {shown_id(name, 'corpus')!r}: choose one of {sorted([SYNTHETIC, *_LOADERS])}"
+        )
+    root = as_path(folder or os.environ.get(VARIABLE, DEFAULT_FOLDER))
     if not (root / name).is_dir():
         raise NoteError(
-            f"the corpus {name!r} is not in the folder {str(root)!r}; put it there, or name the "
-            f"corpora's folder in the environment variable {VARIABLE}"
+            f"the corpus {name!r} is not in the folder {shown_path(root)!r}; put it there, or name "
+            f"the corpora's folder in the environment variable {VARIABLE}"
         )
     return _LOADERS[name](root / name)
 

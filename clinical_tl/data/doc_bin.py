@@ -23,7 +23,7 @@ from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import stem
-from clinical_tl.errors import ConfigError, NoteError, shown_id
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids
 from clinical_tl.schema import Note, Notes, Span, as_notes, note_to_row
 
 if TYPE_CHECKING:
@@ -282,8 +282,12 @@ def _layered(doc: Doc, note_id: str, place: Place, faults: Faults, layers: _Laye
     spans: tuple[Span, ...] | None = None
     if layers.mentions == "spans":
         if layers.spans_key not in doc.spans:
-            groups = sorted(doc.spans)[:5]
-            faults.add(place, f"no doc.spans[{layers.spans_key!r}]", f"one of its groups: {groups}")
+            groups = shown_ids(sorted(doc.spans), "group")
+            faults.add(
+                place,
+                f"no doc.spans[{shown_id(layers.spans_key, 'group')!r}]",
+                f"one of its groups: {groups}",
+            )
             return None
         spans = tuple(map(_span, doc.spans[layers.spans_key]))
     elif doc.has_annotation("ENT_IOB"):

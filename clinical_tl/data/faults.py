@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from clinical_tl.data.checks import note_problems
-from clinical_tl.errors import Fault, FaultyNotesError, shown_id
+from clinical_tl.errors import Fault, FaultyNotesError, printable, shown_id
 from clinical_tl.schema import Note
 
 Duplicates = Literal["fault", "first", "number"]
@@ -47,7 +47,7 @@ class Faults:
     """
 
     def __init__(self, source: str, *, duplicates: Duplicates = "fault") -> None:
-        self.source = source
+        self.source = printable(source)
         self.faults: list[Fault] = []
         self.rejected = 0
         self.dropped = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.records import record_to_note
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def load_from_hub(name: str, split: str | None) -> Dataset:
 
     repository = name.removeprefix(HUB_PREFIX)
     if split is None:
-        raise ConfigError(f"{name}: say which split: split='train'")
+        raise ConfigError(f"{shown_path(name)}: say which split: split='train'")
     try:
         return load_dataset(repository, split=split)
     except (OSError, ValueError, RuntimeError) as error:
         raise NoteError(
-            f"{name}, split {split!r}: could not be loaded ({type(error).__name__}). Check the id "
-            "and the split; without a network (or with HF_HUB_OFFLINE=1) only datasets that were "
-            "loaded before can be had"
+            f"{shown_path(name)}, split {shown_id(split)!r}: could not be loaded "
+            f"({type(error).__name__}). Check the id and the split; without a network (or with "
+            "HF_HUB_OFFLINE=1) only datasets that were loaded before can be had"
         ) from error

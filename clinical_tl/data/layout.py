@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_id, shown_ids
 from clinical_tl.schema import NOTE_FIELDS
 
 MetadataColumns = Sequence[str] | Literal["rest"]
@@ -34,13 +34,13 @@ class Layout:
         unknown = sorted(set(self.columns) - set(NOTE_FIELDS))
         if unknown:
             raise ConfigError(
-                f"columns names the unknown fields {unknown}; a mapping goes from field to "
-                f"column, and the fields are {list(NOTE_FIELDS)}"
+                f"columns names the unknown fields {shown_ids(unknown, 'field', at_most=10)}; a "
+                f"mapping goes from field to column, and the fields are {list(NOTE_FIELDS)}"
             )
         if isinstance(self.metadata_columns, str) and self.metadata_columns != "rest":
             raise ConfigError(
                 "metadata_columns must be a list of columns or 'rest': "
-                f"metadata_columns=[{self.metadata_columns!r}]"
+                f"metadata_columns=[{shown_id(self.metadata_columns, 'column')!r}]"
             )
         if not self.separator:
             raise ConfigError("separator must not be empty; it stands between codes, e.g. ';'")

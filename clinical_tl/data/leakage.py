@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, shown_id
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ SHINGLE_WORDS = 5
 SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Shared:
+@dataclass(frozen=True, eq=False, repr=False)
+class Shared(Discreet):
     """Something that stands on two sides: the ids of the notes on each."""
 
     first: str
@@ -34,8 +35,8 @@ class Shared:
     similarity: float = 1.0
 
 
-@dataclass(frozen=True)
-class LeakageReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeakageReport(Discreet):
     """What the sides of a split share, as note ids; never any text.
 
     Attributes:
@@ -121,7 +122,7 @@ def check_leakage(
 def check_by(by: str) -> None:
     """Raises `ConfigError` unless `by` is a column that can make groups."""
     if by not in GROUP_COLUMNS:
-        raise ConfigError(f"by={by!r}; allowed: {list(GROUP_COLUMNS)}")
+        raise ConfigError(f"by={shown_id(by)!r}; allowed: {list(GROUP_COLUMNS)}")
 
 
 def text_key(text: str) -> bytes:

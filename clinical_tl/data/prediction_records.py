@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from clinical_tl.paths import as_path
 from clinical_tl.schema import LabelScores, Prediction, Span
 
 SHOWN_SCORES = 20
@@ -19,7 +19,7 @@ def write_predictions(predictions: Iterable[Prediction], path: str | os.PathLike
     Of a coding model's scores the 20 highest are kept. The file appears only when it is
     complete.
     """
-    target = Path(path)
+    target = as_path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.tmp")
     n = 0

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.mention import read_mention
 from clinical_tl.data.streams import numbered_lines
+from clinical_tl.discreet import Discreet
 from clinical_tl.schema import Note, Relation, Span
 
 HEAD = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
@@ -22,8 +24,9 @@ MENTION_COLUMNS = (5, 6, 7)
 RELATION_COLUMNS = 4
 
 
-@dataclass
-class _Document:
+@dataclass(eq=False, repr=False)
+class _Document(Discreet):
+    HIDDEN: ClassVar[frozenset[str]] = frozenset({"title", "abstract"})
     place: Place
     mark: int
     title: str | None = None

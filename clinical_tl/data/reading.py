@@ -25,7 +25,8 @@ from clinical_tl.data.pubtator import read_pubtator
 from clinical_tl.data.streams import stem
 from clinical_tl.data.tables import read_csv, read_parquet, read_tsv
 from clinical_tl.data.tabulation import tabulate
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def guess_format(path: Path) -> str:
     what = "a folder" if path.is_dir() else "this ending"
     allowed = FOLDER_FORMATS if path.is_dir() else tuple(READERS)
     raise ConfigError(
-        f"{path.name}: {what} does not tell the format; say it: format='…', one of "
+        f"{shown_path(path.name)}: {what} does not tell the format; say it: format='…', one of "
         f"{list(allowed)}. Endings that do: {list(ENDINGS)}"
     )
 
@@ -142,7 +143,7 @@ def read_notes(
     is_hub = isinstance(source, str) and source.startswith(HUB_PREFIX)
     if split is not None and not is_hub:
         raise ConfigError("split is for Hub datasets ('hub:<id>'); a file is one split")
-    path = Path(source) if isinstance(source, str | os.PathLike) and not is_hub else None
+    path = as_path(source) if isinstance(source, str | os.PathLike) and not is_hub else None
     reader: Callable[..., Iterator[Note]]
     if path is not None:
         name = path.name
@@ -150,14 +151,14 @@ def read_notes(
     else:
         name, reader = (source, DATASET_READER) if isinstance(source, str) else _held(source)
         if format is not None:
-            raise ConfigError(f"format={format!r} is for files and folders")
+            raise ConfigError(f"format={shown_id(format)!r} is for files and folders")
     prefix = "note" if path is None else stem(path)
     layout = Layout(columns or {}, metadata_columns, separator, prefix if make_ids else None)
     is_mapped = "layout" in inspect.signature(reader).parameters
     if not is_mapped and layout != Layout():
         raise ConfigError(
-            f"{name}: columns, metadata_columns, separator and make_ids are for tables, JSON lines "
-            "and datasets; this format has none"
+            f"{shown_path(name)}: columns, metadata_columns, separator and make_ids are for "
+            "tables, JSON lines and datasets; this format has none"
         )
     _check_options(name, reader, options)
     side = _side_file(path, rejects, name) if on_error == "skip" else None
@@ -166,7 +167,7 @@ def read_notes(
     given = {**options, "layout": layout} if is_mapped else options
     notes = _guarded(reader(subject, faults, **given), faults)
     dataset = tabulate(
-        notes, None if cache_dir is None else _arrow_file(Path(cache_dir), path, name)
+        notes, None if cache_dir is None else _arrow_file(as_path(cache_dir), path, name)
     )
     _conclude(dataset, faults, side)
     return dataset
@@ -192,21 +193,22 @@ def notes_from_dataset(
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ConfigError(f"{name}={value!r}; allowed: {list(allowed)}")
+        raise ConfigError(f"{name}={shown_id(value)!r}; allowed: {list(allowed)}")
 
 
 def _reader(path: Path, format_name: str | None) -> Callable[..., Iterator[Note]]:
     if not path.exists():
         raise NoteError(
-            f"{path}: no such file or folder (Hub datasets are named '{HUB_PREFIX}<id>')"
+            f"{shown_path(path)}: no such file or folder (Hub datasets are named "
+            f"'{HUB_PREFIX}<id>')"
         )
     chosen = format_name or guess_format(path)
     _check_choice("format", chosen, tuple(READERS))
     if path.is_dir() != (chosen in FOLDER_FORMATS):
         kind = "a folder" if path.is_dir() else "a file"
         raise ConfigError(
-            f"{path.name} is {kind}, which format={chosen!r} is not for; folders: "
-            f"{list(FOLDER_FORMATS)}"
+            f"{shown_path(path.name)} is {kind}, which format={shown_id(chosen)!r} is not for; "
+            f"folders: {list(FOLDER_FORMATS)}"
         )
     return READERS[chosen]
 
@@ -233,15 +235,18 @@ def _check_options(
     unknown = sorted(set(options) - known)
     if unknown:
         raise ConfigError(
-            f"{name}: unknown options {unknown}; this format takes {sorted(known) or 'none'}"
+            f"{shown_path(name)}: unknown options {unknown}; this format takes "
+            f"{sorted(known) or 'none'}"
         )
 
 
 def _side_file(path: Path | None, rejects: str | os.PathLike[str] | None, name: str) -> Path:
     if rejects is not None:
-        return Path(rejects)
+        return as_path(rejects)
     if path is None:
-        raise ConfigError(f"{name}: on_error='skip' needs a side file: rejects='rejected.jsonl'")
+        raise ConfigError(
+            f"{shown_path(name)}: on_error='skip' needs a side file: rejects='rejected.jsonl'"
+        )
     return path.resolve().with_name(f"{path.resolve().name}.rejected.jsonl")
 
 
@@ -279,7 +284,7 @@ def _conclude(dataset: Dataset, faults: Faults, side: Path | None) -> None:
             len(dataset),
             faults.rejected,
             len(faults),
-            side,
+            shown_path(side),
         )
 
 
@@ -291,6 +296,6 @@ def _write_side_file(faults: Faults, side: Path) -> None:
             faults.write(side)
     except OSError as error:
         raise NoteError(
-            f"{side}: the side file can't be written ({type(error).__name__}); say where: "
-            "rejects='…/rejected.jsonl'"
+            f"{shown_path(side)}: the side file can't be written ({type(error).__name__}); say "
+            "where: rejects='…/rejected.jsonl'"
         ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from clinical_tl.data.leakage import check_by, check_leakage, text_key
 from clinical_tl.data.stratification import assign_units
 from clinical_tl.data.ties import tied_notes
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -130,7 +130,9 @@ def _stratify_column(notes: Dataset, stratify: str | None) -> str | None:
     if stratify is None:
         return None
     if stratify not in get_args(Stratify):
-        raise ConfigError(f"stratify={stratify!r}; allowed: {[*get_args(Stratify), None]}")
+        raise ConfigError(
+            f"stratify={shown_id(stratify)!r}; allowed: {[*get_args(Stratify), None]}"
+        )
     for column in ("label", "codes") if stratify == "auto" else (stratify,):
         if any(value is not None for value in notes[column]):
             return column

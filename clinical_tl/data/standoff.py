@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.streams import numbered_lines
+from clinical_tl.discreet import Discreet
 
 # What stands before a concept id that names no terminology: BRAT wants TERMINOLOGY:ID.
 NO_TERMINOLOGY = "concept:"
@@ -16,9 +18,11 @@ NO_TERMINOLOGY = "concept:"
 OFFSETS = re.compile(r"[0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*")
 
 
-@dataclass(frozen=True)
-class StandoffMention:
+@dataclass(frozen=True, eq=False, repr=False)
+class StandoffMention(Discreet):
     """A `T` line: offsets in the order of the file, and the mention as the file quotes it."""
+
+    HIDDEN: ClassVar[frozenset[str]] = frozenset({"quoted"})
 
     line: int
     id: str
@@ -27,8 +31,8 @@ class StandoffMention:
     quoted: str
 
 
-@dataclass
-class Standoff:
+@dataclass(eq=False, repr=False)
+class Standoff(Discreet):
     """An `.ann` file's lines by kind; references are ids of mentions or events.
 
     Attributes:

@@ -14,7 +14,8 @@ from clinical_tl.data.doc_bin import write_doc_bin
 from clinical_tl.data.json_lines import write_json_lines
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.standoff_writer import write_brat
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, as_notes
 
 log = logging.getLogger(__name__)
@@ -67,10 +68,10 @@ def write_notes(
         NoteError: losses without `lossy`, notes the format can't hold at all, a folder in use.
         ConfigError: no format, or an unknown one.
     """
-    target = Path(path)
+    target = as_path(path)
     chosen = format or _guess_format(target)
     if chosen not in WRITERS:
-        raise ConfigError(f"format={chosen!r}; allowed: {list(WRITERS)}")
+        raise ConfigError(f"format={shown_id(chosen)!r}; allowed: {list(WRITERS)}")
     _require_room(target, is_folder=chosen == "brat")
     losses = Losses()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +83,16 @@ def write_notes(
         WRITERS[chosen](_each(notes), part, losses)
         if losses.counts and not lossy:
             raise NoteError(
-                f"{target.name}: {chosen} can't hold {losses}; write JSON lines, or leave them out "
-                "with lossy=True"
+                f"{shown_path(target.name)}: {chosen} can't hold {losses}; write JSON lines, or "
+                "leave them out with lossy=True"
             )
         if chosen == "brat" and target.exists():
             target.rmdir()
         part.replace(target)
     if losses.counts:
-        log.warning("%s: %d notes written without %s", target.name, losses.notes, losses)
+        log.warning(
+            "%s: %d notes written without %s", shown_path(target.name), losses.notes, losses
+        )
     return Written(losses.notes, dict(sorted(losses.counts.items())))
 
 
@@ -97,9 +100,13 @@ def _require_room(target: Path, *, is_folder: bool) -> None:
     if not target.exists():
         return
     if target.is_dir() and (not is_folder or any(target.iterdir())):
-        raise NoteError(f"{target.name}: a folder that is in use; name a new file or folder")
+        raise NoteError(
+            f"{shown_path(target.name)}: a folder that is in use; name a new file or folder"
+        )
     if target.is_file() and is_folder:
-        raise NoteError(f"{target.name}: a file, but this format is a folder; name a new one")
+        raise NoteError(
+            f"{shown_path(target.name)}: a file, but this format is a folder; name a new one"
+        )
 
 
 def _each(notes: Notes | Sequence[Note]) -> Iterator[Note]:
@@ -113,6 +120,6 @@ def _guess_format(path: Path) -> str:
         if path.name.lower().endswith(ending):
             return name
     raise ConfigError(
-        f"{path.name}: this ending does not tell the format; say it: format='…', one of "
-        f"{list(WRITERS)}. Endings that do: {list(ENDINGS)}"
+        f"{shown_path(path.name)}: this ending does not tell the format; say it: format='…', one "
+        f"of {list(WRITERS)}. Endings that do: {list(ENDINGS)}"
     )

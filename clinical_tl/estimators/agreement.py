@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import TaskError, shown_id
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def agreement(scores: Mapping[str, Sequence[float]]) -> Agreement:
     matrix = np.array(list(scores.values()), dtype=np.float64)
     for name, values in zip(scores, matrix, strict=True):
         if not np.isfinite(values).all():
-            raise TaskError(f"the estimator {name!r} has a score that is not finite; leave it out")
+            raise TaskError(
+                f"the estimator {shown_id(name)!r} has a score that is not finite; leave it out"
+            )
     ranks = np.array([rankdata(-values) for values in matrix])
     mean_rank = ranks.mean(axis=0)
     borda = (ranks.shape[1] - ranks).sum(axis=0)

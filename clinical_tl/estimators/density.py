@@ -36,6 +36,7 @@ from clinical_tl.estimators.saved_estimator import (
     write_estimator,
 )
 from clinical_tl.estimators.unit_length import unit_length
+from clinical_tl.paths import as_path
 
 BLOCK = 1024
 FILE = "density"
@@ -189,13 +190,13 @@ class DensityEstimator:
 
     def save(self, folder: str | Path) -> Path:
         """Write `density.json` and `density.safetensors`; kernels hold the notes' embeddings."""
-        write_estimator(Path(folder), FILE, self.to_saved())
-        return Path(folder)
+        write_estimator(as_path(folder), FILE, self.to_saved())
+        return as_path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> DensityEstimator:
         """What `save` wrote. Raises `ArtifactError` where that is missing or damaged."""
-        return cls.from_saved(read_estimator(Path(folder), FILE))
+        return cls.from_saved(read_estimator(as_path(folder), FILE))
 
 
 def _principal_axes(matrix: Floats, dimensions: int) -> tuple[Floats, Floats, Floats]:

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.errors import ArtifactError, TaskError, shown_path
 from clinical_tl.estimators.logistic_regression import (
     CHUNK,
     LinearWeights,
     fit_logistic,
     log_losses,
 )
+from clinical_tl.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +150,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         from safetensors.numpy import save_file
 
         weights = self._fitted()
-        folder = Path(folder)
+        folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "classes": self.classes,
@@ -169,7 +170,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         """The inverse of `save`. Raises `ArtifactError` if the file is missing or damaged."""
         from safetensors import SafetensorError, safe_open
 
-        file = Path(folder) / FILE
+        file = as_path(folder) / FILE
         try:
             with safe_open(file, framework="numpy") as stored:
                 state = json.loads(stored.metadata()["state"])
@@ -184,7 +185,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
-                f"{file} holds no feature classifier ({type(error).__name__}); save it again"
+                f"{shown_path(file)} holds no feature classifier ({type(error).__name__}); save it "
+                "again"
             ) from error
         classifier.weights = weights
         return classifier

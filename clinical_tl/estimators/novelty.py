@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError, shown_path
 from clinical_tl.estimators.checks import (
     Embeddings,
     check_at_least,
@@ -29,6 +29,7 @@ from clinical_tl.estimators.saved_estimator import (
 from clinical_tl.estimators.unit_length import unit_length
 from clinical_tl.metrics.auroc import auroc
 from clinical_tl.metrics.intervals import Interval, bootstrap_interval
+from clinical_tl.paths import as_path
 
 FILE = "novelty"
 FOLDS = 5
@@ -195,20 +196,20 @@ class NoveltyDetector:
         arrays = {**self.arrays, "reference": self.reference}
         if self.probe is not None:
             arrays["probe"] = self.probe
-        write_estimator(Path(folder), FILE, SavedEstimator(settings, arrays))
-        return Path(folder)
+        write_estimator(as_path(folder), FILE, SavedEstimator(settings, arrays))
+        return as_path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> NoveltyDetector:
         """What `save` wrote. Raises `ArtifactError` where that is missing or damaged."""
-        saved = read_estimator(Path(folder), FILE)
+        saved = read_estimator(as_path(folder), FILE)
         settings, arrays = saved.settings, dict(saved.arrays)
         reference, probe = arrays.pop("reference", None), arrays.pop("probe", None)
         known = {"method", "dimension", "scaled", "parameters"} <= settings.keys()
         if not known or settings["method"] not in METHODS or reference is None:
             raise ArtifactError(
-                f"{folder}: {FILE}.json is of no novelty detector that this version knows; fit "
-                "and save it again"
+                f"{shown_path(folder)}: {FILE}.json is of no novelty detector that this version "
+                "knows; fit and save it again"
             )
         return cls(
             settings["method"],
@@ -223,7 +224,7 @@ class NoveltyDetector:
     @staticmethod
     def is_saved(folder: str | Path) -> bool:
         """Whether a folder holds a saved detector."""
-        return (Path(folder) / f"{FILE}.json").is_file()
+        return (as_path(folder) / f"{FILE}.json").is_file()
 
 
 def _check_parts(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ArtifactError
+from clinical_tl.errors import ArtifactError, shown_path
 
 FORMAT = 1
 
@@ -61,7 +61,7 @@ def read_estimator(folder: Path, name: str) -> SavedEstimator:
     missing = [file.name for file in (settings, arrays) if not file.is_file()]
     if missing:
         raise ArtifactError(
-            f"{folder} lacks {' and '.join(missing)}; give a folder that save() wrote"
+            f"{shown_path(folder)} lacks {' and '.join(missing)}; give a folder that save() wrote"
         )
     try:
         description = json.loads(settings.read_text(encoding="utf-8"))

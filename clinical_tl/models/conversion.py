@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from clinical_tl.errors import EncoderError
+from clinical_tl.errors import EncoderError, shown_path
 
 _KEPT = (".json", ".txt", ".model")
 
@@ -35,14 +35,17 @@ def convert_encoder(encoder: str | Path, folder: str | Path) -> Path:
         found = None if wanted is None else cached_snapshot(wanted, patterns=patterns)
         if found is None:
             raise EncoderError(
-                f"no encoder {str(encoder)!r} here; give a folder, or 'hub:org/name' to download"
+                f"no encoder {shown_path(str(encoder))!r} here; give a folder, or "
+                "'hub:org/name' to download"
             )
         source = found
     if target.exists() and any(target.iterdir()):
-        raise EncoderError(f"{target} is not empty; choose another folder")
+        raise EncoderError(f"{shown_path(target)} is not empty; choose another folder")
     files = sorted(source.glob("pytorch_model*.bin"))
     if not files:
-        raise EncoderError(f"{source} has no pickled weights (pytorch_model.bin) to convert")
+        raise EncoderError(
+            f"{shown_path(source)} has no pickled weights (pytorch_model.bin) to convert"
+        )
     weights: dict[str, torch.Tensor] = {}
     for file in files:
         try:
@@ -50,7 +53,8 @@ def convert_encoder(encoder: str | Path, folder: str | Path) -> Path:
         except Exception as error:
             # Unpickling something else fails in as many ways as there are things.
             raise EncoderError(
-                f"{file} holds more than weights ({type(error).__name__}); it is not read: ask "
+                f"{shown_path(file)} holds more than weights ({type(error).__name__}); it is "
+                "not read: ask "
                 "its authors for safetensors"
             ) from error
     target.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_tl.errors import ArtifactError, EncoderError, MissingExtraError
+from clinical_tl.errors import ArtifactError, EncoderError, MissingExtraError, shown_path
 from clinical_tl.hub_cache import HUB_PREFIX, HubId, cached_snapshot, hub_id
+from clinical_tl.paths import as_path
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -98,7 +99,7 @@ def find_encoder(name: str | Path, *, revision: str | None = None) -> EncoderSou
     if name == OFFLINE:
         path = offline_encoder_path()
         return _with_settings(EncoderSource(OFFLINE, str(path), None, OFFLINE_SHA256))
-    if Path(name).is_dir():
+    if as_path(name).is_dir():
         # As given it would be another folder, or none, wherever the model is loaded from.
         name = path_name = str(Path(name).resolve())
     else:
@@ -145,8 +146,9 @@ def same_encoder(source: EncoderSource, saved: Mapping[str, Any], folder: str | 
     """
     if source.sha256 != saved["sha256"]:
         raise ArtifactError(
-            f"{folder} was trained on the encoder {saved['name']!r} with weights of "
-            f"SHA-256 {saved['sha256']}, but those of {source.name!r} have "
+            f"{shown_path(folder)} was trained on the encoder {shown_path(saved['name'])!r} "
+            "with weights of "
+            f"SHA-256 {saved['sha256']}, but those of {shown_path(source.name)!r} have "
             f"{source.sha256}; name the right encoder with load(..., encoder=...)"
         )
     before = saved.get("settings", {})
@@ -157,7 +159,8 @@ def same_encoder(source: EncoderSource, saved: Mapping[str, Any], folder: str | 
     ]
     if changed:
         raise ArtifactError(
-            f"{folder} was trained on the encoder {saved['name']!r} with another config.json: "
+            f"{shown_path(folder)} was trained on the encoder {shown_path(saved['name'])!r} "
+            "with another config.json: "
             f"{'; '.join(changed[:5])}. Put the config.json back that came with the weights, or "
             "name the right encoder with load(..., encoder=...)"
         )
@@ -204,24 +207,28 @@ def weight_files(folder: str | Path, *, name: str | None = None) -> list[Path]:
             files = sorted({folder / str(shard) for shard in shards.values()})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise EncoderError(
-                f"{index} is no index of weights ({type(error).__name__}); copy it again"
+                f"{shown_path(index)} is no index of weights ({type(error).__name__}); copy it "
+                "again"
             ) from error
         absent = [f.name for f in files if not f.is_file() or f.parent != folder]
         if absent:
             raise EncoderError(
-                f"{index} names weights that are not in its folder: {absent[:5]}; copy the whole "
+                f"{shown_path(index)} names weights that are not in its folder: {absent[:5]}; "
+                "copy the whole "
                 "folder again"
             )
         return files
     pickled = [file for file in _PICKLES if (folder / file).is_file()]
     if pickled:
         raise EncoderError(
-            f"the encoder {name!r} has pickled weights ({pickled[0]}), which may hold code and "
+            f"the encoder {shown_path(name)!r} has pickled weights ({pickled[0]}), which may "
+            "hold code and "
             "are never read here; convert them once, which runs none of it: "
             f"clinical_tl.convert_encoder({name!r}, 'converted')"
         )
     raise EncoderError(
-        f"the folder {name!r} holds no weights: expected one of {[WEIGHTS_FILE, INDEX_FILE]}"
+        f"the folder {shown_path(name)!r} holds no weights: expected one of "
+        f"{[WEIGHTS_FILE, INDEX_FILE]}"
     )
 
 
@@ -240,7 +247,7 @@ def load_config(source: EncoderSource, **overrides: object) -> PretrainedConfig:
     except Exception as error:
         # transformers checks fields by classes of its own, which change with its version.
         raise EncoderError(
-            f"the config.json of the encoder {source.name!r} can't be read "
+            f"the config.json of the encoder {shown_path(source.name)!r} can't be read "
             f"({type(error).__name__}); it must be that of an architecture of transformers, "
             "whose own code is used: code that comes with an encoder is never run"
         ) from error
@@ -288,14 +295,16 @@ def _check_plain(source: EncoderSource) -> None:
         raw = json.loads((Path(source.path) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise EncoderError(
-            f"the encoder {source.name!r} has no readable config.json ({type(error).__name__}); "
+            f"the encoder {shown_path(source.name)!r} has no readable config.json "
+            f"({type(error).__name__}); "
             "copy it from where the weights come from"
         ) from error
     named = raw.items() if isinstance(raw, dict) else ()
     kernels = [name for name, v in named if "attn_implementation" in name and "/" in str(v)]
     if kernels:
         raise EncoderError(
-            f"the config.json of the encoder {source.name!r} names compiled code of the Hub "
+            f"the config.json of the encoder {shown_path(source.name)!r} names compiled code of "
+            "the Hub "
             f"({kernels[0]}), which is never fetched or run here; remove that entry"
         )
 
@@ -319,7 +328,8 @@ def _not_found(name: str) -> EncoderError:
             "(unless HF_HUB_OFFLINE is set). Also allowed:"
         )
     return EncoderError(
-        f"no encoder {name!r}: {where}. {mend} 'offline' for the encoder of the extra [offline]"
+        f"no encoder {shown_path(name)!r}: {where}. {mend} 'offline' for the encoder of the "
+        "extra [offline]"
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 
-from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.errors import ConfigError, EncoderError, shown_path
 from clinical_tl.models.device import batch_tokens_for, choose_device
 from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
 from clinical_tl.models.network import HeadSpec, load_pretrained, quiet_transformers
@@ -138,12 +138,13 @@ def encoder_windowing(
         window = WINDOW if limit is None else min(WINDOW, limit)
     if limit is not None and window > limit:
         raise ConfigError(
-            f"window={window}, but the encoder {source.name!r} reads {limit} tokens at most; "
-            "longer notes are read in several windows"
+            f"window={window}, but the encoder {shown_path(source.name)!r} reads {limit} tokens at "
+            "most; longer notes are read in several windows"
         )
     if window <= tokenizer.n_special:
         raise EncoderError(
-            f"the encoder {source.name!r} reads {window} tokens only, {tokenizer.n_special} of "
+            f"the encoder {shown_path(source.name)!r} reads {window} tokens only, "
+            f"{tokenizer.n_special} of "
             "them special; use one with more positions"
         )
     return Windowing(window, min(OVERLAP, window // 8) if overlap is None else overlap)
@@ -154,7 +155,8 @@ def _check_vocabulary(config: PretrainedConfig, tokenizer: NoteTokenizer, name: 
     rows = getattr(config, "vocab_size", None)
     if isinstance(rows, int) and tokenizer.highest_id >= rows:
         raise EncoderError(
-            f"the tokenizer of the encoder {name!r} has token ids up to {tokenizer.highest_id}, "
+            f"the tokenizer of the encoder {shown_path(name)!r} has token ids up to "
+            f"{tokenizer.highest_id}, "
             f"but the encoder has embeddings for {rows} tokens: tokens were added to the "
             "tokenizer alone. Resize the encoder and save both: "
             "model.resize_token_embeddings(len(tokenizer)); or use the tokenizer it came with"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from clinical_tl.errors import EncoderError
+from clinical_tl.errors import EncoderError, shown_path
 from clinical_tl.models.encoder import EncoderSource, load_config
 from clinical_tl.models.pretrained import load_weights
 
@@ -46,7 +46,8 @@ def load_masked_lm(source: EncoderSource) -> MaskedLM:
     config = load_config(source)
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
         raise EncoderError(
-            f"the encoder {source.name!r} ({config.model_type!r}) has no masked-language-model "
+            f"the encoder {shown_path(source.name)!r} ({config.model_type!r}) has no "
+            "masked-language-model "
             "head in transformers; adapt an encoder of the BERT, RoBERTa, DeBERTa-v2, ELECTRA, "
             "DistilBERT, ModernBERT or Longformer family"
         )

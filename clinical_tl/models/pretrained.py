@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from clinical_tl.errors import EncoderError
+from clinical_tl.errors import EncoderError, shown_path
 from clinical_tl.models.encoder import EncoderSource, weight_files
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def load_weights(
     except Exception as error:
         # transformers, safetensors and their parsers raise whatever their versions know.
         raise EncoderError(
-            f"the encoder {source.name!r} could not be loaded ({type(error).__name__}); it must "
+            f"the encoder {shown_path(source.name)!r} could not be loaded "
+            f"({type(error).__name__}); it must "
             "be a transformers encoder with weights in safetensors format, of the architecture "
             f"that its config.json names ({config.model_type!r})"
         ) from error
@@ -112,7 +113,7 @@ def load_weights(
     surplus = _surplus(model, unexpected, exact=exact)
     if wanted or shapes or surplus:
         raise EncoderError(_not_loaded(source, model, wanted, shapes, surplus))
-    require_finite(model, f"the encoder {source.name!r}")
+    require_finite(model, f"the encoder {shown_path(source.name)!r}")
     see_both_sides(model, source.name)
     return Loaded(model, frozenset(missing | set(mismatched)))
 
@@ -146,7 +147,8 @@ def see_both_sides(model: PreTrainedModel, name: str) -> None:
     model.config.is_causal = False
     if not _sees_right(untyped.base_model):
         raise EncoderError(
-            f"the encoder {name!r} ({model.config.model_type!r}) reads from left to right only: no "
+            f"the encoder {shown_path(name)!r} ({model.config.model_type!r}) reads from left to "
+            "right only: no "
             "token sees what follows it, which tagging and pooling need; use an encoder (BERT, "
             "ModernBERT, …) or a decoder whose attention transformers can make bidirectional "
             "(Llama, Qwen, Gemma, Mistral)"
@@ -186,7 +188,8 @@ def tensor_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
                     shapes[name] = tuple(stream.get_slice(name).get_shape())
         except (OSError, SafetensorError) as error:
             raise EncoderError(
-                f"{file} is no whole safetensors file ({type(error).__name__}); copy it again"
+                f"{shown_path(file)} is no whole safetensors file ({type(error).__name__}); "
+                "copy it again"
             ) from error
     return shapes
 
@@ -197,7 +200,8 @@ def _check_size(source: EncoderSource, config: PretrainedConfig) -> None:
     blocks = getattr(config, "num_hidden_layers", None)
     if isinstance(blocks, int) and blocks > max(len(shapes), 1):
         raise EncoderError(
-            f"the encoder {source.name!r} has {blocks:,} blocks by its config.json, but its "
+            f"the encoder {shown_path(source.name)!r} has {blocks:,} blocks by its config.json, "
+            "but its "
             f"weights hold {len(shapes)} tensors in all: the file is truncated or of another "
             "model; copy both again from one place"
         )
@@ -307,7 +311,7 @@ def _not_loaded(
         cause = "config.json is of another model or size than the weights"
         mend = "copy config.json and the weights from one place"
     return (
-        f"the encoder {source.name!r} is not what its config.json describes "
+        f"the encoder {shown_path(source.name)!r} is not what its config.json describes "
         f"({model.config.model_type!r}): {'; '.join(found)}. They would be random or unused. "
         f"Likely cause: {cause}. To mend: {mend}"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from clinical_tl.errors import ArtifactError, EncoderError
+from clinical_tl.errors import ArtifactError, EncoderError, shown_path
 from clinical_tl.models.encoder import EncoderSource, hub_name
 from clinical_tl.models.label_attention import LabelAttention
 from clinical_tl.models.network import (
@@ -50,17 +50,17 @@ def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path)
             if head.kind == "label_attention":
                 label_attention = LabelAttention(hidden_size(model), len(head.outputs))
                 label_attention.load_state_dict(load_file(folder / HEAD_FILE))
-            require_finite(model, f"{folder}: the saved model", ArtifactError)
+            require_finite(model, f"{shown_path(folder)}: the saved model", ArtifactError)
             if label_attention is not None:
-                require_finite(label_attention, f"{folder}: the head", ArtifactError)
+                require_finite(label_attention, f"{shown_path(folder)}: the head", ArtifactError)
         except (ArtifactError, MemoryError):
             raise
         except EncoderError as error:
-            raise ArtifactError(f"{folder}: {error}") from error
+            raise ArtifactError(f"{shown_path(folder)}: {error}") from error
         except Exception as error:
             # peft, transformers and safetensors raise whatever a changed file makes them meet.
             raise ArtifactError(
-                f"{folder}: the weights can't be loaded into a {head.kind} head with "
+                f"{shown_path(folder)}: the weights can't be loaded into a {head.kind} head with "
                 f"{len(head.outputs)} outputs ({type(error).__name__}); the folder is damaged or "
                 "was made with another encoder: save the model again or name its encoder"
             ) from error
@@ -85,7 +85,8 @@ def _load_adapter(model: PreTrainedModel, folder: Path, encoder: str) -> nn.Modu
     file = folder / ADAPTER_FILE
     if not file.is_file():
         raise ArtifactError(
-            f"{folder} holds no {ADAPTER_FILE} (pickled adapters are never read); save the model "
+            f"{shown_path(folder)} holds no {ADAPTER_FILE} (pickled adapters are never read); "
+            "save the model "
             "again with save_pretrained()"
         )
     saved = tensor_shapes([file])
@@ -95,7 +96,8 @@ def _load_adapter(model: PreTrainedModel, folder: Path, encoder: str) -> nn.Modu
     ranks = [shape[0] for name, shape in saved.items() if ".lora_A." in f"{name}."]
     if ranks and rank > max(ranks):
         raise ArtifactError(
-            f"{folder}: adapter_config.json has the rank {rank:,}, its weights {max(ranks)}; the "
+            f"{shown_path(folder)}: adapter_config.json has the rank {rank:,}, its weights "
+            f"{max(ranks)}; the "
             "files are of two adapters: save the model again"
         )
     config.inference_mode = False
@@ -106,7 +108,8 @@ def _load_adapter(model: PreTrainedModel, folder: Path, encoder: str) -> nn.Modu
     missing, surplus = sorted(wanted.keys() - saved.keys()), sorted(saved.keys() - wanted.keys())
     if missing or surplus:
         raise ArtifactError(
-            f"{folder}: {len(missing)} of {len(wanted)} tensors of the adapter are missing "
+            f"{shown_path(folder)}: {len(missing)} of {len(wanted)} tensors of the adapter are "
+            "missing "
             f"(the first: {missing[:10]}) and {len(surplus)} have no place (the first: "
             f"{surplus[:10]}); what is missing would be untrained. The file is damaged, or was "
             "written by another version of peft: save the model again, with one version"

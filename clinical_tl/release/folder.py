@@ -8,10 +8,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from clinical_tl.artifact import CARD_FILE, METRICS_FILE, TASK_FILE
-from clinical_tl.errors import ArtifactError
+from clinical_tl.discreet import Discreet
+from clinical_tl.errors import ArtifactError, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.release.patterns import find_identifiers
 
 ADAPTATION_FILE = "adaptation.json"
@@ -36,9 +38,11 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _LONGEST_HEADER = 100_000_000
 
 
-@dataclass(frozen=True)
-class Fragment:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fragment(Discreet):
     """A piece of text in a file; `place` is a line or a JSON path that itself tells nothing."""
+
+    HIDDEN: ClassVar[frozenset[str]] = frozenset({"text"})
 
     place: str
     text: str
@@ -61,11 +65,11 @@ class ReleaseFolder:
     @classmethod
     def read(cls, path: str | Path) -> ReleaseFolder:
         """Raises `ArtifactError` where there is no folder or it is empty."""
-        path = Path(path)
+        path = as_path(path)
         if not path.is_dir() or not any(path.iterdir()):
             raise ArtifactError(
-                f"{path} is no folder, or an empty one; give one that save_pretrained(), "
-                "adapt_encoder() or merge() wrote"
+                f"{shown_path(path)} is no folder, or an empty one; give one that "
+                "save_pretrained(), adapt_encoder() or merge() wrote"
             )
         metrics = _json(path / METRICS_FILE)
         if (path / TASK_FILE).is_file():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clinical_tl.errors import ConfigError, ReleaseError
+from clinical_tl.errors import ConfigError, ReleaseError, shown_ids, shown_path
 from clinical_tl.metrics.table import format_table
 from clinical_tl.release.check import DataUse, ReleaseCheck
 from clinical_tl.release.data_use import check_data_use
@@ -80,8 +80,8 @@ def check_release(
     unknown = sorted(set(lifted) - set(CHECKS))
     if isinstance(overrides, str) or unknown:
         raise ConfigError(
-            f"overrides {unknown or 'given as one text'}; allowed: a list of check names out of "
-            f"{list(CHECKS)}, each with '=reason' if need be"
+            f"overrides {shown_ids(unknown, 'override') if unknown else 'given as one text'}; "
+            f"allowed: a list of check names out of {list(CHECKS)}, each with '=reason' if need be"
         )
     read = ReleaseFolder.read(folder)
     trained = None if train is None else as_notes(train)
@@ -136,7 +136,8 @@ def require_release(
     raise ReleaseError(
         "\n".join(
             [
-                f"{folder} was not released: {len(lines)} of {len(report.checks)} checks block",
+                f"{shown_path(folder)} was not released: {len(lines)} of {len(report.checks)} "
+                "checks block",
                 *lines,
                 f"To mend: remove the causes, or take responsibility with overrides={names}. "
                 "Nothing was sent.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import EncoderError
+from clinical_tl.errors import EncoderError, shown_path
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.schema import Note
 from clinical_tl.text.batches import build_items, collate, plan_batches
@@ -51,7 +51,9 @@ class MaskedModel:
             loaded = load_masked_lm(source)
         tokenizer = NoteTokenizer.from_pretrained(source.path)
         if not loaded.pretrained_head or tokenizer.tokenizer.mask_token_id is None:
-            raise EncoderError(f"{source.name!r} has no masked-language-model head of its own")
+            raise EncoderError(
+                f"{shown_path(source.name)!r} has no masked-language-model head of its own"
+            )
         windowing = encoder_windowing(source, tokenizer, None, None)
         model: Any = loaded.model
         return cls(model.to(choose_device()).eval(), tokenizer, windowing)

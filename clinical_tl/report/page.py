@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.metrics.table import UNDEFINED
+from clinical_tl.paths import as_path
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.calibration import ReliabilityBin
@@ -28,7 +29,7 @@ def write_page(report: EvaluationReport, file: str | Path) -> Path:
 
     It shows names of labels and groups, never text of notes.
     """
-    file = Path(file)
+    file = as_path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(report_page(report), encoding="utf-8")
     return file

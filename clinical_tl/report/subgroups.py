@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_id
 from clinical_tl.schema import Note
 
 MOST_GROUPS = 20
@@ -32,15 +32,17 @@ def subgroups_of(notes: Sequence[Note], field: str) -> list[Subgroup]:
         value = note.metadata.get(field)
         members.setdefault(MISSING if value is None else str(value), []).append(position)
     if set(members) == {MISSING}:
-        known = sorted({name for note in notes for name in note.metadata})
+        known = sorted({shown_id(name, "field") for note in notes for name in note.metadata})
         raise ConfigError(
-            f"no note has {field!r} in its metadata; there are: {', '.join(known) or 'none'}"
+            f"no note has {shown_id(field, 'field')!r} in its metadata; there are: "
+            f"{', '.join(known) or 'none'}"
         )
     if len(members) > MOST_GROUPS:
         # Not the values: an identifier chosen by mistake would be shown.
         raise ConfigError(
-            f"the metadata field {field!r} has {len(members)} values in {len(notes)} notes; "
-            f"allowed: {MOST_GROUPS} at most. Put ages, dates and the like into bands first"
+            f"the metadata field {shown_id(field, 'field')!r} has {len(members)} values in "
+            f"{len(notes)} notes; allowed: {MOST_GROUPS} at most. Put ages, dates and the like "
+            "into bands first"
         )
     return [
         Subgroup(field, name, tuple(own), n_patients([notes[i] for i in own]))

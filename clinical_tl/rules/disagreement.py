@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.discreet import Discreet
+from clinical_tl.errors import ConfigError, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.rules.voting import mention_key, overlap, paired
 from clinical_tl.schema import Prediction, Span
 
@@ -23,8 +25,8 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Disagreement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Disagreement(Discreet):
     """One mention that only one side gives, or that the two give differently.
 
     `rules` is what the rules say and `model` what the model says; one of them is `None` for
@@ -67,8 +69,8 @@ class Disagreement:
         }
 
 
-@dataclass(frozen=True)
-class DisagreementReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class DisagreementReport(Discreet):
     """All differences in order of notes and offsets, and how many mentions agree."""
 
     records: tuple[Disagreement, ...]
@@ -84,9 +86,9 @@ class DisagreementReport:
 
         The file appears only when it is complete. Raises `ConfigError` for other endings.
         """
-        target = Path(path)
+        target = as_path(path)
         if target.suffix not in (".tsv", ".jsonl"):
-            raise ConfigError(f"{target.name}: allowed endings: .tsv and .jsonl")
+            raise ConfigError(f"{shown_path(target.name)}: allowed endings: .tsv and .jsonl")
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.tmp")
         with draft.open("w", encoding="utf-8", newline="\n") as stream:

@@ -11,7 +11,8 @@ from pathlib import Path
 from clinical_tl.data.checks import NOT_UTF8, is_encodable
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.streams import numbered_lines
-from clinical_tl.errors import ConfigError, NoteError, shown_ids
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.rules.common_words import COMMON_WORDS
 from clinical_tl.rules.pruning import check_settings, prune
 from clinical_tl.rules.rule import Rule, is_abbreviation
@@ -70,7 +71,7 @@ def from_lexicon(
         TaskError: `tune_on` has no notes, or some whose spans are not annotated.
     """
     check_settings(min_precision, min_support)
-    path = Path(tsv)
+    path = as_path(tsv)
     _check(path, min_length, (name_column, id_column))
     source = origin or path.name
     names: dict[tuple[str, ...], tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
@@ -155,8 +156,8 @@ def _column(column: int | str, header: Sequence[str], file: str) -> int:
         return column
     if column not in header:
         raise ConfigError(
-            f"{file}:1: no column is named {column!r} among the {len(header)} of the first line; "
-            "name one of them, or give the column's number from 0"
+            f"{file}:1: no column is named {shown_id(column, 'column')!r} among the {len(header)} "
+            "of the first line; name one of them, or give the column's number from 0"
         )
     return header.index(column)
 
@@ -168,13 +169,15 @@ def _check(path: Path, min_length: int, columns: tuple[int | str, int | str]) ->
             "numbers from 0 or names"
         )
     if not path.is_file():
-        raise NoteError(f"{path.name}: no such file; give a lexicon as tab-separated text")
+        raise NoteError(
+            f"{shown_path(path.name)}: no such file; give a lexicon as tab-separated text"
+        )
 
 
 def _check_label(notes: Sequence[Note], label: str) -> None:
     labels = sorted({span.label for note in notes for span in note.spans or ()})
     if labels and label not in labels:
         raise ConfigError(
-            f"label is {label!r}, which no mention of tune_on has, so every rule that fires would "
-            f"be pruned; choose one of {shown_ids(labels, 'label')}"
+            f"label is {shown_id(label, 'label')!r}, which no mention of tune_on has, so every "
+            f"rule that fires would be pruned; choose one of {shown_ids(labels, 'label')}"
         )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from clinical_tl.data.checks import is_encodable
-from clinical_tl.errors import NoteError
+from clinical_tl.discreet import Discreet
+from clinical_tl.errors import NoteError, shown_id
 from clinical_tl.rules.units import lowered
 
 LONGEST_ABBREVIATION = 6
 
 
-@dataclass(frozen=True)
-class Rule:
+@dataclass(frozen=True, eq=False, repr=False)
+class Rule(Discreet):
     """Marks every whole-word occurrence of `pattern` as `label`.
 
     White space of the pattern matches any white space, and case counts only where `match_case`
@@ -22,6 +24,8 @@ class Rule:
     origin. `support` is how often the rule fired on the source notes, `precision` the share of
     these that are gold mentions there, `None` if it never fired (see `pruning`).
     """
+
+    HIDDEN: ClassVar[frozenset[str]] = frozenset({"pattern"})
 
     id: str
     pattern: str
@@ -35,20 +39,22 @@ class Rule:
     def __post_init__(self) -> None:
         if not self.key:
             raise NoteError(
-                f"rule {self.id!r}: its pattern is empty or blank; allowed: a string with at "
-                "least one visible character"
+                f"rule {shown_id(self.id)!r}: its pattern is empty or blank; allowed: a string "
+                "with at least one visible character"
             )
         if not is_encodable(self.pattern):
             raise NoteError(
-                f"rule {self.id!r}: its pattern has characters that no UTF-8 file can hold (bytes "
-                "read with the wrong encoding?); read the source as UTF-8"
+                f"rule {shown_id(self.id)!r}: its pattern has characters that no UTF-8 file can "
+                "hold (bytes read with the wrong encoding?); read the source as UTF-8"
             )
         if not self.label:
-            raise NoteError(f"rule {self.id!r}: it has no label; allowed: any string but ''")
+            raise NoteError(
+                f"rule {shown_id(self.id)!r}: it has no label; allowed: any string but ''"
+            )
         if self.support < 0 or (self.precision is not None and not 0 <= self.precision <= 1):
             raise NoteError(
-                f"rule {self.id!r}: support {self.support}, precision {self.precision}; allowed: "
-                "0 or more, and 0 to 1 or None"
+                f"rule {shown_id(self.id)!r}: support {self.support}, precision {self.precision}; "
+                "allowed: 0 or more, and 0 to 1 or None"
             )
 
     @property

@@ -13,7 +13,9 @@ from typing import Any
 from clinical_tl.data.checks import NOT_UTF8, is_encodable
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.streams import numbered_lines
-from clinical_tl.errors import NoteError
+from clinical_tl.discreet import Discreet
+from clinical_tl.errors import NoteError, shown_path
+from clinical_tl.paths import as_path
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import Note, Notes, as_notes
 
@@ -30,8 +32,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _NEEDED = ("id", "pattern", "label", "origin")
 
 
-@dataclass(frozen=True)
-class RuleSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class RuleSet(Discreet):
     """Rules in a fixed order; `pruned` counts what of the source became no rule, by reason.
 
     Raises `NoteError` if two rules share an id.
@@ -101,7 +103,7 @@ class RuleSet:
         The patterns are strings of the source: of annotated notes that are confidential, so is
         this file.
         """
-        target = Path(path)
+        target = as_path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.tmp")
         with draft.open("w", encoding="utf-8", newline="\n") as stream:
@@ -118,9 +120,11 @@ class RuleSet:
             FaultyNotesError: lines that are no rule; all of them are told.
             NoteError: no such file, or two rules with the same id.
         """
-        source = Path(path)
+        source = as_path(path)
         if not source.is_file():
-            raise NoteError(f"{source.name}: no such file of rules; RuleSet.save() writes one")
+            raise NoteError(
+                f"{shown_path(source.name)}: no such file of rules; RuleSet.save() writes one"
+            )
         faults, rules = Faults(source.name), list[Rule]()
         for number, line in numbered_lines(source):
             if line.strip():

@@ -7,6 +7,8 @@ import sys
 import unicodedata
 from dataclasses import dataclass
 
+from clinical_tl.discreet import Discreet
+
 SOFT_HYPHEN = "\u00ad"
 _JOINED = "".join(
     chr(code)
@@ -18,8 +20,8 @@ _JOINED = "".join(
 _UNIT = re.compile(rf"\w[\w{SOFT_HYPHEN}\u200c\u200d{_JOINED}]*|[^\w\s]")
 
 
-@dataclass(frozen=True)
-class TextUnits:
+@dataclass(frozen=True, eq=False, repr=False)
+class TextUnits(Discreet):
     """The units of a text, in order.
 
     `words` (accents composed, soft hyphens left out, so that two spellings of one word are

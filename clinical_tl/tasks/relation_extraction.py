@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.metrics.relations import RelationExtractionScores, relation_scores
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, ScoredRelation, as_notes
 from clinical_tl.tasks.candidates import (
@@ -91,8 +91,8 @@ class RelationExtraction:
             raise ConfigError("RelationExtraction: " + "; ".join(wrong))
         if self.groups and not set(dict(self.groups)) & set(self.labels):
             raise ConfigError(
-                f"groups names none of the labels {list(self.labels)[:SHOWN]}; it maps label to "
-                "group"
+                "groups names none of the labels "
+                f"{shown_ids(self.labels, 'label', at_most=SHOWN)}; it maps label to group"
             )
 
     @classmethod
@@ -197,10 +197,10 @@ class RelationExtraction:
         if not training:
             return examples
         if not any(examples):
+            shown = [shown_ids(pair, "label") for pair in self.type_pairs[:SHOWN]]
             raise TaskError(
                 f"{TASK}: no pair of the {len(notes)} training notes is a candidate; related types "
-                f"are {list(self.type_pairs)[:SHOWN]}, at most max_distance={self.max_distance} "
-                "words apart"
+                f"are {', '.join(shown)}, at most max_distance={self.max_distance} words apart"
             )
         report_left_out(marked)
         if self.negatives_per_positive is None:

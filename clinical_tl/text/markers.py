@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
+from clinical_tl.discreet import Discreet
 from clinical_tl.schema import Span
 from clinical_tl.text.pairs import Pair
 from clinical_tl.text.words import Words
@@ -22,9 +24,11 @@ ELLIPSIS = " ... "
 _NOT_A_WORD = re.compile(r"[\W_]+")
 
 
-@dataclass(frozen=True)
-class MarkedPair:
+@dataclass(frozen=True, eq=False, repr=False)
+class MarkedPair(Discreet):
     """The text with its markers, and how many words between its stretches were left out."""
+
+    HIDDEN: ClassVar[frozenset[str]] = frozenset({"text"})
 
     text: str
     elided: int

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+from clinical_tl.discreet import Discreet
 from clinical_tl.errors import TaskError, shown_id
 from clinical_tl.schema import Note, Span
 from clinical_tl.text.words import Words
@@ -14,8 +15,8 @@ from clinical_tl.text.words import Words
 Level = Literal["mention", "concept"]
 
 
-@dataclass(frozen=True)
-class Entity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Entity(Discreet):
     """What a relation's end names: one mention, or a concept with all its mentions."""
 
     id: str

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import EncoderError, NoteError
+from clinical_tl.errors import EncoderError, NoteError, shown_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -116,15 +116,15 @@ class NoteTokenizer:
         except Exception as error:
             # The tokenizers library raises plain exceptions, transformers whatever it meets.
             raise EncoderError(
-                f"no tokenizer could be loaded for the encoder {str(path)!r} "
+                f"no tokenizer could be loaded for the encoder {shown_path(str(path))!r} "
                 f"({type(error).__name__}). Give a folder that holds tokenizer.json (or what its "
                 "class makes one of); a tokenizer's own code is never run"
             ) from error
         # Without files to read, transformers makes one up that knows special tokens alone.
         if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
             raise EncoderError(
-                f"the encoder {str(path)!r} comes without a vocabulary: its tokenizer knows only "
-                f"{len(tokenizer)} special tokens. Save the tokenizer beside the weights: "
+                f"the encoder {shown_path(path)!r} comes without a vocabulary: its tokenizer knows "
+                f"only {len(tokenizer)} special tokens. Save the tokenizer beside the weights: "
                 "tokenizer.save_pretrained(folder)"
             )
         _warn_of_case(tokenizer, path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.models.network import is_peft
 from clinical_tl.models.saved_network import adapter_kind
-from clinical_tl.schema import Note
+from clinical_tl.schema import Note, note_to_row
 from clinical_tl.training.config import FREE
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def fingerprint(
         "windows": [windowing.length, windowing.overlap],
         "tokenizer": tokenizer.fingerprint,
         "task": _digest(json.dumps(task.to_dict(), sort_keys=True)),
-        "training notes": _digest(*map(repr, train)),
-        "dev notes": None if dev is None else _digest(*map(repr, dev)),
+        "training notes": _digest(*map(whole_note, train)),
+        "dev notes": None if dev is None else _digest(*map(whole_note, dev)),
     }
 
 
@@ -69,6 +69,14 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in settings.items()
         if name not in PLACES
     }
+
+
+def whole_note(note: Note) -> str:
+    """All of a note, as text; `repr` shows none of its own."""
+    row = note_to_row(replace(note, metadata={}))
+    # In memory metadata may hold what JSON can't.
+    row["metadata"] = sorted(map(repr, note.metadata.items()))
+    return json.dumps(row, default=str)
 
 
 def _digest(*parts: str) -> str:

@@ -15,15 +15,15 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
 
-from clinical_tl.errors import ConfigError, TrainingError
+from clinical_tl.errors import ConfigError, TrainingError, shown_id, shown_ids, shown_path
 from clinical_tl.models.dropout import set_dropout
 from clinical_tl.models.feature_cache import FeatureCache
+from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SHOWN_IDS = 5
-
 
 class TrainingRun:
     """One run of `fit`: the state of a network in training and the steps that change it.
@@ -85,7 +83,7 @@ class TrainingRun:
     ) -> None:
         self.network, self.task, self.tokenizer = network, task, tokenizer
         self.windowing, self.config, self.dev = windowing, config, dev
-        self.folder = None if config.output_dir is None else Path(config.output_dir)
+        self.folder = None if config.output_dir is None else as_path(config.output_dir)
         self.metric = config.metric or task.monitor
         check_notes(task, train, dev)
         examples = examples_of(task, train, training=True)
@@ -310,7 +308,7 @@ class TrainingRun:
         scores = {name: float(value) for name, value in summary.items()}
         if self.metric not in scores:
             raise ConfigError(
-                f"metric {self.metric!r} is not among the dev scores {sorted(scores)}"
+                f"metric {shown_id(self.metric)!r} is not among the dev scores {sorted(scores)}"
             )
         return scores
 
@@ -364,8 +362,8 @@ class TrainingRun:
         if saved != now:
             differing = sorted(name for name in now if saved.get(name) != now[name])
             raise ConfigError(
-                f"{self.folder} holds a checkpoint made with other {', '.join(differing)}; "
-                "use another output_dir, or resume=False to start over"
+                f"{shown_path(self.folder)} holds a checkpoint made with other "
+                f"{', '.join(differing)}; use another output_dir, or resume=False to start over"
             )
         parameters = self.network.trainable()
         with torch.no_grad():
@@ -376,12 +374,12 @@ class TrainingRun:
             self.accelerator.scaler.load_state_dict(scaler)
         self.best = checkpoint.best
         self.progress = Progress(**{**state, "epochs": tuple(state["epochs"])})
-        logger.info("resuming at step %d from %s", self.progress.step, self.folder)
+        logger.info("resuming at step %d from %s", self.progress.step, shown_path(self.folder))
 
     def _stop_at_nan(self, batch: Sequence[int], value: float) -> None:
         step = self.progress.step + 1
         self._use_best()
-        ids = sorted({self.train[self.items[p].note].note_id for p in batch})[:SHOWN_IDS]
+        ids = shown_ids(sorted({self.train[self.items[p].note].note_id for p in batch}))
         raise TrainingError(
             f"the loss became {value} at step {step} of {self.total_steps} (epoch "
             f"{self.progress.epoch + 1}), in a batch with the notes {ids}. The model has the "

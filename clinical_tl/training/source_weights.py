@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from clinical_tl.data import icd10
-from clinical_tl.errors import ConfigError, shown_ids
+from clinical_tl.errors import ConfigError, shown_id, shown_ids, shown_path
 from clinical_tl.models.network import base_model
 from clinical_tl.models.saved_network import adapter_kind
 
@@ -83,8 +83,8 @@ def start_from(
         )
     if kind != "full" and model.source.sha256 != source.source.sha256:
         raise ConfigError(
-            f"the source model stands on the encoder {source.source.name!r} (SHA-256 "
-            f"{source.source.sha256}), this one on {model.source.name!r} "
+            f"the source model stands on the encoder {shown_path(source.source.name)!r} (SHA-256 "
+            f"{source.source.sha256}), this one on {shown_path(model.source.name)!r} "
             f"({model.source.sha256}); an adapter is worth nothing on other weights"
         )
     found = _sources(model, source, labels)
@@ -159,7 +159,9 @@ def _sources(
             )
         return label_ancestry(targets, known)
     if not isinstance(labels, Mapping):
-        raise ConfigError(f"labels {labels!r}: choose 'exact', 'hierarchy', or give a mapping")
+        raise ConfigError(
+            f"labels {shown_id(labels)!r}: choose 'exact', 'hierarchy', or give a mapping"
+        )
     if any(isinstance(names, str) for names in labels.values()):
         raise ConfigError(
             "labels maps a target label to a single string; give a list of source labels: "

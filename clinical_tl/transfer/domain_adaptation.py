@@ -19,8 +19,9 @@ import numpy as np
 
 from clinical_tl.data.leakage import text_key
 from clinical_tl.data.ties import tied_notes
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.models.lora import LoRA
+from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.masked_language import MaskedLanguage
@@ -119,12 +120,16 @@ def adapt_encoder(
     from clinical_tl.text.tokenizer import NoteTokenizer
 
     if method != "mlm":
-        raise ConfigError(f"method {method!r}: masked language modelling, 'mlm', is the one known")
+        raise ConfigError(
+            f"method {shown_id(method)!r}: masked language modelling, 'mlm', is the one known"
+        )
     if adapter != "full" and not isinstance(adapter, LoRA):
-        raise ConfigError(f"adapter {adapter!r}: give LoRA(...), or 'full' to train all weights")
-    output = Path(output)
+        raise ConfigError(
+            f"adapter {shown_id(adapter)!r}: give LoRA(...), or 'full' to train all weights"
+        )
+    output = as_path(output)
     if output.exists() and any(output.iterdir()):
-        raise ConfigError(f"{output} is not empty; choose another folder, or remove it")
+        raise ConfigError(f"{shown_path(output)} is not empty; choose another folder, or remove it")
     train, dev = _divide(as_notes(notes), held_out, config.seed)
     source = find_encoder(encoder, revision=revision)
     tokenizer = NoteTokenizer.from_pretrained(source.path)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import EncoderError, NoteError
+from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, as_notes, in_order
 from clinical_tl.transfer.vector_store import VectorStore, text_digest
 
@@ -103,7 +104,7 @@ def embed(
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     from filelock import FileLock
 
-    folder = Path(cache) / name
+    folder = as_path(cache) / name
     folder.mkdir(parents=True, exist_ok=True)
     keys: list[bytes] = []
     # Two processes may share a cache; the second finds what the first has computed.

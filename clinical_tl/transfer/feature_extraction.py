@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
-from clinical_tl.errors import ArtifactError, NoteError, TaskError
+from clinical_tl.errors import ArtifactError, NoteError, TaskError, shown_path
 from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
 from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
 from clinical_tl.metrics_record import record_scores, set_digest
+from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
@@ -108,7 +109,7 @@ class FeatureModel:
         check_notes(task, records, dev_records)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
-        cache = None if cache is None else Path(cache)
+        cache = None if cache is None else as_path(cache)
         if isinstance(task, EntityRecognition):
             if cache is not None:
                 logger.warning("cache: vectors of whole notes are kept, those of words are not")
@@ -171,7 +172,7 @@ class FeatureModel:
         from clinical_tl import __version__
         from clinical_tl.model_card import model_card
 
-        folder = Path(folder)
+        folder = as_path(folder)
 
         def write_files(draft: Path) -> None:
             self.classifier.save(draft)
@@ -229,7 +230,7 @@ class FeatureModel:
         description = read_artifact(folder)
         if description["adapter"] != ADAPTER:
             raise ArtifactError(
-                f"{folder} holds a fine-tuned model; load it with TransferModel.load()"
+                f"{shown_path(folder)} holds a fine-tuned model; load it with TransferModel.load()"
             )
         loaded = FrozenEncoder.of_source(
             find_saved_encoder(description["encoder"], folder, encoder=encoder, pulled=pulled),

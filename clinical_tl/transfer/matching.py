@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from clinical_tl.data import icd10
+from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_ids
 from clinical_tl.estimators.nearest_nodes import (
     assign_nodes,
@@ -35,8 +36,8 @@ MAX_EXAMPLES = 200
 """Examples a label that its prototype is made of, at most (a seeded sample)."""
 
 
-@dataclass(frozen=True)
-class LabelPair:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelPair(Discreet):
     """A source and a target label, their distance, and whether it is small enough."""
 
     source: str
@@ -45,8 +46,8 @@ class LabelPair:
     accepted: bool
 
 
-@dataclass(frozen=True)
-class LabelMatching:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelMatching(Discreet):
     """Matched labels, nearest first; `limit` is the distance from which on a pair is rejected.
 
     `unmatched` target labels got no partner at all.
@@ -83,8 +84,8 @@ class LabelMatching:
         return rows
 
 
-@dataclass(frozen=True)
-class NoteMatching:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoteMatching(Discreet):
     """Target notes with the label that their mutual neighbours among the source notes carry.
 
     `notes` are the labelled ones; their metadata says where the label came from

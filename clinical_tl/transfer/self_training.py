@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_tl.data.leakage import text_key
+from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.metrics_record import EVALUATED, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
@@ -36,8 +37,8 @@ OUTSIDE_QUANTILE = 0.95
 LARGEST_SHARE_OUTSIDE = 0.5
 
 
-@dataclass(frozen=True)
-class SelfTrainingRound:
+@dataclass(frozen=True, eq=False, repr=False)
+class SelfTrainingRound(Discreet):
     """One student. Round 0 is the teacher that saw the labelled notes alone.
 
     `silver` notes with `silver_labels` labels, codes or mentions were added; `value` is the
@@ -51,8 +52,8 @@ class SelfTrainingRound:
     thresholds: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class SelfTrainingResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SelfTrainingResult(Discreet):
     """What the rounds gave. The model has the weights of `best_round`.
 
     `silver` are the notes that its student learned from besides the labelled ones, each with

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from clinical_tl.discreet import Discreet
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.confidence import confidence_thresholds
 from clinical_tl.schema import Note, Prediction, Span
@@ -25,8 +26,8 @@ NEARLY = 0.5
 """From this share of its threshold on, a code that is not taken is not taught as absent."""
 
 
-@dataclass(frozen=True)
-class SilverNotes:
+@dataclass(frozen=True, eq=False, repr=False)
+class SilverNotes(Discreet):
     """Notes with labels from a teacher; `n_labels` labels, codes or mentions in all.
 
     Each note's metadata has `silver`: source, round and score (of several labels the lowest,
@@ -98,8 +99,8 @@ def check_self_trainable(task: Task) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Said:
+@dataclass(frozen=True, eq=False, repr=False)
+class _Said(Discreet):
     """What a teacher said of dev and unlabelled notes, and how much of it may be taken."""
 
     labelled: Sequence[Note]

@@ -98,7 +98,7 @@ def test_pairs_too_far_apart_count_as_missed(caplog):
     assert (scores.relations.lost, scores.relations.gold, scores.relations.recall) == (1, 3, 1 / 3)
     assert scores.candidates == len(pairs)
     other = replace(near, type_pairs=(("Problem", "Gene"),))
-    with pytest.raises(TaskError, match=r"no pair of the 1 .* \[\('Problem', 'Gene'\)\]"):
+    with pytest.raises(TaskError, match=r"no pair of the 1 .* \['Problem', 'Gene'\]"):
         other.examples([CONCEPTS], training=True)
 
 

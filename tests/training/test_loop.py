@@ -124,6 +124,16 @@ def test_a_loss_that_is_no_number_stops_training_and_names_notes(model, notes, m
     assert not any(note.text[:30] in str(caught.value) for note in as_notes(notes))
 
 
+def test_ids_that_are_texts_are_not_quoted_where_the_loss_is_no_number(model, notes, monkeypatch):
+    monkeypatch.setattr(
+        NoteClassification, "losses", lambda *given, **_: given[1].sum(-1) * float("nan")
+    )
+    texts = [replace(note, note_id=note.text) for note in as_notes(notes)]
+    with pytest.raises(TrainingError, match=r"notes \['<id of \d+ characters>'") as caught:
+        fit(model, texts, config=QUICK)
+    assert not any(note.text[:20] in str(caught.value) for note in texts)
+
+
 def test_empty_sets_are_refused(model, notes):
     with pytest.raises(TrainingError, match="no training notes"):
         fit(model, [])
