@@ -83,13 +83,17 @@ def printable(text: str) -> str:
     )
 
 
+def blankless_letters(text: str) -> int:
+    """How many letters are of scripts that part no words by blanks: kana, Han, Thai and so on."""
+    return len(_BLANKLESS.findall(text))
+
+
 def _is_name(text: str) -> bool:
     if len(text) > LONGEST_SHOWN or any(c.isspace() or not c.isprintable() for c in text):
         return False
     pieces = _PIECE.findall(text)
     words = [word for piece in pieces if not _is_code(piece) for word in _words(piece)]
-    blankless = len(_BLANKLESS.findall(text))
-    n_words = len(words) + math.ceil(blankless / LETTERS_A_WORD)
+    n_words = len(words) + math.ceil(blankless_letters(text) / LETTERS_A_WORD)
     return (
         n_words <= MOST_WORDS
         and (n_words <= 1 or len(pieces) <= MOST_PIECES)

@@ -26,13 +26,19 @@ FEWEST_DEV = 20
 MOST_EPOCHS = 30
 
 
-def fit_task(name: TaskName, notes: Dataset, level: Level = "category") -> FeatureTask:
+def fit_task(
+    name: TaskName,
+    notes: Dataset,
+    level: Level = "category",
+    *,
+    allow_implausible: bool = False,
+) -> FeatureTask:
     """The task fitted on training notes."""
     if name == "note_classification":
-        return ctl.NoteClassification.from_notes(notes)
+        return ctl.NoteClassification.from_notes(notes, allow_implausible=allow_implausible)
     if name == "entity_recognition":
-        return ctl.EntityRecognition.from_notes(notes)
-    return ctl.DiagnosisCoding.from_notes(notes, level=level)
+        return ctl.EntityRecognition.from_notes(notes, allow_implausible=allow_implausible)
+    return ctl.DiagnosisCoding.from_notes(notes, level=level, allow_implausible=allow_implausible)
 
 
 def check_budgets(budgets: Sequence[int], n_notes: int) -> list[int]:

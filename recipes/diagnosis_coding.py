@@ -18,6 +18,7 @@ def main(
     test: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    allow_implausible: bool = False,
     limit: int | None = None,
     encoder: str = "offline",
     adapter: Literal["lora", "full", "frozen"] = "lora",
@@ -41,6 +42,7 @@ def main(
         test: notes to score on; split off train by patient if not given.
         format: of the files, where their ending does not tell.
         columns: field to column, e.g. {"text": "note", "codes": "icd10"}.
+        allow_implausible: take labels and ids that look like text and not like names.
         limit: use at most so many notes of each set, for a quick look.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
@@ -58,7 +60,10 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
-    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
+    splits = ctl.note_splits(
+        corpus, train, dev, test, format=format, columns=columns, limit=limit,
+        allow_implausible=allow_implausible,
+    )  # fmt: skip
     task = ctl.DiagnosisCoding.from_notes(
         splits["train"],
         head=head,
@@ -66,6 +71,7 @@ def main(
         level=level,
         describe_labels=describe_labels,
         per_label_thresholds=per_label_thresholds,
+        allow_implausible=allow_implausible,
     )
     model = ctl.TransferModel.from_pretrained(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed

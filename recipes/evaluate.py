@@ -20,6 +20,7 @@ def main(
     name: str = "test",
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    allow_implausible: bool = False,
     encoder: str | None = None,
     revision: str | None = None,
     resamples: int = 1000,
@@ -38,6 +39,7 @@ def main(
         name: of the set of notes, in the report and the card.
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
+        allow_implausible: take labels and ids that look like text and not like names.
         encoder: where the model's encoder lies, if not where it was in training.
         revision: of a Hub id: a branch, tag or commit.
         resamples: bootstrap resamples of the patients.
@@ -56,7 +58,9 @@ def main(
     annotated = (
         ctl.note_splits(corpus)["test"]
         if notes is None
-        else ctl.read_notes(notes, format=format, columns=columns)
+        else ctl.read_notes(
+            notes, format=format, columns=columns, allow_implausible=allow_implausible
+        )
     )
     if card and not Path(model).is_dir():
         raise ConfigError(

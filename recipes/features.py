@@ -15,6 +15,7 @@ def main(
     test: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    allow_implausible: bool = False,
     limit: int | None = None,
     level: Level = "category",
     encoder: str = "offline",
@@ -34,6 +35,7 @@ def main(
         test: notes to score on; split off train by patient if not given.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        allow_implausible: take labels and ids that look like text and not like names.
         limit: use at most so many notes of each set, for a quick look.
         level: of diagnosis codes: code, category or chapter.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
@@ -46,10 +48,13 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
-    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
+    splits = ctl.note_splits(
+        corpus, train, dev, test, format=format, columns=columns, limit=limit,
+        allow_implausible=allow_implausible,
+    )  # fmt: skip
     model = ctl.FeatureModel.fit(
         encoder,
-        fit_task(task, splits["train"], level),
+        fit_task(task, splits["train"], level, allow_implausible=allow_implausible),
         splits["train"],
         splits["dev"],
         layer=layer,

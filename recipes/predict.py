@@ -14,6 +14,7 @@ def main(
     output: str,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    allow_implausible: bool = False,
     encoder: str | None = None,
     revision: str | None = None,
     batch_tokens: int = 8192,
@@ -29,6 +30,7 @@ def main(
         output: the predictions' file, JSON lines; written when complete.
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
+        allow_implausible: take labels and ids that look like text and not like names.
         encoder: where the model's encoder lies, if not where it was in training.
         revision: of a Hub id: a branch, tag or commit.
         batch_tokens: bound on the tokens of a batch; lower it where memory is short.
@@ -39,7 +41,13 @@ def main(
     Returns:
         How many notes were predicted.
     """
-    read = ctl.read_notes(notes, format=format, columns=columns, on_error=on_error)
+    read = ctl.read_notes(
+        notes,
+        format=format,
+        columns=columns,
+        on_error=on_error,
+        allow_implausible=allow_implausible,
+    )
     transfer_model = ctl.TransferModel.load(model, encoder=encoder, revision=revision)
     predictions = transfer_model.predict(
         read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty

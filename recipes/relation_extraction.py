@@ -20,6 +20,7 @@ def main(
     test: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    allow_implausible: bool = False,
     limit: int | None = None,
     encoder: str = "offline",
     adapter: Literal["lora", "full", "frozen"] = "lora",
@@ -44,6 +45,7 @@ def main(
         test: notes to score on; split off train by patient if not given.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        allow_implausible: take labels and ids that look like text and not like names.
         limit: use at most so many notes of each set, for a quick look.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
@@ -62,7 +64,10 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
-    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
+    splits = ctl.note_splits(
+        corpus, train, dev, test, format=format, columns=columns, limit=limit,
+        allow_implausible=allow_implausible,
+    )  # fmt: skip
     task = RelationExtraction.from_notes(
         splits["train"],
         level=level,
@@ -72,6 +77,7 @@ def main(
         negatives_per_positive=negatives_per_positive,
         groups=groups,
         seed=training.seed,
+        allow_implausible=allow_implausible,
     )
     model = ctl.TransferModel.from_pretrained(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed

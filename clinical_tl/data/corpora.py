@@ -39,6 +39,7 @@ def note_splits(
     columns: Mapping[str, str | None] | None = None,
     seed: int = 0,
     limit: int | None = None,
+    allow_implausible: bool = False,
 ) -> Splits:
     """`train`, `dev` and `test` of a named corpus, or of a user's own files; synthetic if neither.
 
@@ -56,7 +57,15 @@ def note_splits(
     if train is None:
         splits = load_corpus(corpus or SYNTHETIC, seed=seed)
     else:
-        splits = read_splits(train, dev, test, format=format, columns=columns, seed=seed)
+        splits = read_splits(
+            train,
+            dev,
+            test,
+            format=format,
+            columns=columns,
+            seed=seed,
+            allow_implausible=allow_implausible,
+        )
     if limit is None:
         return splits
     return {name: notes.select(range(min(limit, len(notes)))) for name, notes in splits.items()}
@@ -99,6 +108,7 @@ def read_splits(
     format: str | None = None,  # noqa: A002  (as in read_notes)
     columns: Mapping[str, str | None] | None = None,
     seed: int = 0,
+    allow_implausible: bool = False,
 ) -> Splits:
     """A user's own notes as `train`, `dev` and `test`.
 
@@ -107,7 +117,7 @@ def read_splits(
     """
     files = {"train": train, "dev": dev, "test": test}
     read = {
-        name: read_notes(file, format=format, columns=columns)
+        name: read_notes(file, format=format, columns=columns, allow_implausible=allow_implausible)
         for name, file in files.items()
         if file is not None
     }

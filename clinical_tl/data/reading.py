@@ -21,19 +21,22 @@ from clinical_tl.data.hub import HUB_PREFIX, load_from_hub, read_dataset
 from clinical_tl.data.in_memory import is_data_frame, read_data_frame, read_records
 from clinical_tl.data.json_lines import read_json_lines
 from clinical_tl.data.layout import Layout, MetadataColumns
+from clinical_tl.data.plausibility import FIELDS, Field, check_plausible
 from clinical_tl.data.pubtator import read_pubtator
 from clinical_tl.data.streams import stem
 from clinical_tl.data.tables import read_csv, read_parquet, read_tsv
 from clinical_tl.data.tabulation import tabulate
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.paths import as_path
-from clinical_tl.schema import Note
+from clinical_tl.schema import Note, dataset_to_notes
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
     from clinical_tl.data.in_memory import Records
+
+CHECKED_NOTES = 10_000
 
 OnError = Literal["raise", "skip"]
 
@@ -103,6 +106,7 @@ def read_notes(
     rejects: str | os.PathLike[str] | None = None,
     duplicates: Duplicates = "fault",
     cache_dir: str | os.PathLike[str] | None = None,
+    allow_implausible: bool = False,
     **options: object,
 ) -> Dataset:
     """Reads notes into a dataset with the package's one schema.
@@ -128,6 +132,8 @@ def read_notes(
         cache_dir: write the dataset there and map it, for corpora larger than memory. It is
             written anew at every reading, so it never holds old content. Without it nothing
             is written to disk.
+        allow_implausible: take labels and ids from the columns that `columns` names even where
+            they look like text and not like names.
         **options: what the format's reader takes beside: `scheme`, `grouping`, `token_column`,
             `tag_column`, `id_column` (conll), `texts`, `codes_file` (codiesp), `no_relation`
             (chemprot), `delimiter` (csv), `quoting` (csv, tsv), `mentions`, `spans_key`, `cats`
@@ -136,7 +142,8 @@ def read_notes(
     Raises:
         FaultyNotesError: faults, with `on_error="raise"`; or nothing sound to keep.
         ConfigError: an unknown format or option, or one that the format doesn't take.
-        NoteError: a source that isn't there.
+        NoteError: a source that isn't there; labels or ids from a named column that look like
+            text (of the first 10,000 notes).
     """
     _check_choice("on_error", on_error, get_args(OnError))
     _check_choice("duplicates", duplicates, get_args(Duplicates))
@@ -170,6 +177,8 @@ def read_notes(
         notes, None if cache_dir is None else _arrow_file(as_path(cache_dir), path, name)
     )
     _conclude(dataset, faults, side)
+    if columns and not allow_implausible:
+        _check_columns(dataset, layout)
     return dataset
 
 
@@ -180,6 +189,7 @@ def notes_from_dataset(
     metadata_columns: MetadataColumns = (),
     separator: str = ";",
     make_ids: bool = False,
+    allow_implausible: bool = False,
 ) -> Dataset:
     """Any `datasets.Dataset` in the package's one schema; see `read_notes`."""
     return read_notes(
@@ -188,7 +198,16 @@ def notes_from_dataset(
         metadata_columns=metadata_columns,
         separator=separator,
         make_ids=make_ids,
+        allow_implausible=allow_implausible,
     )
+
+
+def _check_columns(dataset: Dataset, layout: Layout) -> None:
+    named: list[Field] = [field for field in FIELDS if layout.columns.get(field) is not None]
+    # A mapped dataset may be larger than memory.
+    first = dataset.select(range(min(len(dataset), CHECKED_NOTES)))
+    records = dataset_to_notes(first) if named else []
+    check_plausible(records, *named, allow_implausible=False, error=NoteError)
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

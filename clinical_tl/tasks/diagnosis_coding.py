@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from clinical_tl.data.icd10 import check_codes, roll_up
+from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids
 from clinical_tl.metrics.coding import CodingScores, coding_scores
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
@@ -104,17 +105,21 @@ class DiagnosisCoding:
         describe_labels: bool = True,
         per_label_thresholds: bool = False,
         shrinkage: float = 10.0,
+        allow_implausible: bool = False,
     ) -> DiagnosisCoding:
         """Fit the codes on training notes (never on dev or test).
 
         Codes are normalised (`i2510` is `I25.10`); those absent from the tabular list are
-        kept, counted and logged.
+        kept, counted and logged. `allow_implausible` takes codes and ids that look like text
+        and not like names.
 
         Raises:
-            TaskError: notes that are not coded, no code at all, or malformed codes.
+            TaskError: notes that are not coded, no code at all, malformed codes, or codes or ids
+                that look like text.
         """
         records = as_notes(notes)
         check_annotated(records, "codes", "diagnosis coding")
+        check_plausible(records, "codes", *IDS, allow_implausible=allow_implausible)
         report = check_codes(code for note in records for code in note.codes or ())
         if report.malformed:
             ids = _notes_of_rows(records, report.malformed)

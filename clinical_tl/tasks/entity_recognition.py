@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import TaskError, shown_ids
 from clinical_tl.metrics.entities import (
     EntityScores,
@@ -76,14 +77,22 @@ class EntityRecognition:
 
     @classmethod
     def from_notes(
-        cls, notes: Notes | Sequence[Note], *, scheme: Scheme = "BIO"
+        cls,
+        notes: Notes | Sequence[Note],
+        *,
+        scheme: Scheme = "BIO",
+        allow_implausible: bool = False,
     ) -> EntityRecognition:
         """Fit the mention types on training notes (never on dev or test).
 
-        Raises `TaskError` for notes whose spans are not annotated, or without any span.
+        `allow_implausible` takes labels and ids that look like text and not like names.
+
+        Raises `TaskError` for notes whose spans are not annotated, or without any span, and for
+        labels or ids that look like text.
         """
         records = as_notes(notes)
         check_annotated(records, "spans", "entity recognition")
+        check_plausible(records, "spans", *IDS, allow_implausible=allow_implausible)
         labels = LabelSet.fitted(span.label for note in records for span in note.spans or ())
         if not len(labels):
             raise TaskError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
@@ -60,18 +61,21 @@ class NoteClassification:
         *,
         pooling: Pooling = "mean",
         class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
+        allow_implausible: bool = False,
     ) -> NoteClassification:
         """Fit the labels on training notes (never on dev or test).
 
         `class_weights="balanced"` weighs a label by the inverse of its frequency; a mapping
-        gives each label its own weight.
+        gives each label its own weight. `allow_implausible` takes labels and ids that look
+        like text and not like names.
 
         Raises:
-            TaskError: notes without a label, fewer than two labels, or weights that do not
-                name exactly the labels.
+            TaskError: notes without a label, fewer than two labels, labels or ids that look
+                like text, or weights that do not name exactly the labels.
         """
         records = as_notes(notes)
         check_annotated(records, "label", "note classification")
+        check_plausible(records, "label", *IDS, allow_implausible=allow_implausible)
         labels = LabelSet.fitted(str(note.label) for note in records)
         if len(labels) < 2:
             raise TaskError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.metrics.relations import RelationExtractionScores, relation_scores
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, ScoredRelation, as_notes
@@ -107,6 +108,7 @@ class RelationExtraction:
         negatives_per_positive: float | None = None,
         groups: Mapping[str, str] | None = None,
         seed: int = 0,
+        allow_implausible: bool = False,
     ) -> RelationExtraction:
         """Fit relation labels and related types on training notes (never on dev or test).
 
@@ -123,15 +125,18 @@ class RelationExtraction:
                 for each one with; `None`: all. Dev and test keep all.
             groups: label → group, to be scored by group too.
             seed: of that sample.
+            allow_implausible: take labels and ids that look like text and not like names.
 
         Raises:
             TaskError: notes without spans or relations, no relation at all, ends that no span
-                carries, or one relation and no unrelated pair to tell it from.
+                carries, labels or ids that look like text, or one relation and no unrelated pair
+                to tell it from.
             ConfigError: settings out of range.
         """
         records = as_notes(notes)
         check_annotated(records, "relations", TASK)
         check_annotated(records, "spans", TASK)
+        check_plausible(records, "spans", "relations", *IDS, allow_implausible=allow_implausible)
         types = related_types(records, level)
         task = cls(
             labels=LabelSet.fitted(r.label for note in records for r in note.relations or ()),
