@@ -7,6 +7,9 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clinical_tl.data.leakage import text_key
+from clinical_tl.schema import Note
+
 
 def tied_notes(*columns: Sequence[Hashable | None]) -> NDArray[np.int64]:
     """A number for each note, the same where any column of keys ties two together.
@@ -27,3 +30,8 @@ def tied_notes(*columns: Sequence[Hashable | None]) -> NDArray[np.int64]:
     edges = (np.ones(len(first), dtype=np.int8), (first, np.concatenate(ties)))
     _, units = connected_components(csr_array(edges, shape=(count, count)), directed=False)
     return np.asarray(units, dtype=np.int64)
+
+
+def related_notes(notes: Sequence[Note]) -> NDArray[np.int64]:
+    """`tied_notes` by patient and by text: what no estimate may hold out from one another."""
+    return tied_notes([n.patient_id for n in notes], [text_key(n.text) for n in notes])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, pi
 from pathlib import Path
@@ -77,6 +77,7 @@ class DensityEstimator:
         bandwidth: float | None = None,
         residual: bool = True,
         scale: bool = True,
+        groups: Sequence[Hashable] | None = None,
         seed: int = 0,
     ) -> DensityEstimator:
         """Fit on training notes.
@@ -89,9 +90,12 @@ class DensityEstimator:
                 criterion (Schwarz 1978); those for which there are fewer than 2 distinct notes
                 a Gaussian are not tried.
             bandwidth: of the kernels; by default the one of `BANDWIDTHS` times Scott's factor
-                with the highest log-density of held-out notes (5 folds, copies together).
+                with the highest log-density of held-out notes (5 folds, copies and groups
+                together).
             residual: count the distance from the subspace, too.
             scale: bring embeddings to length 1 first (`unit_length`).
+            groups: the patient of each note, `None` for one of its own: with some of a
+                patient's notes held out and some not, the narrowest kernels would seem best.
             seed: of the mixture's start and of the folds.
 
         Raises:
@@ -118,7 +122,7 @@ class DensityEstimator:
         if method == "gaussian_mixture":
             parameters, candidates = fit_mixture(reduced, components, seed)
         elif bandwidth is None:
-            parameters, candidates = fit_kernels(reduced, seed)
+            parameters, candidates = fit_kernels(reduced, groups, seed)
         else:
             parameters = {"points": reduced, "bandwidth": np.array(bandwidth)}
             candidates = ()

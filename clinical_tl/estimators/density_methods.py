@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, pi
 from typing import Literal
@@ -81,11 +81,13 @@ def fit_mixture(
     return parameters, tuple(candidates)
 
 
-def fit_kernels(reduced: Floats, seed: int) -> tuple[dict[str, Array], tuple[Candidate, ...]]:
+def fit_kernels(
+    reduced: Floats, groups: Sequence[Hashable] | None, seed: int
+) -> tuple[dict[str, Array], tuple[Candidate, ...]]:
     """Gaussian kernels on (notes, r): the best bandwidth for held-out notes, and all tried."""
     n, r = reduced.shape
     scott = float(np.sqrt(reduced.var(axis=0).mean())) * n ** (-1 / (r + 4))
-    folds = assign_folds(reduced, FOLDS, groups=None, seed=seed)
+    folds = assign_folds(reduced, FOLDS, groups=groups, seed=seed)
     candidates = []
     for multiple in BANDWIDTHS:
         held_out = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from clinical_tl.data.ties import tied_notes
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.estimators.checks import check_at_least
 from clinical_tl.estimators.features import Floats, feature_matrix, same_dimension
@@ -64,6 +65,7 @@ def proxy_a_distance(
     X_source: npt.ArrayLike,
     X_target: npt.ArrayLike,
     *,
+    groups: Sequence[Hashable] | None = None,
     seed: int,
 ) -> ProxyADistance:
     """How well a linear classifier tells the two sides apart: 2 (1 − 2e), not below 0.
@@ -78,28 +80,45 @@ def proxy_a_distance(
     Args:
         X_source: (n, d) features, n at least 5.
         X_target: (m, d) features, m at least 5.
+        groups: the patients of the n + m rows, source first; a patient's rows are held out
+            together, or else the classifier knows them again and e is too small.
         seed: of the draw and the folds.
 
     Raises:
-        TaskError: too few rows, dimensions that differ, values that are not finite.
+        TaskError: too few rows or groups, dimensions that differ, values that are not finite.
     """
     from sklearn.linear_model import RidgeClassifierCV
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     source = feature_matrix(X_source, name="X_source", least=FOLDS)
     target = feature_matrix(X_target, name="X_target", least=FOLDS)
     same_dimension(source, target)
     random = np.random.default_rng(seed)
     notes = min(len(source), len(target))
-    sides = [side[random.permutation(len(side))[:notes]] for side in (source, target)]
-    pooled = np.concatenate(sides)
+    chosen = [random.permutation(len(side))[:notes] for side in (source, target)]
+    pooled = np.concatenate([source[chosen[0]], target[chosen[1]]])
     pooled -= pooled.mean(axis=0)
     # With one length on average, the penalties mean the same whatever the encoder.
     pooled /= np.sqrt((pooled**2).sum(axis=1).mean()) or 1.0
     domain = np.repeat([0, 1], notes)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    owners = None
+    if groups is not None:
+        if len(groups) != len(source) + len(target):
+            raise TaskError(
+                f"{len(source)} + {len(target)} rows have {len(groups)} groups; give one a row, "
+                "source first"
+            )
+        owners = tied_notes(groups)[np.concatenate([chosen[0], len(source) + chosen[1]])]
+        for name, own in (("source", owners[:notes]), ("target", owners[notes:])):
+            if len(set(own.tolist())) < FOLDS:
+                raise TaskError(
+                    f"the {notes} {name} notes drawn are of {len(set(own.tolist()))} patients or "
+                    f"texts; allowed: at least {FOLDS}, to hold some out in turn. Give more"
+                )
+        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     wrong = 0
-    for fit, held_out in folds.split(pooled, domain):
+    for fit, held_out in folds.split(pooled, domain, owners):
         classifier = RidgeClassifierCV(alphas=RIDGE_PENALTIES).fit(pooled[fit], domain[fit])
         wrong += int((classifier.predict(pooled[held_out]) != domain[held_out]).sum())
     error = wrong / len(pooled)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import NoteError, TaskError
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.estimators.novelty_methods import NoveltyMethod
@@ -44,7 +45,7 @@ def fit_note_novelty(
         embed([note.text for note in train]),
         method=method,
         labels=labels,
-        groups=[note.patient_id for note in train],
+        groups=related_notes(train).tolist(),
         seed=seed,
     )
     return detector.with_probe(embed([PROBE])[0])

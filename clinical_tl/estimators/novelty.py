@@ -116,13 +116,14 @@ class NoveltyDetector:
         settings = {"neighbours": neighbours, "dimensions": dimensions, "trees": trees}
         folds = assign_folds(matrix, FOLDS, groups=groups, seed=seed)
         _check_parts(method, folds, labels, dimensions)
-        fitted = METHODS[method].fit(Training(matrix, labels, settings, seed))
+        fitted = METHODS[method].fit(Training(matrix, labels, groups, settings, seed))
         settings |= fitted.settings
         reference = np.empty(len(matrix))
         for fold in range(FOLDS):
             seen = folds != fold
             own = None if labels is None else [y for y, s in zip(labels, seen, strict=True) if s]
-            part = METHODS[method].fit(Training(matrix[seen], own, settings, seed))
+            # What takes folds of its own was chosen on all notes, so the part needs no groups.
+            part = METHODS[method].fit(Training(matrix[seen], own, None, settings, seed))
             reference[~seen] = METHODS[method].score(part, matrix[~seen])
         return cls(
             method, matrix.shape[1], np.sort(reference), fitted.arrays, fitted.settings, scale

@@ -26,10 +26,11 @@ _DENSITY = "density"
 
 @dataclass(frozen=True)
 class Training:
-    """What a method is fitted on: `matrix` (notes, d), a label each or none, settings of all."""
+    """What a method is fitted on: `matrix` (notes, d), labels and groups or none, settings."""
 
     matrix: Floats
     labels: Sequence[Hashable] | None
+    groups: Sequence[Hashable] | None
     settings: Mapping[str, Any]
     seed: int
 
@@ -97,6 +98,7 @@ def _fit_density(method: DensityMethod) -> Callable[[Training], SavedEstimator]:
             components=components,
             bandwidth=settings.get("bandwidth"),
             scale=False,
+            groups=training.groups,
             seed=training.seed,
         )
         saved = density.to_saved()

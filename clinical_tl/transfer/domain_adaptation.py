@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from clinical_tl.data.leakage import text_key
-from clinical_tl.data.ties import tied_notes
+from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.models.lora import LoRA
 from clinical_tl.paths import as_path
@@ -289,7 +289,7 @@ def _divide(
         raise NoteError("there are no unlabelled notes to adapt to; give at least two")
     if held_out is not None:
         return notes, _apart(as_notes(held_out), notes)
-    units = tied_notes([n.patient_id for n in notes], [text_key(n.text) for n in notes])
+    units = related_notes(notes)
     n_units = int(units.max()) + 1
     if n_units < 2:
         raise NoteError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
+from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, shown_path
 from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
 from clinical_tl.hub import PushOptions, find_folder, push_saved
@@ -85,8 +86,8 @@ class FeatureModel:
     ) -> FeatureModel:
         """Embed the training notes and fit the linear model, its strength chosen on folds of them.
 
-        Folds never divide a patient (a note, where patients are not known). With `dev` a
-        coding task's thresholds are tuned there. `cache` keeps notes' vectors (see `embed`);
+        Folds never divide a patient, nor copies of a text. With `dev` a coding task's
+        thresholds are tuned there. `cache` keeps notes' vectors (see `embed`);
         `strengths`, `folds` and `seed` are those of `FeatureClassifier`.
 
         Raises:
@@ -120,7 +121,7 @@ class FeatureModel:
             features = embed(
                 encoder, records, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix
-            classifier.fit(features, _gold(task, records), _groups(records))
+            classifier.fit(features, _gold(task, records), related_notes(records).tolist())
         trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
         model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained})
         if dev_records is None:
@@ -289,7 +290,7 @@ def _fit_units(
 ) -> FeatureClassifier:
     """Fit on all units; where there are many, the strength is chosen on a sample of them."""
     tags, taught = _unit_tags(task, notes, units, tokens)
-    groups = np.array(_groups(notes))[units.note[taught]]
+    groups = related_notes(notes)[units.note[taught]]
     if len(classifier.strengths) == 1 or len(taught) <= TUNING_UNITS:
         return classifier.fit(units.matrix[taught], tags, groups.tolist())
     rng = np.random.default_rng(classifier.seed)
@@ -324,11 +325,6 @@ def _unit_tags(
 
 def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:
     return Units(np.arange(high - low), units.starts[low:high], units.ends[low:high])
-
-
-def _groups(notes: Sequence[Note]) -> list[str]:
-    """Who a note belongs to: the patient, or the note itself where patients are not known."""
-    return [f"note {n.note_id}" if n.patient_id is None else f"of {n.patient_id}" for n in notes]
 
 
 def _shares(task: NoteClassification | DiagnosisCoding) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.estimators.agreement import Agreement, agreement
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
@@ -110,7 +111,8 @@ def rank_encoders(
     problem of its own and an estimate is the mean over codes, those with fewer than 3 notes
     with or without it left out. Entity recognition uses the states of units of text and their
     tags: units inside mentions, and as many outside ones (accuracy would otherwise be that of
-    saying "outside"), with neighbours from other notes alone. All encoders see the same rows.
+    saying "outside"). kNN takes no neighbour from the same patient's notes or from a copy of
+    the text: an encoder would be praised for knowing them again. All encoders see the same rows.
 
     No estimate is right alone: with 600 notes of MTS-Dialog and 20 labels the H-score put an
     encoder with random weights (11.9) before a pretrained one (10.7); LogME and kNN did not.
@@ -176,8 +178,7 @@ def rank_encoders(
             present &= at >= 0
             features.append(units.matrix[at])
 
-    y, owner = asked.targets[present], asked.note[present]
-    groups = owner if asked.keys is not None else None
+    y, groups = asked.targets[present], related_notes(records)[asked.note[present]]
     scores = []
     for name, matrix in zip(names, features, strict=True):
         rows = matrix[present]

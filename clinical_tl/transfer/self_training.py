@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_tl.data.leakage import text_key
+from clinical_tl.data.ties import related_notes
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.metrics_record import EVALUATED, set_digest
@@ -197,8 +198,11 @@ def share_outside(
 ) -> float:
     """The share of unlabelled notes that lie farther out than nearly all labelled ones.
 
-    How far out a note lies is the mean cosine distance to its three nearest labelled notes
-    (others than itself), in the encoder the model starts from.
+    How far out a note lies is the mean cosine distance to its three nearest labelled notes, in
+    the encoder the model starts from. Of a labelled note those of its own patient or text don't
+    count: so near lie only notes of patients that are known.
+
+    Raises `TaskError` where fewer than three labelled notes are left to compare one with.
     """
     from clinical_tl.estimators.nearest_nodes import cosine_distances
 
@@ -207,14 +211,16 @@ def share_outside(
         for notes in (labelled, unlabelled)
     )
     # A note without a token is nowhere.
-    inside = inside[inside.any(axis=1)]
-    if len(inside) <= NEIGHBOURS:
+    written = inside.any(axis=1)
+    inside, units = inside[written], related_notes(labelled)[written]
+    largest = int(np.bincount(units).max(initial=0))
+    if len(inside) - largest < NEIGHBOURS:
         raise TaskError(
-            f"{len(inside)} labelled notes can't say what they are like; give more than "
-            f"{NEIGHBOURS}"
+            f"{len(inside)} labelled notes, {largest} of them of one patient or text, can't say "
+            f"what they are like; give at least {NEIGHBOURS} more of others"
         )
     among = cosine_distances(inside, inside)
-    np.fill_diagonal(among, np.inf)
+    among[units[:, None] == units] = np.inf
     limit = np.quantile(_nearest_mean(among), OUTSIDE_QUANTILE)
     return float((_nearest_mean(cosine_distances(pool, inside)) > limit).mean())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_tl.data.leakage import text_key
-from clinical_tl.data.ties import tied_notes
+from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.estimators.chance import by_chance
 from clinical_tl.estimators.discrepancy import LabelShift, label_shift, mmd, proxy_a_distance
@@ -61,9 +61,9 @@ def similarity(
         max_notes: of each side at most so many, drawn without replacement. Vocabulary overlap
             grows with it: compare figures of like sizes alone.
         allow_repeats: compare several notes of a patient, or of one text. By default one of
-            each is drawn: a classifier knows a note again by its copy, and a permutation test
-            takes each note for a new witness, so that two halves of one hospital would seem
-            to be two.
+            each is drawn: a permutation test takes each note for a new witness, so that two
+            halves of one hospital would seem to be two. (The proxy A-distance holds a
+            patient's notes out together.)
         permutations: of the tests.
         layer: whose states are compared.
         cache: folder to keep the embeddings in (see `embed`).
@@ -72,6 +72,7 @@ def similarity(
 
     Raises:
         NoteError: fewer than 10 notes with text (of different patients) on a side.
+        TaskError: with `allow_repeats`, notes of fewer than 5 patients on a side.
         ConfigError: `max_notes` below 10.
         EncoderError: the encoder can't be found, or has no fast tokenizer.
     """
@@ -79,8 +80,9 @@ def similarity(
 
     if max_notes < LEAST_NOTES:
         raise ConfigError(f"max_notes={max_notes}; allowed: at least {LEAST_NOTES}")
-    ours, source_side = _drawn(as_notes(source), "source", max_notes, seed, repeats=allow_repeats)
-    theirs, target_side = _drawn(as_notes(target), "target", max_notes, seed, repeats=allow_repeats)
+    source_notes, target_notes = as_notes(source), as_notes(target)
+    ours, source_side = _drawn(source_notes, "source", max_notes, seed, repeats=allow_repeats)
+    theirs, target_side = _drawn(target_notes, "target", max_notes, seed, repeats=allow_repeats)
     loaded = FrozenEncoder.from_pretrained(encoder) if isinstance(encoder, str | Path) else encoder
     texts = [[note.text for note in notes] for notes in (ours, theirs)]
     vectors = [
@@ -92,12 +94,13 @@ def similarity(
         tokenizer_fit(tokenizer, side, unknown_id=unknown) for side in texts
     )
     lengths = [[len(tokens) for tokens in tokenizer.encode(side)] for side in texts]
-    known = set(texts[0])
+    known = {text_key(note.text) for note in source_notes}
+    groups = related_notes([*ours, *theirs]).tolist() if allow_repeats else None
     return Similarity(
         source=source_side,
         target=target_side,
-        shared=sum(text in known for text in texts[1]),
-        proxy_a_distance=proxy_a_distance(*vectors, seed=seed),
+        shared=sum(text_key(n.text) in known for n in target_notes if n.text.strip()),
+        proxy_a_distance=proxy_a_distance(*vectors, groups=groups, seed=seed),
         mmd=mmd(*vectors, permutations=permutations, seed=seed),
         vocabulary=vocabulary_overlap(*texts),
         source_tokens=source_tokens,
@@ -120,7 +123,7 @@ def _drawn(
     written = [note for note in notes if note.text.strip()]
     order = np.random.default_rng(seed).permutation(len(written))
     if not repeats and written:
-        units = tied_notes([n.patient_id for n in written], [text_key(n.text) for n in written])
+        units = related_notes(written)
         # The first in the drawn order stands for its patient.
         _, firsts = np.unique(units[order], return_index=True)
         order = order[np.sort(firsts)]

@@ -58,7 +58,7 @@ class Similarity:
     """What `transfer.similarity.similarity` finds.
 
     `labels` has the shift of each annotation (`label`, `codes`, `spans`) that both sides
-    have; `shared` counts the target notes whose text is in the source too.
+    have; `shared` counts the target notes, of all given, whose text is in the source too.
     """
 
     source: Side

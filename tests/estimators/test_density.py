@@ -91,6 +91,16 @@ def test_copies_of_notes_do_not_shrink_the_bandwidth():
     assert 0.5 < ratio < 2
 
 
+def test_a_patients_notes_do_not_shrink_the_bandwidth():
+    patients = np.repeat(np.arange(45), 4)
+    near = TRAIN[patients] + 1e-3 * np.random.default_rng(0).normal(size=(180, TRAIN.shape[1]))
+    settings = {"method": "kde", "dimensions": 3}
+    once = DensityEstimator.fit(TRAIN[:45], **settings).parameters["bandwidth"]
+    grouped = DensityEstimator.fit(near, groups=patients.tolist(), **settings)
+    assert 0.5 < grouped.parameters["bandwidth"] / once < 2
+    assert DensityEstimator.fit(near, **settings).parameters["bandwidth"] / once < 0.5
+
+
 def test_gaussians_that_the_notes_are_too_few_for_are_not_tried():
     estimator = DensityEstimator.fit(TRAIN[:9], dimensions=2, components=(1, 4, 8))
     assert [c.value for c in estimator.candidates] == [1, 4]

@@ -131,6 +131,21 @@ def test_proxy_a_distance_reaches_its_ends():
     assert (same.value, same.error) == (0.0, 0.5)
 
 
+def test_patients_known_again_do_not_make_two_domains():
+    random = np.random.default_rng(0)
+    # Two halves of one set of patients, whose notes lie near one another.
+    patients = np.repeat(np.arange(40), 4)
+    rows = random.normal(size=(40, 60))[patients] + 0.1 * random.normal(size=(160, 60))
+    known = proxy_a_distance(rows[:80], rows[80:], seed=0)
+    apart = proxy_a_distance(rows[:80], rows[80:], groups=patients.tolist(), seed=0)
+    assert known.value > 1.5
+    assert apart.value < 0.8
+    with pytest.raises(TaskError, match=r"80 source notes drawn are of 1 patients"):
+        proxy_a_distance(rows[:80], rows[80:], groups=[0] * 80 + [*range(80)], seed=0)
+    with pytest.raises(TaskError, match=r"80 \+ 80 rows have 3 groups"):
+        proxy_a_distance(rows[:80], rows[80:], groups=[1, 2, 3], seed=0)
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6))
 def test_jensen_shannon_is_scipys_squared_and_symmetric(pairs):
     p, q = ([pair[side] for pair in pairs] for side in (0, 1))

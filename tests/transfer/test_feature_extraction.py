@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Span, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
@@ -68,6 +69,22 @@ def test_a_blank_note_tells_nothing_beyond_the_labels_shares(kind, encoder, note
     }
     assert dict(blank.scores) == pytest.approx(shares)
     assert dict(written.scores) != pytest.approx(shares)
+
+
+@pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)
+def test_folds_divide_neither_patients_nor_copies(kind, encoder, notes, monkeypatch):
+    records = as_notes(notes)[:12]
+    again = [replace(note, note_id=f"{note.note_id}-again", patient_id=None) for note in records]
+    seen = []
+    folds = FeatureClassifier._folds
+
+    def spied(self, targets, groups):
+        seen.append(groups)
+        return folds(self, targets, groups)
+
+    monkeypatch.setattr(FeatureClassifier, "_folds", spied)
+    FeatureModel.fit(encoder, kind.from_notes(records), [*records, *again], progress=False)
+    assert set(seen[0]) == set(range(len({note.patient_id for note in records})))
 
 
 @pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)

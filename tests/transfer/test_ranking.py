@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clinical_tl.data.synthetic import generate_notes
+from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
 from clinical_tl.metrics.table import format_table
@@ -111,8 +113,36 @@ def test_units_get_their_own_states_and_neighbours_of_other_notes(tiny_encoder, 
     ]
     assert found.encoders[0].log_me == log_me(units.matrix[rows], asked.targets)
     within = knn_accuracy(units.matrix[rows], asked.targets)
-    across = knn_accuracy(units.matrix[rows], asked.targets, groups=asked.note)
+    across = knn_accuracy(
+        units.matrix[rows], asked.targets, groups=related_notes(notes)[asked.note]
+    )
     assert found.encoders[0].knn == across != within
+
+
+def test_an_encoder_is_not_praised_for_knowing_a_patient_again(pair):
+    random = np.random.default_rng(0)
+    texts = generate_notes(40, seed=3, words=(30, 70))["text"]
+    # Labels are drawn: nothing can be learned but who the patient is.
+    notes = [
+        Note(f"{i}-{day}", f"{text} Day {day}.", patient_id=f"p{i}", label=label)
+        for i, (text, label) in enumerate(
+            zip(texts, random.choice([*"abcd"], len(texts)), strict=True)
+        )
+        for day in (0, 1)
+    ]
+    task = NoteClassification.from_notes(notes)
+    found = rank_encoders(pair, notes, task, k=1, progress=False)
+    assert all(scores.knn < 0.6 for scores in found.encoders)
+    copies = [replace(note, patient_id=None, text=note.text[:-7]) for note in notes]
+    found = rank_encoders(pair, copies, task, k=1, progress=False)
+    assert all(scores.knn < 0.6 for scores in found.encoders)
+    mentions = [
+        replace(note, label=None, spans=(Span(0, len(note.text.split()[0]), note.label),))
+        for note in notes
+    ]
+    tagging = EntityRecognition.from_notes(mentions)
+    found = rank_encoders(pair, mentions, tagging, k=1, progress=False)
+    assert all(scores.knn < 0.8 for scores in found.encoders)
 
 
 def test_units_that_one_tokenizer_cannot_show_are_left_out_for_all(pair, monkeypatch):

@@ -340,6 +340,20 @@ def test_notes_from_elsewhere_are_refused(notes):
         self_train(model, notes[:20], elsewhere, notes[30:], QUICK)
 
 
+@pytest.mark.usefixtures("offline_encoder")
+def test_a_patients_own_notes_do_not_make_strangers_of_others(notes):
+    gold = [replace(note, patient_id=f"p{i}") for i, note in enumerate(notes[:12])]
+    days = [
+        replace(note, note_id=f"{note.note_id}-{day}", text=f"{note.text} Day {day}.")
+        for note in gold
+        for day in range(4)
+    ]
+    model = build("offline", NoteClassification, gold)
+    assert share_outside(model, days, notes[20:]) < 0.5
+    with pytest.raises(TaskError, match="48 labelled notes, 48 of them of one patient"):
+        share_outside(model, [replace(note, patient_id="p") for note in days], notes[20:])
+
+
 def test_misuse_is_refused(tiny_encoder, notes):
     model = build(tiny_encoder, NoteClassification, notes[:12])
     with pytest.raises(ConfigError, match="rounds must be at least 1"):

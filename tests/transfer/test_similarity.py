@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from clinical_tl.data.synthetic import generate_notes
+from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.estimators.discrepancy import label_shift, mmd, proxy_a_distance
 from clinical_tl.metrics.table import format_table
@@ -69,7 +70,8 @@ def test_notes_of_another_kind_are_not(apart):
 
 def test_the_figures_are_the_estimators_own(notes, letters, encoder, apart):
     vectors = [embed(encoder, side, progress=False).matrix for side in (notes, letters)]
-    assert apart.proxy_a_distance == proxy_a_distance(*vectors, seed=3)
+    patients = related_notes([*notes, *letters]).tolist()
+    assert apart.proxy_a_distance == proxy_a_distance(*vectors, groups=patients, seed=3)
     assert apart.mmd == mmd(*vectors, permutations=50, seed=3)
     labels = [[(note.label,) for note in side] for side in (notes, letters)]
     assert apart.labels == {"label": label_shift(*labels, permutations=50, seed=3)}
@@ -88,8 +90,10 @@ def test_notes_are_drawn_counted_and_empty_ones_left_out(notes, encoder):
     found = compare(source, notes[20:], encoder, max_notes=25)
     assert (found.source.given, found.source.empty, found.source.used) == (31, 1, 25)
     assert (found.target.given, found.target.empty, found.target.used) == (40, 0, 25)
+    spaced = [replace(note, text=f" {note.text.upper()}\n") for note in notes[20:]]
+    # Those that were not drawn count too, and so do other spacing and case.
+    assert found.shared == compare(source, spaced, encoder, max_notes=25).shared == 10
     whole = compare(source, notes[20:], encoder)
-    assert whole.shared == 10
     assert any("10 target notes are in the source" in warning for warning in whole.warnings())
 
 
