@@ -7,10 +7,11 @@ import torch
 
 from clinical_tl.errors import ConfigError
 from clinical_tl.models.lora import LoRA
-from clinical_tl.schema import Note, Span, as_notes
+from clinical_tl.schema import Note, Relation, Span, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.training.source_weights import label_ancestry, start_from
@@ -101,6 +102,33 @@ def test_a_tagger_of_four_prefixes_starts_from_one_of_two(tiny_encoder):
         prefix, _, label = output.partition("-")
         name = f"{expected[prefix]}-{label}" if label else "O"
         assert torch.equal(weight[row], given[theirs.index(name)])
+
+
+def test_no_relation_means_the_same_in_every_relation_task(tiny_encoder):
+    def related(*labels):
+        pairs = [
+            Note(
+                str(i),
+                "aspirin gave ulcer but ibuprofen did not",
+                spans=(
+                    Span(0, 7, "Drug", id="a"),
+                    Span(13, 18, "Sign", id="b"),
+                    Span(23, 32, "Drug", id="c"),
+                ),
+                relations=(Relation("a", "b", label),),
+            )
+            for i, label in enumerate(labels)
+        ]
+        return model_of(tiny_encoder, RelationExtraction.from_notes(pairs))
+
+    source, target = stirred(related("causes", "treats")), related("eases", "treats")
+    assert target.task.outputs == ("no relation", "eases", "treats")
+    before = target.network.model.classifier.weight.detach().clone()
+    report = start_from(target, source)
+    theirs, after = (m.network.model.classifier.weight for m in (source, target))
+    assert torch.equal(after[[0, 2]], theirs[[0, 2]])
+    assert torch.equal(after[1], before[1])
+    assert (report.labels, report.new) == ({"treats": ("treats",)}, ("eases",))
 
 
 def test_another_task_takes_over_the_adapter_alone(tiny_encoder):
