@@ -5,10 +5,14 @@ categories and codes in the release of April 2026). Loading it takes about a sec
 happens on first need.
 
 A code is *well-formed* (letter, digit, letter or digit, then up to four more letters or
-digits), *listed* or not. Codes that are well-formed but absent are kept: real corpora use
-older releases and leave off seventh characters. Malformed strings raise `NoteError`, or are
-reported by their position; what they say is never shown, since a wrong column mapping would
-put a whole note there.
+digits; or of a category that the list has all the same, QA0), *listed* or not. Codes that are
+well-formed but absent are kept: real corpora use older releases and leave off seventh
+characters. Malformed strings raise `NoteError`, or are reported by their position; what they
+say is never shown, since a wrong column mapping would put a whole note there.
+
+ICD-9-CM's V and E codes are well-formed as well, and mean something else: V58.61, long-term use
+of anticoagulants, has the letters of V58, occupant of a pick-up truck. No category, chapter or
+description is given to them, and a set of codes that has some is not trained on.
 """
 
 from __future__ import annotations
@@ -29,7 +33,18 @@ if TYPE_CHECKING:
 Level = Literal["code", "category", "chapter"]
 LEVELS: tuple[Level, ...] = ("code", "category", "chapter")
 
-_WELL_FORMED = re.compile(r"([A-Z][0-9][0-9A-Z])(?:\.?([0-9A-Z]{1,4}))?", re.ASCII)
+_WELL_FORMED = re.compile(r"([A-Z][0-9A-Z][0-9A-Z])(?:\.?([0-9A-Z]{1,4}))?", re.ASCII)
+# ICD-9-CM: V01 to V91, with one or two digits more; E000 to E030 and E800 to E999 with one.
+_ICD9_V = re.compile(r"V\d\d(?:\.?\d{1,2})?", re.ASCII)
+_ICD9_E = re.compile(r"E(?:0[0-2]\d|030|[89]\d\d)(?:\.?\d)?", re.ASCII)
+_ICD9_NUMBER = re.compile(r"\d{3}(?:\.?\d{1,2})?", re.ASCII)
+# Four characters with a dot after the third are spelt alike in the WHO's ICD-10.
+_SHARED_SPELLING = re.compile(r"V\d\d(?:\.\d)?", re.ASCII)
+ICD9_MEND = (
+    "they are spelt as ICD-9-CM codes, which mean something else: map them to ICD-10-CM (such as "
+    "by the general equivalence mappings of the CMS), or leave them out; codes that are ICD-10 "
+    "all the same need their dot after the third character, and no WHO activity digit"
+)
 _CHAPTER_RANGE = re.compile(r"(.+) \(([A-Z]\w{2})-([A-Z]\w{2})\)")
 _SHOWN_CODES = 10
 _ROMAN = (
@@ -69,6 +84,9 @@ class CodeReport:
         listed: distinct normalised codes of the tabular list, sorted.
         absent: distinct normalised codes that are well-formed but not in the list, sorted.
         malformed: positions, in the sequence given, of what is no code at all.
+        icd9: positions of what is spelt as an ICD-9-CM code: numbers, E codes with their own
+            dot, V and E codes that the list lacks; all V and E codes of a set that has no
+            others.
         normalised: distinct (as given, normalised) pairs of the well-formed codes whose
             spelling changed, sorted.
         rows: how many codes were given.
@@ -79,11 +97,12 @@ class CodeReport:
     malformed: tuple[int, ...]
     normalised: tuple[tuple[str, str], ...]
     rows: int
+    icd9: tuple[int, ...] = ()
 
     @property
     def is_clean(self) -> bool:
         """Whether every code is in the tabular list."""
-        return not self.absent and not self.malformed
+        return not self.absent and not self.malformed and not self.icd9
 
     def __str__(self) -> str:
         """One line for a person: counts and the first few of what is amiss."""
@@ -95,6 +114,8 @@ class CodeReport:
             )
         if self.malformed:
             parts.append(f"{len(self.malformed)} malformed at positions {_some(self.malformed)}")
+        if self.icd9:
+            parts.append(f"{len(self.icd9)} spelt as ICD-9-CM at positions {_some(self.icd9)}")
         return "; ".join(parts)
 
 
@@ -111,7 +132,8 @@ def normalise_code(code: str) -> str:
             "read the code column as text"
         )
     match = _WELL_FORMED.fullmatch(code.strip().upper())
-    if match is None:
+    # Words have letters alone in front, too; of codes a single category has.
+    if match is None or not (match[1][1].isdigit() or _tabular_list().is_valid_item(match[1])):
         raise NoteError(
             f"a string of {len(code)} characters is no ICD-10-CM code; allowed: a letter, a "
             "digit, a letter or digit, then up to four letters or digits with or without a dot "
@@ -150,9 +172,12 @@ def category(code: str) -> str:
     """The three-character category, also of codes that aren't listed.
 
     Raises:
-        NoteError: the code is malformed.
+        NoteError: the code is malformed, or an ICD-9-CM code, whose category is another one.
     """
-    return normalise_code(code)[:3]
+    normalised = normalise_code(code)
+    if _is_icd9(code):
+        raise NoteError(f"a code of {len(code)} characters has no ICD-10-CM category: {ICD9_MEND}")
+    return normalised[:3]
 
 
 def chapter(code: str) -> Chapter:
@@ -162,7 +187,7 @@ def chapter(code: str) -> Chapter:
     so that codes of other releases (E90, F00, T98) find the chapter they had there.
 
     Raises:
-        NoteError: the code is malformed.
+        NoteError: as `category`.
     """
     wanted = category(code)
     chapters = chapters_by_letter()
@@ -183,7 +208,7 @@ def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
             (its `Chapter.name`).
 
     Raises:
-        NoteError: a code is malformed.
+        NoteError: a code is malformed, or above the level of codes an ICD-9-CM code.
         ConfigError: the level is unknown.
     """
     if level == "code":
@@ -204,6 +229,8 @@ def check_codes(codes: Iterable[str]) -> CodeReport:
     absent: set[str] = set()
     changed: set[tuple[str, str]] = set()
     malformed: list[int] = []
+    icd9: list[int] = []
+    spelt_alike: dict[int, str] = {}
     rows = 0
     for position, code in enumerate(codes):
         rows += 1
@@ -211,17 +238,43 @@ def check_codes(codes: Iterable[str]) -> CodeReport:
             normalised = normalise_code(code)
         except NoteError:
             malformed.append(position)
+            if _is_icd9(code):
+                icd9.append(position)
             continue
+        if _is_icd9(code):
+            icd9.append(position)
+        elif _is_v_or_e(code):
+            spelt_alike[position] = normalised[0]
         (listed if is_listed(normalised) else absent).add(normalised)
         if normalised != code:
             changed.add((code, normalised))
+    # Notes coded in ICD-10 have more than accidents, in V codes shorter than any that is billed.
+    if len(spelt_alike) + len(icd9) == rows and (icd9 or "V" in spelt_alike.values()):
+        icd9 = list(range(rows))
     return CodeReport(
         listed=tuple(sorted(listed)),
         absent=tuple(sorted(absent)),
         malformed=tuple(malformed),
         normalised=tuple(sorted(changed)),
         rows=rows,
+        icd9=tuple(icd9),
     )
+
+
+def _is_v_or_e(code: str) -> bool:
+    """Whether a code could be one of ICD-9-CM's V and E codes, by its spelling."""
+    spelt = code.strip().upper()
+    return bool(_ICD9_V.fullmatch(spelt) or _ICD9_E.fullmatch(spelt))
+
+
+def _is_icd9(code: object) -> bool:
+    """Whether it is an ICD-9-CM code, and surely no ICD-10-CM code."""
+    if not isinstance(code, str):
+        return False
+    spelt = code.strip().upper()
+    if _ICD9_NUMBER.fullmatch(spelt):
+        return True
+    return _is_v_or_e(spelt) and not _SHARED_SPELLING.fullmatch(spelt) and not is_listed(spelt)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from clinical_tl.data.icd10 import check_codes, roll_up
+from clinical_tl.data.icd10 import ICD9_MEND, check_codes, roll_up
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids
 from clinical_tl.metrics.coding import CodingScores, coding_scores
@@ -40,6 +40,10 @@ Level = Literal["code", "category", "chapter"]
 
 UNTUNED_THRESHOLD = 0.5
 UNDECIDED = -1.0
+OTHER_SYSTEM = (
+    ". That is most of them: codes of another system would get the categories and descriptions of "
+    "ICD-10-CM codes spelt alike, so look at what the codes are"
+)
 # A code on 1 in 1,000 notes would otherwise weigh 1,000 times a negative.
 LARGEST_POS_WEIGHT = 50.0
 EVIDENCE_SPANS = 3
@@ -121,19 +125,20 @@ class DiagnosisCoding:
         check_annotated(records, "codes", "diagnosis coding")
         check_plausible(records, "codes", *IDS, allow_implausible=allow_implausible)
         report = check_codes(code for note in records for code in note.codes or ())
-        if report.malformed:
-            ids = _notes_of_rows(records, report.malformed)
+        if wrong := sorted({*report.malformed, *report.icd9}):
             raise TaskError(
-                f"diagnosis coding: {len(report.malformed)} of {report.rows} codes are no "
+                f"diagnosis coding: {len(wrong)} of {report.rows} codes are no "
                 f"ICD-10-CM codes (a letter, a digit, then 1 to 5 letters or digits), in notes "
-                f"{shown_ids(ids)}; correct them"
+                f"{shown_ids(_notes_of_rows(records, wrong))}; correct them"
+                + (f". Of {len(report.icd9)} of them: {ICD9_MEND}" if report.icd9 else "")
             )
         if report.absent:
             logger.warning(
                 "diagnosis coding: %d of %d distinct codes are not in the ICD-10-CM tabular list; "
-                "they are kept, without description",
+                "they are kept, without description%s",
                 len(report.absent),
                 len(report.absent) + len(report.listed),
+                OTHER_SYSTEM if len(report.absent) > len(report.listed) else "",
             )
         labels = LabelSet.fitted(code for note in records for code in _rolled(note, level))
         if not len(labels):

@@ -93,6 +93,47 @@ def test_chapters_are_complete_and_agree_with_the_lists_own_tree():
             assert str(icd10.chapter(code).number) == tree.get_ancestors(code)[-1], code
 
 
+def test_every_listed_code_is_a_code_and_has_its_own_chapter():
+    tree = icd10._tabular_list()
+    codes = [code for code in tree.get_all_codes() if tree.is_category_or_subcategory(code)]
+    odd = [code for code in codes if not code[1].isdigit()]
+    assert {code[:3] for code in odd} == {"QA0"}
+    for code in (*codes[::53], *odd):
+        assert icd10.normalise_code(code.replace(".", "").lower()) == code
+        assert str(icd10.chapter(code).number) == tree.get_ancestors(code)[-1], code
+    assert icd10.normalise_code("qa0.77") == "QA0.77"
+    with pytest.raises(NoteError):
+        icd10.normalise_code("FEVER")
+
+
+@pytest.mark.parametrize("code", ["V5861", "V58.61", "v1082", "V053", "E8497", "E9509", "E900"])
+def test_a_code_of_icd9_gets_no_category_of_icd10(code):
+    for rolled in (icd10.category, icd10.chapter):
+        with pytest.raises(NoteError, match="general equivalence mappings"):
+            rolled(code)
+    assert icd10.check_codes(["I10", "E871", code]).icd9 == (2,)
+    with pytest.raises(NoteError):
+        icd10.roll_up([code], "category")
+
+
+@pytest.mark.parametrize(
+    "code", ["V58.61XA", "V5861XA", "V43.52", "E871", "E8801", "E88.59", "E90", "E039", "V29.9XX"]
+)
+def test_a_code_of_icd10_is_not_taken_for_one_of_icd9(code):
+    assert icd10.category(code) == code[:3]
+    assert icd10.check_codes(["I10", code]).icd9 == ()
+
+
+def test_a_set_of_icd9_codes_is_known_by_what_it_lacks():
+    # Each of these is spelt as a listed code of ICD-10-CM too.
+    assert icd10.check_codes(["V502", "E8801"]).icd9 == (0, 1)
+    assert icd10.check_codes(["E871", "E876"]).icd9 == ()
+    report = icd10.check_codes(["4019", "250.00", "E849.7", "I10"])
+    assert (report.icd9, report.malformed) == ((0, 1, 2), (0, 1, 2))
+    assert "3 spelt as ICD-9-CM at positions 0, 1, 2" in str(report)
+    assert not icd10.check_codes(["V5861", "I10"]).is_clean
+
+
 def test_roll_up_keeps_first_appearance_once():
     codes = ["i2510", "J44.9", "I25.9", "S22.49XA"]
     assert icd10.roll_up(codes) == ("I25.10", "J44.9", "I25.9", "S22.49XA")

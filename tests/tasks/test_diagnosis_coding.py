@@ -41,6 +41,17 @@ def test_codes_absent_from_the_list_are_kept_and_reported(caplog):
         task = DiagnosisCoding.from_notes([Note("1", "t", codes=("I10", "Q99.Z9"))])
     assert "Q99.Z9" in task.labels
     assert "1 of 2 distinct codes are not in the ICD-10-CM tabular list" in caplog.text
+    assert "most of them" not in caplog.text
+    DiagnosisCoding.from_notes([Note("1", "x", codes=("A99.1", "A99.2", "I10"))])
+    assert "2 of 3 distinct codes" in caplog.text
+    assert "That is most of them: codes of another system" in caplog.text
+
+
+@pytest.mark.parametrize("level", ["code", "category", "chapter"])
+def test_codes_of_icd9_are_refused_and_their_notes_named(level):
+    notes = [Note("first", "x", codes=("I10",)), Note("second", "y", codes=("V5861", "QA0.01"))]
+    with pytest.raises(TaskError, match=r"1 of 3 codes.*in notes \['second'\].*ICD-9-CM"):
+        DiagnosisCoding.from_notes(notes, level=level)
 
 
 def test_malformed_codes_are_located_by_note_and_not_shown():
