@@ -18,7 +18,7 @@ import numpy as np
 
 from clinical_tl.data import icd10
 from clinical_tl.discreet import Discreet
-from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_ids
+from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids
 from clinical_tl.estimators.nearest_nodes import (
     assign_nodes,
     cosine_distances,
@@ -104,6 +104,7 @@ def match_labels(
     encoder: str | Path | FrozenEncoder,
     *,
     field: LabelField,
+    level: icd10.Level = "code",
     descriptions: Mapping[str, str] | None = None,
     one_to_many: bool = False,
     many_to_one: bool = False,
@@ -116,13 +117,15 @@ def match_labels(
 
     A prototype is the mean direction of a label's examples (notes for `label` and `codes`,
     mentions for `spans`) and, with equal weight, of its description where one is known: from
-    `descriptions`, for ICD codes from the tabular list.
+    `descriptions`, for ICD codes from the tabular list. ICD-10-CM codes are taken in their one
+    spelling and at `level`, as `DiagnosisCoding` takes them; those of another system as they are.
 
     Args:
         source: notes annotated with the source labels.
         target: notes annotated with the target labels.
         encoder: what examples and descriptions are embedded with.
         field: which annotation is meant.
+        level: of ICD-10-CM codes: that of the tasks that are to be matched.
         descriptions: label → what it means, for labels of either side.
         one_to_many: let a source label serve several target labels; each gets its nearest.
         many_to_one: let a target label have several source labels; each goes to its nearest.
@@ -134,8 +137,8 @@ def match_labels(
         progress: show progress bars.
 
     Raises:
-        TaskError: a side without any label of this kind.
-        ConfigError: a field that does not exist, one to many and many to one at once.
+        TaskError: a side without any label of this kind, or with codes that have no such level.
+        ConfigError: a field or level that does not exist, one to many and many to one at once.
         EncoderError: as `embed`.
     """
     if field not in get_args(LabelField):
@@ -144,12 +147,17 @@ def match_labels(
         raise ConfigError("one_to_many and many_to_one exclude one another; choose one")
     sides = []
     for name, notes in (("source", source), ("target", target)):
-        examples = _examples(as_notes(notes), field, seed)
+        records = as_notes(notes)
+        codes = _Codes.of(records, level) if field == "codes" else None
+        examples = _examples(records, field, codes, seed)
         if not examples:
             raise TaskError(f"the {name} notes have no {field!r} to match; annotate some")
-        sides.append(
-            _prototypes(examples, encoder, descriptions or {}, field, cache, progress=progress)
-        )
+        meanings = {
+            label: meant
+            for label in examples
+            if (meant := (descriptions or {}).get(label) or (codes and codes.meaning(label)))
+        }
+        sides.append(_prototypes(examples, encoder, meanings, cache, progress=progress))
     (source_labels, source_nodes), (target_labels, target_nodes) = sides
     if limit is None:
         limit = _median_distance(source_nodes)
@@ -181,6 +189,7 @@ def match_notes(
     encoder: str | Path | FrozenEncoder,
     *,
     field: Literal["label", "codes"] = "label",
+    level: icd10.Level = "code",
     k: int = 5,
     cache: str | Path | None = None,
     progress: bool = True,
@@ -192,12 +201,14 @@ def match_notes(
     however few notes there are. The neighbours vote, each with 1 − distance; of equal sums the
     label that comes first by name wins. Of codes (`field="codes"`) each is carried over that at
     least half of the votes are for; those with fewer are `silver.unsure_codes`,
-    not known to be absent. Notes without a word have no neighbours.
+    not known to be absent; both at `level`, see `match_labels`. Notes without a word have no
+    neighbours.
 
     Raises:
-        TaskError: source notes without this field, or k below 1.
+        TaskError: source notes without this field, or with codes that have no such level, or k
+            below 1.
         NoteError: target notes that have it already: silver never takes the place of gold.
-        ConfigError: another field.
+        ConfigError: another field or level.
         EncoderError: as `embed`.
     """
     if field not in ("label", "codes"):
@@ -219,6 +230,7 @@ def match_notes(
         embed(encoder, notes, cache=cache, progress=progress).matrix
         for notes in (source_notes, target_notes)
     )
+    codes = _Codes.of(source_notes, level) if field == "codes" else None
     votes: defaultdict[int, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     weights: defaultdict[int, float] = defaultdict(float)
     neighbours: defaultdict[int, list[str]] = defaultdict(list)
@@ -229,9 +241,7 @@ def match_notes(
         if pair.distance < 1:
             note, number = source_notes[ours[pair.source]], int(theirs[pair.target])
             weights[number] += 1 - pair.distance
-            for name in (
-                [str(note.label)] if field == "label" else set(map(_spelt, note.codes or ()))
-            ):
+            for name in [str(note.label)] if codes is None else codes.of_note(note):
                 votes[number][name] += 1 - pair.distance
             neighbours[number].append(note.note_id)
     labelled, done = [], set[int]()
@@ -262,28 +272,64 @@ def match_notes(
     return NoteMatching(tuple(labelled), unmatched)
 
 
-def _spelt(code: str) -> str:
-    """The one spelling of an ICD-10-CM code; codes of other systems as they are."""
-    try:
-        return icd10.normalise_code(code)
-    except NoteError:
-        return code
+@dataclass(frozen=True)
+class _Codes:
+    """How the codes of some notes are read: as ICD-10-CM codes at a level, or `foreign` ones."""
+
+    level: icd10.Level
+    foreign: bool
+
+    @classmethod
+    def of(cls, notes: Sequence[Note], level: icd10.Level) -> _Codes:
+        """Raises `ConfigError` for an unknown level."""
+        icd10.roll_up((), level)
+        report = icd10.check_codes(code for note in notes for code in note.codes or ())
+        return cls(level, bool(report.icd9))
+
+    def of_note(self, note: Note) -> tuple[str, ...]:
+        """The note's codes, each once. Raises `TaskError` for one that has no such level."""
+        if self.level == "code":
+            return tuple(dict.fromkeys(map(self._spelt, note.codes or ())))
+        try:
+            return icd10.roll_up(note.codes or (), self.level)
+        except NoteError as error:
+            raise TaskError(
+                f"note {shown_id(note.note_id)!r} has a code without a {self.level}: {error}"
+            ) from error
+
+    def meaning(self, code: str) -> str | None:
+        """What the tabular list says of a code, or of a chapter."""
+        if self.level == "chapter":
+            return {found.name: found.title for found in icd10.chapters_by_letter()}[code]
+        # Codes of another system have no place in the list, whatever is spelt alike.
+        known = not self.foreign and icd10.is_listed(code)
+        return icd10.description(code) if known else None
+
+    def _spelt(self, code: str) -> str:
+        if self.foreign:
+            return code
+        try:
+            return icd10.normalise_code(code)
+        except NoteError:
+            return code
 
 
 def _silver(note: Note, silver: dict[str, object]) -> Note:
     return replace(note, metadata={**note.metadata, "silver": silver})
 
 
-def _examples(notes: Sequence[Note], field: LabelField, seed: int) -> dict[str, list[str]]:
+def _examples(
+    notes: Sequence[Note], field: LabelField, codes: _Codes | None, seed: int
+) -> dict[str, list[str]]:
     """Label → texts that carry it, by name, a seeded sample where there are many."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for note in notes:
-        if field == "label":
+        if codes is not None:
+            for code in codes.of_note(note):
+                found[code].append(note.text)
+        elif field == "label":
             if note.label is not None:
                 found[note.label].append(note.text)
-        elif field == "codes":
-            for code in note.codes or ():
-                found[code].append(note.text)
         else:
             for span in note.spans or ():
                 found[span.label].append(note.text[span.start : span.end])
@@ -301,22 +347,13 @@ def _examples(notes: Sequence[Note], field: LabelField, seed: int) -> dict[str, 
 def _prototypes(
     examples: Mapping[str, Sequence[str]],
     encoder: str | Path | FrozenEncoder,
-    descriptions: Mapping[str, str],
-    field: LabelField,
+    means: Mapping[str, str],
     cache: str | Path | None,
     *,
     progress: bool,
 ) -> tuple[list[str], np.ndarray]:
-    """Labels, and their prototypes, shape (labels, d)."""
+    """Labels, and their prototypes, shape (labels, d); `means` says of some what they mean."""
     texts = sorted({text for some in examples.values() for text in some})
-    means = {}
-    for label in examples:
-        meant = descriptions.get(label)
-        # Codes of another system have no place in the tabular list.
-        if meant is None and field == "codes" and icd10.is_listed(label):
-            meant = icd10.description(label)
-        if meant is not None:
-            means[label] = meant
     every = texts + [means[label] for label in sorted(means)]
     vectors = embed(encoder, every, cache=cache, progress=progress).matrix
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -5,10 +5,12 @@ import pytest
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, Span
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.training.source_weights import start_from
+from clinical_tl.transfer import matching as matching_module
 from clinical_tl.transfer.matching import match_labels, match_notes
 from clinical_tl.transfer_model import TransferModel
 
@@ -144,6 +146,43 @@ def test_a_note_that_is_nobodys_neighbour_is_named(encoder, source):
     target = [Note("far", "the invoice is due on Monday"), Note("1", SKIN[1]), Note("2", LUNG[1])]
     target += [Note("3", HEART[1])]
     assert match_notes(source, target, encoder, k=1, progress=False).unmatched == ("far",)
+
+
+@pytest.mark.parametrize("level", ["code", "category", "chapter"])
+def test_matched_codes_are_those_of_the_tasks(encoder, tiny_encoder, level):
+    texts = ["high blood pressure", "diabetes type 2", "wheeze, asthma"]
+    spelt = [("i10",), ("E119", "e11.9"), ("j45909",)]
+    ours = [Note(f"s{i}", t, codes=c) for i, (t, c) in enumerate(zip(texts, spelt, strict=True))]
+    plain = [("I10",), ("E11.65",), ("J45.20",)]
+    theirs = [Note(f"t{i}", t, codes=c) for i, (t, c) in enumerate(zip(texts, plain, strict=True))]
+    matching = match_labels(
+        ours, theirs, encoder, field="codes", level=level, limit=2.0, progress=False
+    )
+    source, target = (
+        TransferModel.from_pretrained(tiny_encoder, DiagnosisCoding.from_notes(side, level=level))
+        for side in (ours, theirs)
+    )
+    report = start_from(target, source, labels=matching.mapping)
+    assert (len(report.labels), report.new, report.left) == (3, (), ())
+    bare = [Note("b", texts[1])]
+    carried = match_notes(ours, bare, encoder, field="codes", level=level, k=1, progress=False)
+    (note,) = carried.notes
+    assert set(note.codes) <= set(source.task.labels)
+    assert len(source.task.targets([note], [])[0]) == 1
+
+
+def test_codes_of_another_system_have_neither_our_meanings_nor_our_levels(encoder, monkeypatch):
+    described = []
+    monkeypatch.setattr(matching_module.icd10, "description", described.append)
+    ours = [Note("1", "pain", codes=("E8801", "V5861")), Note("2", "fall", codes=("4019",))]
+    theirs = [Note("3", "pain and fall", codes=("I10",))]
+    found = match_labels(ours, theirs, encoder, field="codes", limit=2.0, progress=False)
+    assert {pair.source for pair in found.pairs} <= {"E8801", "V5861", "4019"}
+    assert described == ["I10"]
+    with pytest.raises(TaskError, match="note '1' has a code without a category"):
+        match_labels(ours, theirs, encoder, field="codes", level="category", progress=False)
+    with pytest.raises(ConfigError, match="level 'block' is unknown"):
+        match_labels(ours, theirs, encoder, field="codes", level="block", progress=False)
 
 
 def test_codes_of_another_system_are_matched_by_their_examples(encoder):
