@@ -163,6 +163,10 @@ class ArtifactError(ClinicalTLError, ValueError):
     """A saved folder that is corrupted, truncated or from an incompatible version."""
 
 
+class OutputError(ClinicalTLError, RuntimeError):
+    """Something that can't be written: a full or read-only disk, a place that is taken."""
+
+
 class HubError(ClinicalTLError, RuntimeError):
     """A push to or a pull from the Hub that failed: network, login, rights, conflicts."""
 

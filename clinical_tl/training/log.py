@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_tl.output import writing
+from clinical_tl.replacement import replace_text
 from clinical_tl.training.dp import PrivacyReport
 from clinical_tl.training.progress import Progress
 
@@ -47,30 +49,37 @@ class TrainingResult:
 
 
 class TrainingLog:
-    """Appends to `train_log.jsonl`; after a resume, lines past the checkpoint are dropped."""
+    """Appends to `train_log.jsonl`; after a resume, lines past the checkpoint are dropped.
 
-    def __init__(self, folder: Path | None, *, from_step: int) -> None:
+    Those are the lines of later steps, and of epochs (counted from 1) that were not over.
+    """
+
+    def __init__(self, folder: Path | None, *, from_step: int, from_epoch: int = 0) -> None:
         self._path = None if folder is None else folder / "train_log.jsonl"
         if folder is None or self._path is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        if not self._path.exists():
-            return
-        kept = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                step = json.loads(line)["step"]
-            except (ValueError, KeyError):
-                continue  # The line a kill cut in half.
-            if step <= from_step:
-                kept.append(line + "\n")
-        self._path.write_text("".join(kept), encoding="utf-8")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            text = self._path.read_bytes().decode("utf-8", "replace") if self._path.exists() else ""
+        lines = text.splitlines(keepends=True)
+        kept = [line for line in lines if _is_before(line, from_step, from_epoch)]
+        if kept != lines:
+            replace_text(self._path, "".join(kept))
 
     def write(self, step: int, **values: object) -> None:
         """Add a line."""
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as stream:
+            with writing(self._path), self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def _is_before(line: str, step: int, epoch: int) -> bool:
+    try:
+        row = json.loads(line)
+        # A line without its end is one that a kill cut, even where what is there is JSON.
+        return line.endswith("\n") and row["step"] <= step and row.get("epoch", 0) <= epoch
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def training_result(
