@@ -15,8 +15,9 @@ from clinical_tl.errors import ClinicalTLError
 def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any:  # noqa: ANN401  (what the recipe returns)
     """Call a recipe with the shell's arguments (or these).
 
-    What the package refuses on purpose ends with its message and exit status 2, without a
-    traceback; anything else is a bug and shows one.
+    What the package refuses on purpose ends with its message and exit status 2, a run that was
+    told to stop with 143 (SIGTERM) or 130 (Ctrl-C), both without a traceback; anything else is
+    a bug and shows one.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -24,3 +25,7 @@ def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any: 
     except ClinicalTLError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt as stop:
+        # Of training it says where the checkpoint is, and carries the signal's status.
+        print(str(stop) or "stopped", file=sys.stderr)
+        raise SystemExit(getattr(stop, "exit_code", 130)) from None

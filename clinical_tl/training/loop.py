@@ -13,14 +13,23 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
 
-from clinical_tl.errors import ConfigError, TrainingError, shown_id, shown_ids, shown_path
+from clinical_tl.boundary import refusing
+from clinical_tl.errors import (
+    ArtifactError,
+    ConfigError,
+    TrainingError,
+    shown_id,
+    shown_ids,
+    shown_path,
+)
+from clinical_tl.folder_lock import holding
 from clinical_tl.models.dropout import set_dropout
 from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.paths import as_path
@@ -39,6 +48,7 @@ from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, new
 from clinical_tl.training.checks import check_notes
 from clinical_tl.training.device import build_accelerator, deterministic_kernels
 from clinical_tl.training.fingerprint import fingerprint
+from clinical_tl.training.interruption import Interruption
 from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult, training_result
 from clinical_tl.training.optimiser import (
     build_optimiser,
@@ -111,7 +121,9 @@ class TrainingRun:
                 network, checkpoints stay on disk.
             ConfigError: a checkpoint of other settings or other notes is in `output_dir`.
         """
-        with torch.random.fork_rng(), deterministic_kernels():
+        with ExitStack() as held, torch.random.fork_rng(), deterministic_kernels():
+            if self.folder is not None and self.accelerator.is_main_process:
+                held.enter_context(holding(self.folder))
             network = self.network.to(self.accelerator.device)
             set_dropout(
                 network, hidden=self.config.dropout, attention=self.config.attention_dropout
@@ -126,10 +138,13 @@ class TrainingRun:
             self.log = TrainingLog(
                 self.folder if self.accelerator.is_main_process else None,
                 from_step=self.progress.step,
+                from_epoch=self.progress.epoch,
             )
             if not self.progress.finished:
                 network.train()
-                self._epochs()
+                alone = self.accelerator.num_processes == 1
+                with Interruption(self.folder, self._any_process, alone=alone) as self.interruption:
+                    self._epochs()
             self._use_best()
         network.eval()
         self.accelerator.end_training()
@@ -178,11 +193,15 @@ class TrainingRun:
             self._step(batch, bar)
             progress.batch += 1
             every = self.config.checkpoint_steps
-            if every and progress.step % every == 0:
+            stops = self.interruption.asked()
+            if stops or (every and progress.step % every == 0):
                 progress.seconds += time.perf_counter() - started
                 started = time.perf_counter()
                 self._checkpoint()
-        scores = self._dev_scores()
+            if stops:
+                self.interruption.stop(progress.step, self.total_steps)
+        with self.interruption.leaving(self._checkpoint, progress.step, self.total_steps):
+            scores = self._dev_scores()
         progress.seconds += time.perf_counter() - started
         loss = progress.mean_loss
         result = EpochResult(progress.epoch + 1, loss, scores, progress.seconds)
@@ -324,6 +343,13 @@ class TrainingRun:
         progress.best_epoch, progress.best_value = progress.epoch, value
         self.best = self._weights()
 
+    def _any_process(self, told: bool) -> bool:
+        """Whether any process was told to stop: all must leave at the same step."""
+        if self.accelerator.num_processes == 1:
+            return told
+        count = torch.tensor(float(told), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(count, reduction="sum") > 0)
+
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: p.detach().cpu().clone() for name, p in self.network.trainable().items()}
 
@@ -356,6 +382,15 @@ class TrainingRun:
         checkpoint = newest_checkpoint(self.folder)
         if checkpoint is None:
             return
+        with refusing(
+            ArtifactError,
+            f"the checkpoint in {self.folder} does not fit this model, or is damaged",
+            "train with resume=False to start over, or name another output_dir",
+        ):
+            self._restore(checkpoint, optimiser)
+        logger.info("resuming at step %d from %s", self.progress.step, self.folder)
+
+    def _restore(self, checkpoint: Checkpoint, optimiser: torch.optim.Optimizer) -> None:
         state = dict(checkpoint.state)
         saved, now = state.pop("fingerprint"), self.fingerprint
         scaler = state.pop("scaler")
@@ -366,6 +401,11 @@ class TrainingRun:
                 f"{', '.join(differing)}; use another output_dir, or resume=False to start over"
             )
         parameters = self.network.trainable()
+        shapes = {name: parameter.shape for name, parameter in parameters.items()}
+        for saved_weights in filter(None, (checkpoint.weights, checkpoint.best)):
+            # A copy would stretch a tensor that is too small.
+            if {name: weight.shape for name, weight in saved_weights.items()} != shapes:
+                raise ValueError
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(checkpoint.weights[name])
@@ -374,7 +414,6 @@ class TrainingRun:
             self.accelerator.scaler.load_state_dict(scaler)
         self.best = checkpoint.best
         self.progress = Progress(**{**state, "epochs": tuple(state["epochs"])})
-        logger.info("resuming at step %d from %s", self.progress.step, shown_path(self.folder))
 
     def _stop_at_nan(self, batch: Sequence[int], value: float) -> None:
         step = self.progress.step + 1

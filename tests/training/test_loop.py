@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clinical_tl.errors import ConfigError, TaskError, TrainingError
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError, TrainingError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.schema import LabelSet, Note, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training.checkpoint import newest_checkpoint
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.training.optimiser import build_optimiser, set_rates
@@ -236,13 +237,37 @@ def test_a_checkpoint_knows_annotation_dev_encoder_adapter_and_windows(
         fit(warm, records, records[:4], config)
 
 
-def test_a_broken_checkpoint_says_what_to_do(tiny_encoder, notes, tmp_path):
+def test_a_broken_checkpoint_is_passed_over_and_all_broken_ones_say_what_to_do(
+    tiny_encoder, notes, tmp_path, caplog
+):
+    config = replace(QUICK, output_dir=tmp_path)
+    first = build(tiny_encoder, notes)
+    fit(first, notes, config=config)
+    older, newest = sorted(tmp_path.glob("checkpoint-*/weights.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    again = build(tiny_encoder, notes)
+    fit(again, notes, config=config)
+    assert f"Going on from {older.parent.name}" in caplog.text
+    assert same(weights(again), weights(first))
+    for file in tmp_path.glob("checkpoint-*/state.json"):
+        file.write_text("{}")
+    with pytest.raises(ArtifactError, match="resume=False"):
+        fit(build(tiny_encoder, notes), notes, config=config)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_in_the_family(tiny_encoder, notes, tmp_path):
     config = replace(QUICK, output_dir=tmp_path)
     fit(build(tiny_encoder, notes), notes, config=config)
-    (weights_file,) = tmp_path.glob("checkpoint-*/weights.safetensors")
-    weights_file.write_bytes(weights_file.read_bytes()[:100])
-    with pytest.raises(ValueError, match="remove the folder to start over"):
-        fit(build(tiny_encoder, notes), notes, config=config)
+    found = newest_checkpoint(tmp_path)
+    for wrong in (
+        replace(found, weights={name: w[:1] for name, w in found.weights.items()}),
+        replace(found, weights={}),
+        replace(found, state={k: v for k, v in found.state.items() if k != "scaler"}),
+        replace(found, state={**found.state, "epochs": 3}),
+    ):
+        wrong.save(tmp_path)
+        with pytest.raises(ArtifactError, match="does not fit this model, or is damaged"):
+            fit(build(tiny_encoder, notes), notes, config=config)
 
 
 def test_bf16_trains_and_fp16_needs_a_gpu(model, notes):
