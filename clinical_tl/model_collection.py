@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from clinical_tl.errors import ArtifactError, ConfigError
-from clinical_tl.models.device import Precision, batch_tokens_for, reading_precision
+from clinical_tl.models.device import batch_tokens_for, reading_precision
 from clinical_tl.models.network import base_model
 from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.models.shared_encoder import (
@@ -35,6 +35,7 @@ from clinical_tl.transfer_model import TransferModel
 
 if TYPE_CHECKING:
     from clinical_tl.text.windows import Windowing
+    from clinical_tl.training.config import Precision
 
 
 class ModelCollection:

@@ -26,12 +26,18 @@ HELD_OUT_SEED = 0
 
 @dataclass(frozen=True)
 class ReadNotes:
-    """What a network made of notes: for each example the pieces that its task collected."""
+    """What a network made of notes: for each example the pieces that its task collected.
+
+    `loss` is the summed loss of the `decisions` that the notes' own annotation settles, where
+    it was asked for.
+    """
 
     examples: Sequence[Sequence[Note]]
     read: Sequence[Note]
     tokens: Sequence[TokenisedNote]
     pieces: Mapping[int, list[Any]]
+    loss: float = 0.0
+    decisions: int = 0
 
 
 def predict_notes(
@@ -58,6 +64,11 @@ def predict_notes(
         autocast=autocast,
         fold=fold,
     )
+    return decode_notes(task, notes, found)
+
+
+def decode_notes(task: Task, notes: Sequence[Note], found: ReadNotes) -> list[Prediction]:
+    """What the task says of the notes, from what was read in them."""
     predictions = [
         task.decode(note, note_tokens, found.pieces[i])
         for i, (note, note_tokens) in enumerate(zip(found.read, found.tokens, strict=True))
@@ -76,13 +87,14 @@ def run_network(
     progress: bool = True,
     autocast: AbstractContextManager[Any] | None = None,
     fold: bool = True,
+    with_loss: bool = False,
 ) -> ReadNotes:
     """What the task collects of each note, before it is decoded.
 
     A note's prediction does not depend on its neighbours: padding is masked, and what a
     batch holds is decided by length alone. `batch_tokens` is chosen by the device where it is
-    `None`. With `fold` LoRA weights are read folded into the encoder's. The network's mode is
-    restored afterwards.
+    `None`. With `fold` LoRA weights are read folded into the encoder's, `with_loss` also asks for
+    the loss on the notes' annotation. The network's mode is restored afterwards.
     """
     import torch
     from tqdm import tqdm
@@ -95,7 +107,9 @@ def run_network(
     examples = examples_of(task, notes, training=False)
     read = [example for own in examples for example in own]
     tokens = tokenizer.encode([note.text for note in read])
-    hiding = task.targets(read, tokens) if isinstance(task, HidesInputs) else []
+    hides = isinstance(task, HidesInputs)
+    targets = task.targets(read, tokens) if hides or with_loss else []
+    loss, decisions = 0.0, 0
     items = build_items(
         tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
     )
@@ -120,11 +134,18 @@ def run_network(
                 inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing)
                 inputs = inputs.to(network.device)
                 if isinstance(task, HidesInputs):
-                    inputs = task.corrupt(inputs, hiding, HELD_OUT_SEED)
+                    inputs = task.corrupt(inputs, targets, HELD_OUT_SEED)
                 output = reader(inputs, budget=batch_tokens)
+                if with_loss:
+                    logits, gold = task.decisions(output, inputs, targets)
+                    # What training never saw has no output to be wrong in.
+                    known = gold >= 0 if gold.ndim == 1 else slice(None)
+                    losses = task.losses(logits[known], gold.to(logits.device)[known])
+                    loss += float(losses.double().sum())
+                    decisions += losses.numel()
                 for note, piece in task.collect(reader, output, inputs):
                     pieces[note].append(piece)
                 bar.update(len(batch))
     finally:
         network.train(mode)
-    return ReadNotes(examples, read, tokens, pieces)
+    return ReadNotes(examples, read, tokens, pieces, loss, decisions)

@@ -19,7 +19,7 @@ from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
 from clinical_tl.metrics_record import record_scores
 from clinical_tl.models.adapter import Adapter
-from clinical_tl.models.device import Precision, choose_device, reading_precision
+from clinical_tl.models.device import choose_device, process_state, reading_precision
 from clinical_tl.models.encoder import EncoderSource, find_encoder, find_saved_encoder
 from clinical_tl.models.frozen_encoder import encoder_windowing, pool_texts
 from clinical_tl.models.lora import LoRA
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from clinical_tl.estimators.novelty_methods import NoveltyMethod
     from clinical_tl.model_collection import ModelCollection
     from clinical_tl.tasks.task import Scores, Task
+    from clinical_tl.training.config import Precision
 
 
 class TransferModel:
@@ -217,10 +218,8 @@ class TransferModel:
         The folder is complete or not there at all; of several processes the first writes it.
         Raises `ArtifactError` if it holds something else.
         """
-        from accelerate import PartialState
-
         folder = as_path(folder)
-        processes = PartialState()
+        processes = process_state()
         if processes.is_main_process:
             self._write(folder)
         processes.wait_for_everyone()
@@ -272,9 +271,7 @@ class TransferModel:
             ArtifactError: an encoder that is a local folder, or a novelty detector that holds
                 single notes' embeddings.
         """
-        from accelerate import PartialState
-
-        processes = PartialState()
+        processes = process_state()
         try:
             if not processes.is_main_process:
                 return ""

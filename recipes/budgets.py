@@ -77,7 +77,9 @@ def run_settings(
 ) -> TrainingConfig:
     """The settings of one of many runs: epochs for `n_seen` of `n_notes`, a folder of its own."""
     folder = None if training.output_dir is None else Path(training.output_dir) / name
-    epochs = epochs_for(training.epochs, n_seen, n_notes)
+    # Left open, they are chosen by the notes anyway.
+    told = training.epochs
+    epochs = None if told is None else epochs_for(told, n_seen, n_notes)
     return replace(training, epochs=epochs, seed=seed, output_dir=folder)
 
 

@@ -12,6 +12,9 @@ from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.models.encoder import OFFLINE_PACKAGE
 from tests.tiny_encoders import write_encoder
 
+# What a run computes must not depend on whether the machine at hand has bf16 instructions.
+os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
+
 # Machines differ in speed by an order of magnitude; CI draws the same examples every time.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")

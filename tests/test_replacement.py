@@ -1,4 +1,4 @@
-"""Files and folders are replaced as a whole: whatever kill, neighbour or full disk comes between."""
+"""Files and folders are replaced as a whole, whatever kill, neighbour or full disk comes between."""
 
 from __future__ import annotations
 

@@ -7,15 +7,18 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import torch
 
 from clinical_tl.errors import ConfigError
+from clinical_tl.training.config import Precision
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["auto", "no", "bf16", "fp16"]
 Autocast: TypeAlias = AbstractContextManager[Any]
 
 # Padded tokens at once when reading: above these a CPU's caches thrash (at 8,192 tokens 0.6 of
@@ -32,9 +35,7 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     Raises `ConfigError` for a name that torch does not know, or a device that is not there.
     """
     if device is None:
-        from accelerate import PartialState
-
-        found: torch.device = PartialState().device
+        found: torch.device = process_state().device
         return found
     try:
         chosen = torch.device(device)
@@ -46,6 +47,17 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
             "'cuda', 'cuda:1', 'mps', or None for a GPU where there is one"
         ) from error
     return chosen
+
+
+def process_state() -> PartialState:
+    """Accelerate's view of the processes that were launched together, of which this is one.
+
+    Asked for directly, it would not hear that `accelerate launch --cpu` was told.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def batch_tokens_for(device: torch.device) -> int:

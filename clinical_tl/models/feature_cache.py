@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class FeatureCache:
         self._limit = limit
         self._size = 0
         self._states: dict[_Key, torch.Tensor] = {}
+        self._output: Any = None
 
     def __len__(self) -> int:
         return len(self._states)
@@ -38,23 +40,24 @@ class FeatureCache:
     def serving(self, batch: WindowBatch) -> Iterator[None]:
         """Within, the encoder answers for `batch` from the cache, after filling it if need be.
 
-        The encoder's own `forward` is put back at the end. What the pooler makes of the
-        states is computed each time: it trains with the head.
+        It is filled with what the encoder says when the head asks it, so with whatever the head
+        asks of it (a Longformer's sequence head, global attention of the first token). What the
+        pooler makes of the states is computed each time: it trains with the head. The encoder's
+        own `forward` is put back at the end.
         """
-        states = self._padded(batch)
-        if states is None:
-            yield
-            return
-        from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
+        run = self._encoder.forward
+        keys = [
+            (batch.notes[note], window.start)
+            for note, window in zip(batch.note_index.tolist(), batch.windows, strict=True)
+        ]
 
-        pooler: nn.Module | None = getattr(self._encoder, "pooler", None)
-
-        def forward(*_: object, **__: object) -> Any:  # noqa: ANN401  (either output class)
-            if pooler is None:
-                return BaseModelOutput(last_hidden_state=states)
-            return BaseModelOutputWithPooling(
-                last_hidden_state=states, pooler_output=pooler(states)
-            )
+        def forward(*arguments: object, **named: object) -> Any:  # noqa: ANN401  (any output)
+            if any(key not in self._states for key in keys):
+                if self._size >= self._limit:
+                    return run(*arguments, **named)
+                with torch.no_grad():
+                    self._keep(keys, batch, run(*arguments, **named))
+            return self._answer(keys, batch.input_ids.shape[1])
 
         self._encoder.forward = forward
         try:
@@ -62,26 +65,26 @@ class FeatureCache:
         finally:
             del self._encoder.forward
 
-    def _padded(self, batch: WindowBatch) -> torch.Tensor | None:
-        keys = [
-            (batch.notes[note], window.start)
-            for note, window in zip(batch.note_index.tolist(), batch.windows, strict=True)
-        ]
-        if any(key not in self._states for key in keys):
-            if self._size >= self._limit:
-                return None
-            self._fill(keys, batch)
-        rows = [self._states[key] for key in keys]
-        padded = rows[0].new_zeros(len(rows), batch.input_ids.shape[1], rows[0].shape[-1])
-        for row, states in enumerate(rows):
-            padded[row, : len(states)] = states
-        return padded
-
-    def _fill(self, keys: list[_Key], batch: WindowBatch) -> None:
-        with torch.no_grad():
-            output = self._encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    def _keep(self, keys: list[_Key], batch: WindowBatch, output: Any) -> None:  # noqa: ANN401
+        others = {f.name: None for f in fields(output) if f.name != "last_hidden_state"}
+        self._output = replace(output, **others)
         for row, key in enumerate(keys):
             length = int(batch.attention_mask[row].sum())
             states = output.last_hidden_state[row, :length].float().clone()
             self._size += states.numel() * states.element_size()
             self._states[key] = states
+
+    def _answer(self, keys: list[_Key], width: int) -> Any:  # noqa: ANN401  (as the encoder's own)
+        rows = [self._states[key] for key in keys]
+        padded = rows[0].new_zeros(len(rows), width, rows[0].shape[-1])
+        for row, states in enumerate(rows):
+            padded[row, : len(states)] = states
+        answer = replace(self._output, last_hidden_state=padded)
+        pooler = getattr(self._encoder, "pooler", None)
+        if pooler is None:
+            return answer
+        if isinstance(pooler, nn.Linear):  # ALBERT's, whose encoder does the rest.
+            return replace(
+                answer, pooler_output=self._encoder.pooler_activation(pooler(padded[:, 0]))
+            )
+        return replace(answer, pooler_output=pooler(padded))

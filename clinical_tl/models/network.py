@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from clinical_tl.errors import ConfigError
 from clinical_tl.models.adapter import Adapter, lora_config
@@ -76,15 +77,22 @@ class Network(nn.Module):
         """Run one batch; see `NetworkOutput` for the shapes.
 
         With a `budget` of tokens the encoder reads at most so many at a time (at least one
-        window): what bounds memory where one note has more windows than fit.
+        window): what bounds memory where one note has more windows than fit. In training the
+        parts' activations are computed again in the backward pass instead of being kept.
         """
         if batch.hidden_ids is not None:
             return NetworkOutput(masked_logits(self.model, base_model(self.model), batch))
         name = "logits" if self.head is None else "last_hidden_state"
         rows, width = batch.input_ids.shape
         step = rows if budget is None else max(budget // width, 1)
+
+        def read(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = getattr(self.model(input_ids=ids, attention_mask=mask), name)
+            return found
+
+        forgets = torch.is_grad_enabled() and rows > step
         parts = [
-            getattr(self.model(input_ids=ids, attention_mask=mask), name)
+            checkpoint(read, ids, mask, use_reentrant=False) if forgets else read(ids, mask)
             for ids, mask in zip(
                 torch.split(batch.input_ids, step),
                 torch.split(batch.attention_mask, step),

@@ -9,7 +9,7 @@ from typing import Literal
 from clinical_tl.errors import ConfigError
 from clinical_tl.training.dp import DP
 
-Precision = Literal["no", "bf16", "fp16"]
+Precision = Literal["auto", "no", "bf16", "fp16"]
 FREE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
 """Settings that change what is written or shown, not what is learned."""
 
@@ -19,9 +19,13 @@ class TrainingConfig:
     """Settings of one training run.
 
     Args:
-        epochs: passes over the training notes, at most.
+        epochs: passes over the training notes, at most; `None`: 10, or as many as it takes to
+            have `min_steps` optimiser steps.
         batch_tokens: padded tokens a device sees at once. An optimiser step sees
-            `batch_tokens × gradient_accumulation × processes`.
+            `batch_tokens × gradient_accumulation × processes`. `None`: 4,096, or fewer a step
+            where notes are few.
+        min_steps: optimiser steps that a run has at least, where `epochs` or `batch_tokens` is
+            left open; `patience` counts from then on.
         gradient_accumulation: batches summed before each optimiser step.
         learning_rate: peak rate of encoder or adapter; `None`: 1e-3 for adapters, 1e-4 for
             full fine-tuning.
@@ -29,7 +33,8 @@ class TrainingConfig:
         weight_decay: decoupled weight decay (AdamW), not on biases and norms.
         warmup: share of the steps in which the rate climbs linearly; it then falls linearly.
         max_grad_norm: gradients are clipped to this norm.
-        precision: `"no"` (fp32), `"bf16"` or `"fp16"` (GPU only) mixed precision.
+        precision: `"no"` (fp32), `"bf16"` or `"fp16"` (GPU only) mixed precision; `"auto"`: what
+            `accelerate launch` was told, else bf16 where the hardware computes it natively.
         label_smoothing: share of the target spread over the other labels.
         dropout: rate on hidden states; `None`: the encoder's own.
         attention_dropout: rate on attention probabilities; `None`: the encoder's own. Off by
@@ -38,7 +43,8 @@ class TrainingConfig:
             2021, arXiv 2106.14448); 0: one pass.
         l2_sp: weight of the squared distance to the pretrained weights (Li et al. 2018,
             arXiv 1802.01483); for LoRA, of the squared norm of the update B A.
-        metric: dev metric to select by (higher is better); `None`: the task's own.
+        metric: dev metric to select by (higher is better; of equals the lower dev loss, then the
+            later epoch); `None`: the task's own.
         patience: epochs without a better dev metric before training stops; `None`: never.
         seed: of order, dropout and everything else drawn in training.
         output_dir: for the training log, checkpoints and trackers; `None`: nothing is written.
@@ -53,15 +59,16 @@ class TrainingConfig:
     Raises `ConfigError` that lists every setting out of range.
     """
 
-    epochs: int = 10
-    batch_tokens: int = 4096
+    epochs: int | None = None
+    batch_tokens: int | None = None
+    min_steps: int = 100
     gradient_accumulation: int = 1
     learning_rate: float | None = None
     head_learning_rate: float | None = None
     weight_decay: float = 0.01
     warmup: float = 0.1
     max_grad_norm: float = 1.0
-    precision: Precision = "no"
+    precision: Precision = "auto"
     label_smoothing: float = 0.0
     dropout: float | None = None
     attention_dropout: float | None = 0.0
@@ -79,15 +86,22 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         rules: dict[str, tuple[bool, str]] = {
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "batch_tokens": (self.batch_tokens >= 1, "at least 1"),
+            "epochs": (self.epochs is None or self.epochs >= 1, "at least 1, or None"),
+            "batch_tokens": (
+                self.batch_tokens is None or self.batch_tokens >= 1,
+                "at least 1, or None",
+            ),
+            "min_steps": (self.min_steps >= 0, "at least 0"),
             "gradient_accumulation": (self.gradient_accumulation >= 1, "at least 1"),
             "learning_rate": (_positive(self.learning_rate), "above 0, or None"),
             "head_learning_rate": (_positive(self.head_learning_rate), "above 0, or None"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
             "warmup": (0 <= self.warmup <= 1, "between 0 and 1"),
             "max_grad_norm": (self.max_grad_norm > 0, "above 0"),
-            "precision": (self.precision in ("no", "bf16", "fp16"), "'no', 'bf16' or 'fp16'"),
+            "precision": (
+                self.precision in ("auto", "no", "bf16", "fp16"),
+                "'auto', 'no', 'bf16' or 'fp16'",
+            ),
             "dp": (self.dp is None or self.precision != "fp16", "None with precision='fp16'"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
             "dropout": (_rate(self.dropout), "in [0, 1), or None"),

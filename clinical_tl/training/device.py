@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
-
-from clinical_tl.errors import ConfigError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -18,20 +16,17 @@ if TYPE_CHECKING:
     from clinical_tl.training.config import TrainingConfig
 
 
-def build_accelerator(config: TrainingConfig, folder: Path | None) -> Accelerator:
-    """An accelerator with the precision and the trackers of `config`.
-
-    Raises `ConfigError` for fp16 without a GPU.
-    """
+def build_accelerator(
+    config: TrainingConfig, folder: Path | None, precision: Literal["no", "bf16", "fp16"]
+) -> Accelerator:
+    """An accelerator with the trackers of `config`."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        raise ConfigError("precision='fp16' needs a GPU; on a CPU use 'bf16' or 'no'")
     # Accelerate keeps the precision of a process's first accelerator for all later ones.
     AcceleratorState._reset_state()  # noqa: SLF001  (there is no public way)
     accelerator = Accelerator(
-        mixed_precision=config.precision,
+        mixed_precision=precision,
         log_with=list(config.trackers) or None,
         project_dir=None if folder is None else str(folder),
     )

@@ -32,18 +32,17 @@ def fingerprint(
     windowing: Windowing,
     train: Sequence[Note],
     dev: Sequence[Note] | None,
-    shares: int,
     start: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Settings as they are, everything else as hashes: notes with their annotation, too.
 
-    `start` says what the network's weights are before training. They are not hashed
-    themselves: a run that is interrupted and started again in one process has moved them.
+    `start` says what the network's weights are before training, and how it is dealt out. The
+    weights are not hashed themselves: a run that is interrupted and started again in one process
+    has moved them.
     """
     return {
         **{name: value for name, value in asdict(config).items() if name not in FREE},
         **start,
-        "shares": shares,
         "adapter": _adapter(network),
         "windows": [windowing.length, windowing.overlap],
         "tokenizer": tokenizer.fingerprint,

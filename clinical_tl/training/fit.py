@@ -13,7 +13,7 @@ from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.log import TrainingResult
 from clinical_tl.training.loop import TrainingRun
-from clinical_tl.training.source_weights import LabelSources, start_from, weights_digest
+from clinical_tl.training.source_weights import LabelSources, label_plan, start_from, weights_digest
 from clinical_tl.transfer_model import TransferModel
 
 
@@ -28,9 +28,9 @@ def fit(
 ) -> TrainingResult:
     """Train `model` in place and return what happened.
 
-    With `dev` the weights of the best epoch are kept, training stops once it no longer gets
-    better (`TrainingConfig.patience`), and thresholds are tuned on it; those of an earlier training
-    are forgotten.
+    A call that is refused leaves the model as it was. With `dev` the weights of the best epoch
+    are kept, training stops once it no longer gets better (`TrainingConfig.patience`), and
+    thresholds are tuned on it; those of an earlier training are forgotten.
 
     With `init_adapter`, a model trained on a source task (its folder or Hub id, or the model
     itself), training starts from its weights instead of new ones: adapter or encoder, and the
@@ -48,25 +48,19 @@ def fit(
     config = config or TrainingConfig()
     spent = _spent(model, config)
     # Thresholds of earlier weights would hide what the new ones are tuned on.
-    model.task = model.task.untuned()
+    task = model.task.untuned()
     train_notes = as_notes(train)
     dev_notes = None if dev is None else as_notes(dev)
     start = _start(model, train_notes)
-    if init_adapter is not None:
-        if isinstance(init_adapter, str | Path):
-            init_adapter = TransferModel.load(init_adapter)
-        if not isinstance(init_adapter, TransferModel):
-            raise ConfigError(
-                f"init_adapter is a {type(init_adapter).__name__}; give a folder, a Hub id or a "
-                "TransferModel"
-            )
-        report = start_from(model, init_adapter, labels=init_labels)
-        model.metrics["source"] = report.to_dict()
-        start["init_adapter"] = weights_digest(init_adapter.network)
-        start["init_labels"] = {name: list(found) for name, found in report.labels.items()}
+    source = None if init_adapter is None else _source(init_adapter)
+    if source is not None:
+        found, _ = label_plan(model, source, init_labels)
+        start["init_adapter"] = weights_digest(source.network)
+        start["init_labels"] = {name: list(names) for name, names in found.items()}
+    # Everything is checked before anything of the model changes.
     run = TrainingRun(
         model.network,
-        model.task,
+        task,
         model.tokenizer,
         model.windowing,
         config,
@@ -74,7 +68,17 @@ def fit(
         dev_notes,
         start=start,
     )
-    result = run.run()
+
+    def initialise() -> None:
+        if source is not None:
+            report = start_from(model, source, labels=init_labels)
+            model.metrics["source"] = report.to_dict()
+
+    try:
+        result = run.run(initialise)
+    finally:
+        if run.moved:
+            model.task = task
     if dev_notes is not None:
         predictions = model.predict(dev_notes, progress=config.progress)
         model.task = model.task.tuned(dev_notes, predictions)
@@ -96,11 +100,22 @@ def fit(
     return result
 
 
+def _source(given: str | Path | TransferModel) -> TransferModel:
+    if isinstance(given, str | Path):
+        return TransferModel.load(given)
+    if not isinstance(given, TransferModel):
+        raise ConfigError(
+            f"init_adapter is a {type(given).__name__}; give a folder, a Hub id or a TransferModel"
+        )
+    return given
+
+
 def _start(model: TransferModel, train: Sequence[Note]) -> dict[str, Any]:
     """Where the model's weights come from: its encoder, and notes it was trained on before."""
     before = model.metrics.get("training", {}).get("notes_sha256")
     return {
         "encoder": model.source.sha256,
+        **model.start,
         # The notes of this very run are those of a finished one that is started again.
         "earlier training": None if before == set_digest(train) else before,
         "init_adapter": None,

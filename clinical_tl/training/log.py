@@ -16,13 +16,15 @@ from clinical_tl.training.progress import Progress
 class EpochResult:
     """One epoch: mean training loss a decision, dev metrics (if there is a dev set), seconds.
 
-    The loss is `None` in private training, which may not tell it.
+    The loss is `None` in private training, which may not tell it; `dev_loss`, the mean loss of
+    a decision on the dev notes, where there are none or nothing in them is decided.
     """
 
     epoch: int
     loss: float | None
     dev: dict[str, float]
     seconds: float
+    dev_loss: float | None = None
 
 
 @dataclass(frozen=True)

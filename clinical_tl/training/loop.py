@@ -9,11 +9,12 @@ a kill there is no generator to restore.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,11 @@ from clinical_tl.errors import (
     shown_path,
 )
 from clinical_tl.folder_lock import holding
-from clinical_tl.models.dropout import set_dropout
+from clinical_tl.models.device import autocast, resolve_precision
+from clinical_tl.models.dropout import dropout
 from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.paths import as_path
-from clinical_tl.prediction import predict_notes
+from clinical_tl.prediction import decode_notes, run_network
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
 from clinical_tl.tasks.task import HidesInputs, examples_of
@@ -59,7 +61,8 @@ from clinical_tl.training.optimiser import (
 )
 from clinical_tl.training.privacy import private_training
 from clinical_tl.training.progress import Progress
-from clinical_tl.training.regularisers import l2_sp, starting_point
+from clinical_tl.training.regularisers import l2_sp, starting_point, starting_points
+from clinical_tl.training.schedule import BATCH_TOKENS, plan_schedule, warn_of_short_run
 from clinical_tl.training.seeds import mix_seeds
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ if TYPE_CHECKING:
     from clinical_tl.training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
+
+_NOT_PROGRESS = frozenset({"fingerprint", "scaler"})
 
 
 class TrainingRun:
@@ -103,38 +108,73 @@ class TrainingRun:
         self.items = build_items(
             self.tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
         )
-        self.accelerator = build_accelerator(config, self.folder)
+        self.weights = [self._weight(position) for position in range(len(self.items))]
+        if not any(self.weights):
+            raise TrainingError(
+                f"nothing is decided in any of the {len(train)} training notes: they are blank, or "
+                "their annotation is left open; give notes with something to learn from"
+            )
+        if config.l2_sp and not _has_encoder_weights(network):
+            raise ConfigError(
+                f"l2_sp={config.l2_sp}: no weight of the encoder is trained, so none can be held "
+                "near its start; use l2_sp=0, or an adapter"
+            )
+        self.precision = resolve_precision(config.precision, network.device)
+        self.accelerator = build_accelerator(config, self.folder, self.precision)
         processes = self.accelerator.num_processes
+        # Alone, a model is trained where its owner put it.
+        self.device = self.accelerator.device if processes > 1 else network.device
         self.shares = config.gradient_accumulation * processes
         self.private = private_training(config, network, task, examples, self.items, processes)
+        self.schedule = plan_schedule(
+            config,
+            tokens=sum(len(window) for item in self.items for window in item.windows),
+            shares=self.shares,
+            steps_at=lambda budget: len(self._plan(0, budget)),
+        )
+        settings = {"precision": self.precision, "shares": self.shares, **(start or {})}
         self.fingerprint = fingerprint(
-            config, network, task, tokenizer, windowing, train, dev, self.shares, start or {}
+            config, network, task, tokenizer, windowing, train, dev, settings
         )
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
+        self.moved = False
 
-    def run(self) -> TrainingResult:
+    def run(self, initialise: Callable[[], None] | None = None) -> TrainingResult:
         """Train to the end, going on from a checkpoint where there is one.
+
+        `initialise` gives the network other weights to start from; it is called once nothing can
+        be refused any more. `moved` says whether weights may have changed.
 
         Raises:
             TrainingError: the loss is no longer a number; the best weights so far are in the
                 network, checkpoints stay on disk.
             ConfigError: a checkpoint of other settings or other notes is in `output_dir`.
         """
+        config, network = self.config, self.network.to(self.device)
         with ExitStack() as held, torch.random.fork_rng(), deterministic_kernels():
             if self.folder is not None and self.accelerator.is_main_process:
                 held.enter_context(holding(self.folder))
-            network = self.network.to(self.accelerator.device)
-            set_dropout(
-                network, hidden=self.config.dropout, attention=self.config.attention_dropout
+            held.callback(self._finish_trackers)
+            held.enter_context(
+                dropout(network, hidden=config.dropout, attention=config.attention_dropout)
             )
+            held.callback(network.eval)
             # States of hidden words change from step to step.
             constant = network.frozen_encoder and not isinstance(self.task, HidesInputs)
             self.features = FeatureCache(network) if constant else None
-            self.start = starting_point(network) if self.config.l2_sp else {}
-            optimiser = build_optimiser(network, self.config)
-            self._resume(optimiser)
-            self.optimiser = self.accelerator.prepare(optimiser)
+            checkpoint = self._checkpoint_of_this_run()
+            self.moved = True
+            if initialise is not None:
+                initialise()
+            here = starting_point(network) if config.l2_sp else {}
+            optimiser = build_optimiser(network, config)
+            if checkpoint is not None:
+                self._restore(checkpoint, optimiser)
+            resumed = checkpoint is not None
+            self.start = starting_points(network, here, self.fingerprint, resumed=resumed)
+            # Its state is where the parameters are, which Accelerate need not be.
+            self.optimiser = self.accelerator.prepare(optimiser, device_placement=[False])
             self.log = TrainingLog(
                 self.folder if self.accelerator.is_main_process else None,
                 from_step=self.progress.step,
@@ -146,13 +186,20 @@ class TrainingRun:
                 with Interruption(self.folder, self._any_process, alone=alone) as self.interruption:
                     self._epochs()
             self._use_best()
-        network.eval()
-        self.accelerator.end_training()
         return self._result()
 
+    def _finish_trackers(self) -> None:
+        # Not `end_training`, which would also end the processes' group: saving needs it.
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
     def _epochs(self) -> None:
-        plans = [self._plan(epoch) for epoch in range(self.config.epochs)]
-        self.total_steps = sum(map(len, plans))
+        plans = [self._plan(epoch) for epoch in range(self.schedule.epochs)]
+        steps = list(itertools.accumulate(map(len, plans)))
+        self.total_steps = steps[-1]
+        least = self.config.min_steps if self.total_steps >= self.config.min_steps else 0
+        self.patient_from = next(epoch for epoch, n in enumerate(steps, 1) if n >= least)
+        warn_of_short_run(self.total_steps, self.config)
         progress = self.progress
         with tqdm(
             total=self.total_steps,
@@ -161,27 +208,33 @@ class TrainingRun:
             unit="step",
             disable=not (self.config.progress and self.accelerator.is_main_process),
         ) as bar:
-            while progress.epoch < self.config.epochs and not progress.stopped_early:
+            while progress.epoch < self.schedule.epochs and not progress.stopped_early:
                 self._epoch(plans[progress.epoch], bar)
             progress.finished = True
             self._checkpoint()
 
-    def _plan(self, epoch: int) -> list[list[int]]:
+    def _plan(self, epoch: int, step_tokens: int | None = None) -> list[list[int]]:
         if self.private is not None:
             return self.private.plan(epoch)
         plan = plan_mixed_batches if self.task.whole_notes else plan_batches
-        return plan(
+        batches = plan(
             self.items,
-            budget=self.config.batch_tokens * self.shares,
+            budget=self.schedule.step_tokens if step_tokens is None else step_tokens,
             n_special=self.tokenizer.n_special,
             seed=mix_seeds(self.config.seed, epoch),
         )
+        # A batch in which nothing is decided has no mean loss, and nothing to learn from.
+        return [batch for batch in batches if any(self.weights[position] for position in batch)]
+
+    @property
+    def _device_tokens(self) -> int:
+        return self.config.batch_tokens or BATCH_TOKENS
 
     def _parts(self, share: Sequence[int]) -> list[list[int]]:
         """A share in parts of like length that each fit on the device, to pad little."""
         parts = plan_batches(
             [self.items[position] for position in share],
-            budget=self.config.batch_tokens,
+            budget=self._device_tokens,
             n_special=self.tokenizer.n_special,
         )
         return [[share[i] for i in part] for part in parts]
@@ -201,14 +254,14 @@ class TrainingRun:
             if stops:
                 self.interruption.stop(progress.step, self.total_steps)
         with self.interruption.leaving(self._checkpoint, progress.step, self.total_steps):
-            scores = self._dev_scores()
+            scores, dev_loss = self._dev_scores()
         progress.seconds += time.perf_counter() - started
         loss = progress.mean_loss
-        result = EpochResult(progress.epoch + 1, loss, scores, progress.seconds)
+        result = EpochResult(progress.epoch + 1, loss, scores, progress.seconds, dev_loss)
         progress.epochs = (*progress.epochs, asdict(result))
         progress.epoch += 1
         progress.batch, progress.loss_sum, progress.loss_weight = 0, 0.0, 0.0
-        self._keep_best(scores)
+        self._keep_best(scores.get(self.metric), dev_loss)
         value = scores.get(self.metric)
         if value is not None:
             bar.set_postfix({"loss": loss, f"dev {self.metric}": value})
@@ -222,7 +275,7 @@ class TrainingRun:
     def _step(self, batch: Sequence[int], bar: tqdm[Any]) -> None:
         progress, config = self.progress, self.config
         share_of_peak = set_rates(self.optimiser, progress.step, self.total_steps, config.warmup)
-        weight = sum(self._weight(position) for position in batch)
+        weight = sum(self.weights[position] for position in batch)
         processes = self.accelerator.num_processes
         if self.private is not None:
             loss = self.private.set_gradients(batch, progress.step, self._note_backward)
@@ -260,7 +313,7 @@ class TrainingRun:
 
     def _batch_backward(self, batch: Sequence[int], weight: float) -> torch.Tensor:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        loss = torch.zeros((), device=self.accelerator.device)
+        loss = torch.zeros((), device=self.device)
         for number, share in enumerate(split_batch(self.items, batch, self.shares)):
             if number % processes != rank:
                 continue
@@ -270,8 +323,8 @@ class TrainingRun:
 
     def _note_backward(self, own: Sequence[int], number: int) -> torch.Tensor:
         """The mean loss of one note's examples or units, whatever other notes have."""
-        decided = len(own) if self.task.whole_notes else sum(map(self._weight, own))
-        loss = torch.zeros((), device=self.accelerator.device)
+        decided = len(own) if self.task.whole_notes else sum(self.weights[p] for p in own)
+        loss = torch.zeros((), device=self.device)
         for part_number, part in enumerate(self._parts(own)):
             loss += self._backward(part, decided or 1.0, number, part_number)
         return loss
@@ -280,21 +333,30 @@ class TrainingRun:
         config, task = self.config, self.task
         torch.manual_seed(mix_seeds(config.seed, self.progress.step, *numbers))
         inputs = collate([self.items[p] for p in part], self.tokens, self.tokenizer, self.windowing)
-        inputs = inputs.to(self.accelerator.device)
+        inputs = inputs.to(self.device)
         if isinstance(task, HidesInputs):
             # Not by share: windows of one note hide the same words wherever they are dealt.
             inputs = task.corrupt(inputs, self.targets, mix_seeds(config.seed, self.progress.step))
-        serving = nullcontext() if self.features is None else self.features.serving(inputs)
-        with self.accelerator.autocast(), serving:
-            logits, gold = task.decisions(self.network(inputs), inputs, self.targets)
+        # Kept states are of the whole batch; nothing of their making is held for a backward pass.
+        cached, budget = self.features is not None, self._device_tokens
+        serving = self.features.serving(inputs) if self.features is not None else nullcontext()
+
+        def decide() -> tuple[torch.Tensor, torch.Tensor]:
+            output = self.network(inputs, budget=None if cached else budget)
+            return task.decisions(output, inputs, self.targets)
+
+        with autocast(self.precision, self.device), serving:
+            logits, gold = decide()
             losses = task.losses(logits, gold, label_smoothing=config.label_smoothing)
             if config.r_drop:
-                again, _ = task.decisions(self.network(inputs), inputs, self.targets)
+                again, _ = decide()
                 other = task.losses(again, gold, label_smoothing=config.label_smoothing)
                 apart = divergence(logits.float(), again.float(), multi_label=task.multi_label)
                 losses = (losses + other) / 2 + config.r_drop * apart
             loss = losses.sum() / weight
-        self.accelerator.backward(loss)
+        # A part of a batch in which nothing is decided depends on no weight.
+        if loss.requires_grad:
+            self.accelerator.backward(loss)
         return loss.detach()
 
     def _weight(self, position: int) -> float:
@@ -304,24 +366,34 @@ class TrainingRun:
             return self.task.weight(target, 0, len(self.tokens[item.note]))
         return sum(self.task.weight(target, w.own_start, w.own_stop) for w in item.windows)
 
-    def _dev_scores(self) -> dict[str, float]:
+    def _dev_scores(self) -> tuple[dict[str, float], float | None]:
+        """The dev metrics, with thresholds tuned there, and the mean loss of a decision."""
         if not self.dev:
-            return {}
+            return {}, None
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        predictions: list[Prediction] = predict_notes(
+        own = self.dev[rank::processes]
+        found = run_network(
             self.network,
             self.task,
             self.tokenizer,
             self.windowing,
-            self.dev[rank::processes],
+            own,
             progress=self.config.progress and self.accelerator.is_main_process,
-            autocast=self.accelerator.autocast(),
+            autocast=autocast(self.precision, self.device),
+            with_loss=True,
         )
+        predictions = decode_notes(self.task, own, found)
+        loss, decisions = found.loss, found.decisions
         if processes > 1:
             from accelerate.utils import gather_object
 
-            by_id = {p.note_id: p for p in gather_object(predictions)}
-            predictions = [by_id[note.note_id] for note in self.dev]
+            gathered = gather_object([(predictions, loss, decisions)])
+            # By place, as they were dealt: two notes may share an id.
+            placed: dict[int, Prediction] = {}
+            for number, (theirs, _, _) in enumerate(gathered):
+                placed |= dict(zip(range(number, len(self.dev), processes), theirs, strict=True))
+            predictions = [placed[i] for i in range(len(self.dev))]
+            loss, decisions = (sum(row[i] for row in gathered) for i in (1, 2))
         tuned = self.task.tuned(self.dev, predictions)
         summary = tuned.evaluate(self.dev, tuned.decided(predictions)).summary()
         scores = {name: float(value) for name, value in summary.items()}
@@ -329,25 +401,27 @@ class TrainingRun:
             raise ConfigError(
                 f"metric {shown_id(self.metric)!r} is not among the dev scores {sorted(scores)}"
             )
-        return scores
+        return scores, loss / decisions if decisions else None
 
-    def _keep_best(self, scores: dict[str, float]) -> None:
+    def _keep_best(self, value: float | None, loss: float | None) -> None:
+        """Keep the weights of a better epoch; of equals that of the lower loss, or the later."""
         progress = self.progress
-        value = scores.get(self.metric)
-        best = progress.best_value
-        if value is not None and best is not None and not value > best:
-            patience = self.config.patience
-            waited = progress.epoch - progress.best_epoch
-            progress.stopped_early = patience is not None and waited >= patience
-            return
-        progress.best_epoch, progress.best_value = progress.epoch, value
+        if progress.best_value is not None and value is not None:
+            old = math.inf if progress.best_loss is None else progress.best_loss
+            new = math.inf if loss is None else loss
+            if not (value, -new) >= (progress.best_value, -old):
+                patience = self.config.patience
+                waited = progress.epoch - max(progress.best_epoch, self.patient_from)
+                progress.stopped_early = patience is not None and waited >= patience
+                return
+        progress.best_epoch, progress.best_value, progress.best_loss = progress.epoch, value, loss
         self.best = self._weights()
 
     def _any_process(self, told: bool) -> bool:
         """Whether any process was told to stop: all must leave at the same step."""
         if self.accelerator.num_processes == 1:
             return told
-        count = torch.tensor(float(told), device=self.accelerator.device)
+        count = torch.tensor(float(told), device=self.device)
         return bool(self.accelerator.reduce(count, reduction="sum") > 0)
 
     def _weights(self) -> dict[str, torch.Tensor]:
@@ -374,46 +448,50 @@ class TrainingRun:
             self.folder
         )
 
-    def _resume(self, optimiser: torch.optim.Optimizer) -> None:
+    def _checkpoint_of_this_run(self) -> Checkpoint | None:
+        """The newest checkpoint in the folder, if there is one; it must be this run's."""
         if self.folder is None:
-            return
+            return None
         if not self.config.resume:
             discard_checkpoints(self.folder)
         checkpoint = newest_checkpoint(self.folder)
         if checkpoint is None:
-            return
-        with refusing(
-            ArtifactError,
-            f"the checkpoint in {self.folder} does not fit this model, or is damaged",
-            "train with resume=False to start over, or name another output_dir",
-        ):
-            self._restore(checkpoint, optimiser)
-        logger.info("resuming at step %d from %s", self.progress.step, self.folder)
+            return None
+        with self._fitting():
+            saved, now = checkpoint.state["fingerprint"], self.fingerprint
+            differing = sorted(name for name in now if saved.get(name) != now[name])
+            if saved != now:
+                raise ConfigError(
+                    f"{shown_path(self.folder)} holds a checkpoint made with other "
+                    f"{', '.join(differing)}; use another output_dir, or resume=False to start over"
+                )
+            shapes = {name: p.shape for name, p in self.network.trainable().items()}
+            for weights in filter(None, (checkpoint.weights, checkpoint.best)):
+                # A copy would stretch a tensor that is too small.
+                if {name: weight.shape for name, weight in weights.items()} != shapes:
+                    raise ValueError
+        return checkpoint
 
     def _restore(self, checkpoint: Checkpoint, optimiser: torch.optim.Optimizer) -> None:
-        state = dict(checkpoint.state)
-        saved, now = state.pop("fingerprint"), self.fingerprint
-        scaler = state.pop("scaler")
-        if saved != now:
-            differing = sorted(name for name in now if saved.get(name) != now[name])
-            raise ConfigError(
-                f"{shown_path(self.folder)} holds a checkpoint made with other "
-                f"{', '.join(differing)}; use another output_dir, or resume=False to start over"
-            )
-        parameters = self.network.trainable()
-        shapes = {name: parameter.shape for name, parameter in parameters.items()}
-        for saved_weights in filter(None, (checkpoint.weights, checkpoint.best)):
-            # A copy would stretch a tensor that is too small.
-            if {name: weight.shape for name, weight in saved_weights.items()} != shapes:
-                raise ValueError
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(checkpoint.weights[name])
-        restore_optimiser(optimiser, parameters, checkpoint.optimizer)
-        if scaler is not None and self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(scaler)
-        self.best = checkpoint.best
-        self.progress = Progress(**{**state, "epochs": tuple(state["epochs"])})
+        parameters, scaler = self.network.trainable(), self.accelerator.scaler
+        with self._fitting():
+            state = {n: v for n, v in checkpoint.state.items() if n not in _NOT_PROGRESS}
+            progress = Progress(**{**state, "epochs": tuple(state["epochs"])})
+            with torch.no_grad():
+                for name, parameter in parameters.items():
+                    parameter.copy_(checkpoint.weights[name])
+            restore_optimiser(optimiser, parameters, checkpoint.optimizer)
+            if checkpoint.state["scaler"] is not None and scaler is not None:
+                scaler.load_state_dict(checkpoint.state["scaler"])
+        self.best, self.progress = checkpoint.best, progress
+        logger.info("resuming at step %d from %s", progress.step, shown_path(self.folder))
+
+    def _fitting(self) -> AbstractContextManager[None]:
+        return refusing(
+            ArtifactError,
+            f"the checkpoint in {shown_path(self.folder)} does not fit this model, or is damaged",
+            "train with resume=False to start over, or name another output_dir",
+        )
 
     def _stop_at_nan(self, batch: Sequence[int], value: float) -> None:
         step = self.progress.step + 1
@@ -423,14 +501,18 @@ class TrainingRun:
             f"the loss became {value} at step {step} of {self.total_steps} (epoch "
             f"{self.progress.epoch + 1}), in a batch with the notes {ids}. The model has the "
             "weights of the best epoch so far. Lower learning_rate or max_grad_norm, raise "
-            f"warmup, or use precision='no' (now {self.config.precision!r})"
+            f"warmup, or use precision='no' (now {self.precision!r})"
         )
 
     def _result(self) -> TrainingResult:
         return training_result(
             self.progress,
             metric=self.metric if self.dev else None,
-            device=self.accelerator.device.type,
-            precision=self.config.precision,
+            device=self.device.type,
+            precision=self.precision,
             privacy=None if self.private is None else self.private.report,
         )
+
+
+def _has_encoder_weights(network: Network) -> bool:
+    return any(not network.is_head(name) for name in network.trainable())

@@ -28,6 +28,7 @@ from clinical_tl.errors import ConfigError, MissingExtraError, TrainingError
 from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.tasks.task import HidesInputs
 from clinical_tl.training.dp import DP, PrivacyReport
+from clinical_tl.training.schedule import EPOCHS
 from clinical_tl.training.seeds import mix_seeds
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def private_training(
     if config.dp is None:
         return None
     _check(config.dp, network, task, len(examples), processes)
-    return PrivateTraining(config.dp, network, examples, items, epochs=config.epochs)
+    return PrivateTraining(config.dp, network, examples, items, epochs=config.epochs or EPOCHS)
 
 
 class PrivateTraining:

@@ -19,6 +19,7 @@ class Progress:
     loss_weight: float = 0.0
     best_epoch: int = 0
     best_value: float | None = None
+    best_loss: float | None = None
     finished: bool = False
     stopped_early: bool = False
     epochs: tuple[dict[str, Any], ...] = ()

@@ -77,28 +77,10 @@ def start_from(
     Raises `ConfigError` where the two don't fit (other encoder weights, other kinds or shapes
     of adapter) or `labels` names labels that are not there.
     """
-    kind, source_kind = adapter_kind(model.network), adapter_kind(source.network)
-    if kind != source_kind:
-        raise ConfigError(
-            f"the source model was trained as {source_kind!r}, this one is {kind!r}; build it "
-            "with the same kind of adapter"
-        )
-    if kind != "full" and model.source.sha256 != source.source.sha256:
-        raise ConfigError(
-            f"the source model stands on the encoder {shown_path(source.source.name)!r} (SHA-256 "
-            f"{source.source.sha256}), this one on {shown_path(model.source.name)!r} "
-            f"({model.source.sha256}); an adapter is worth nothing on other weights"
-        )
-    found = _sources(model, source, labels)
+    found, same_head = label_plan(model, source, labels)
     weights = _copy_encoder(model.network, source.network)
-    same_head = (
-        type(model.task) is type(source.task)
-        and model.task.head_spec.kind == source.task.head_spec.kind
-    )
     if same_head:
         _copy_head(model, source, found)
-    else:
-        found = {}
     used = {name for names in found.values() for name in names}
     report = SourceReport(
         weights,
@@ -112,10 +94,38 @@ def start_from(
             "all labels start anew; init_labels can say which correspond (match_labels finds them)",
             len(model.task.labels),
             len(source.task.labels),
-            "the encoder" if kind == "full" else "the adapter",
+            "the encoder" if adapter_kind(model.network) == "full" else "the adapter",
         )
     logger.info("%s", report)
     return report
+
+
+def label_plan(
+    model: TransferModel, source: TransferModel, labels: LabelSources
+) -> tuple[Mapping[str, tuple[str, ...]], bool]:
+    """Target label → source labels that `start_from` would take over, and whether heads fit.
+
+    Changes nothing; raises what `start_from` does.
+    """
+    kind, source_kind = adapter_kind(model.network), adapter_kind(source.network)
+    if kind != source_kind:
+        raise ConfigError(
+            f"the source model was trained as {source_kind!r}, this one is {kind!r}; build it "
+            "with the same kind of adapter"
+        )
+    if kind != "full" and model.source.sha256 != source.source.sha256:
+        raise ConfigError(
+            f"the source model stands on the encoder {shown_path(source.source.name)!r} (SHA-256 "
+            f"{source.source.sha256}), this one on {shown_path(model.source.name)!r} "
+            f"({model.source.sha256}); an adapter is worth nothing on other weights"
+        )
+    found = _sources(model, source, labels)
+    _check_shapes(model.network, source.network)
+    same_head = (
+        type(model.task) is type(source.task)
+        and model.task.head_spec.kind == source.task.head_spec.kind
+    )
+    return found if same_head else {}, same_head
 
 
 def label_ancestry(targets: Sequence[str], sources: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -194,6 +204,13 @@ def _copy_encoder(network: Network, source: Network) -> int:
     So a tagger's adapter fits a classifier, whose models wrap the same encoder otherwise.
     """
     mine, theirs = _encoder_parameters(network), _encoder_parameters(source)
+    for name, parameter in mine.items():
+        parameter.copy_(theirs[name])
+    return len(mine)
+
+
+def _check_shapes(network: Network, source: Network) -> None:
+    mine, theirs = _encoder_parameters(network), _encoder_parameters(source)
     differing = sorted(
         name
         for name in mine.keys() | theirs.keys()
@@ -205,9 +222,6 @@ def _copy_encoder(network: Network, source: Network) -> int:
             f"shape from the source's (e.g. {differing[0]}); use the source's adapter settings: "
             "rank, targets and layers"
         )
-    for name, parameter in mine.items():
-        parameter.copy_(theirs[name])
-    return len(mine)
 
 
 def _encoder_parameters(network: Network) -> dict[str, torch.nn.Parameter]:

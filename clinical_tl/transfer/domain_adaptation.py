@@ -241,7 +241,7 @@ def _run(
     """One training, by the config or with `epochs` of its own; then no best one is chosen."""
     from clinical_tl.training.loop import TrainingRun
 
-    chooses = epochs is None and reading.config.epochs > 1
+    chooses = epochs is None and reading.config.epochs != 1
     epochs = reading.config.epochs if epochs is None else epochs
     config = replace(reading.config, epochs=epochs, metric=None, output_dir=reading.folder / name)
     return TrainingRun(

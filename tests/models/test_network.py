@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clinical_tl.errors import ConfigError
-from clinical_tl.models.dropout import set_dropout
+from clinical_tl.models.dropout import dropout
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.network import HeadSpec, build_network, head_modules, is_peft
@@ -155,12 +155,16 @@ def test_dropout_is_really_set(encoder):
         with torch.no_grad():
             return network.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
 
-    set_dropout(network, hidden=0.0, attention=0.0)
-    assert torch.equal(outputs(), outputs())
-    set_dropout(network, hidden=0.0, attention=0.5)
-    assert not torch.equal(outputs(), outputs())
-    set_dropout(network, hidden=0.5, attention=0.0)
-    assert not torch.equal(outputs(), outputs())
+    own = {name: m.p for name, m in network.named_modules() if isinstance(m, torch.nn.Dropout)}
+    with dropout(network, hidden=0.0, attention=0.0):
+        assert torch.equal(outputs(), outputs())
+    with dropout(network, hidden=0.0, attention=0.5):
+        assert not torch.equal(outputs(), outputs())
+    with dropout(network, hidden=0.5, attention=0.0):
+        assert not torch.equal(outputs(), outputs())
+    # Another training starts from the encoder's own rates.
+    after = {name: m.p for name, m in network.named_modules() if isinstance(m, torch.nn.Dropout)}
+    assert after == own
 
 
 def test_random_weights_on_request(tiny_encoder):

@@ -1,0 +1,70 @@
+"""How often the notes are passed over and how much an optimiser step sees of them.
+
+Ten passes of 4,096 tokens a step are four steps for ten notes: nothing is learnt. Where notes
+are few, steps first see less each, then there are more passes, until there are enough steps.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clinical_tl.training.config import TrainingConfig
+
+logger = logging.getLogger(__name__)
+
+EPOCHS, BATCH_TOKENS = 10, 4096
+"""What `TrainingConfig` means by `None` where notes are many."""
+LEAST_TOKENS = 256
+"""A step never sees less by itself: gradients of single sentences are noise."""
+SHORT_RUN = 50
+"""Below so many optimiser steps new weights have hardly moved."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`epochs` passes; `step_tokens` tokens an optimiser step, over all devices."""
+
+    epochs: int
+    step_tokens: int
+
+
+def plan_schedule(
+    config: TrainingConfig,
+    *,
+    tokens: int,
+    shares: int,
+    steps_at: Callable[[int], int],
+) -> Schedule:
+    """The schedule for training notes of `tokens` tokens, dealt into `shares` shares a step.
+
+    `steps_at` tells how many steps a pass has for a number of tokens a step. What the config
+    says itself is never changed; `None` in it is chosen such that there are at least
+    `config.min_steps` steps.
+    """
+    epochs = EPOCHS if config.epochs is None else config.epochs
+    step_tokens = (config.batch_tokens or BATCH_TOKENS) * shares
+    if config.batch_tokens is None and epochs * steps_at(step_tokens) < config.min_steps:
+        wanted = math.ceil(config.min_steps / epochs)
+        step_tokens = min(step_tokens, max(LEAST_TOKENS, tokens // wanted))
+    if config.epochs is None:
+        epochs = max(epochs, math.ceil(config.min_steps / max(steps_at(step_tokens), 1)))
+    return Schedule(epochs, step_tokens)
+
+
+def warn_of_short_run(steps: int, config: TrainingConfig) -> None:
+    """Say that a run has hardly any steps, and which settings made it so."""
+    if steps >= SHORT_RUN:
+        return
+    told = [n for n in ("epochs", "batch_tokens") if getattr(config, n) is not None]
+    logger.warning(
+        "training has %d optimiser steps only, in which new weights hardly move; %s",
+        steps,
+        f"leave out {' and '.join(told)} to have as many as are needed, or give more epochs"
+        if told
+        else "raise min_steps, or give more notes",
+    )
