@@ -35,14 +35,15 @@ def asymmetric_loss(
 
         p_m = max(p − m, 0);  L+ = (1 − p)^γ+ log p;  L− = p_m^γ− log(1 − p_m).
 
-    As in the authors' code no gradient flows through the focusing weights.
+    Between 0 and 1 (label smoothing) probabilities and exponents are mixed by `gold`, as the
+    authors' code does: p_t = y p + (1 − y)(1 − p_m), γ = y γ+ + (1 − y) γ−, weight (1 − p_t)^γ.
+    As there no gradient flows through the focusing weights.
     """
     positive = torch.sigmoid(logits)
     negative = (1 - positive + margin).clamp(max=1)
     with torch.no_grad():
-        weight = torch.where(
-            gold > 0, (1 - positive) ** gamma_positive, (1 - negative) ** gamma_negative
-        )
+        sure = gold * positive + (1 - gold) * negative
+        weight = (1 - sure) ** (gold * gamma_positive + (1 - gold) * gamma_negative)
     log_likelihood = (
         gold * functional.logsigmoid(logits) + (1 - gold) * negative.clamp(min=1e-8).log()
     )

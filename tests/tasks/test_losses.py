@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -48,3 +50,32 @@ def test_divergence_of_many_labels_is_that_of_bernoullis():
 def test_equal_passes_do_not_diverge(multi_label):
     logits = torch.randn(3, 4)
     assert divergence(logits, logits, multi_label=multi_label).abs().max() == 0
+
+
+def authors_asymmetric_loss(logits, gold, gamma_negative=4, gamma_positive=1, clip=0.05):
+    """`AsymmetricLoss` of github.com/Alibaba-MIIL/ASL, one element at a time, in plain Python."""
+    found = []
+    for x, y in zip(logits, gold, strict=True):
+        positive = 1 / (1 + math.exp(-x))
+        negative = min(1 - positive + clip, 1)
+        loss = y * math.log(max(positive, 1e-8)) + (1 - y) * math.log(max(negative, 1e-8))
+        sure = positive * y + negative * (1 - y)
+        loss *= (1 - sure) ** (gamma_positive * y + gamma_negative * (1 - y))
+        found.append(-loss)
+    return found
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+def test_asymmetric_loss_with_smoothed_gold_is_the_authors(smoothing):
+    logits = [-4.0, -2.0, 0.0, 2.0] * 2
+    gold = [g * (1 - smoothing) + smoothing / 2 for g in [0.0] * 4 + [1.0] * 4]
+    expected = torch.tensor(authors_asymmetric_loss(logits, gold))
+    torch.testing.assert_close(
+        asymmetric_loss(torch.tensor(logits), torch.tensor(gold)), expected, atol=1e-7, rtol=1e-5
+    )
+
+
+def test_smoothing_does_not_push_easy_negatives_up():
+    logit = torch.tensor([-4.0], requires_grad=True)
+    asymmetric_loss(logit, torch.tensor([0.05])).sum().backward()
+    assert abs(float(logit.grad)) < 1e-4
