@@ -10,12 +10,14 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from clinical_tl.data.plausibility import IDS, check_plausible
-from clinical_tl.errors import ConfigError, TaskError, shown_ids
+from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.task import check_annotated, check_order
@@ -53,6 +55,8 @@ class NoteClassification:
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "max"):
             raise ConfigError(f"pooling {self.pooling!r}: choose 'mean' or 'max'")
+        if self.class_weights is not None:
+            _check_weights(self.labels, self.class_weights)
 
     @classmethod
     def from_notes(
@@ -117,15 +121,14 @@ class NoteClassification:
     def losses(
         self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        """Cross-entropy of each note, times its class weight."""
+        """Cross-entropy of each note, each label's part times its class weight, as torch's."""
         from torch.nn import functional
 
-        losses = functional.cross_entropy(
-            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
+        logits = logits.float()
+        weight = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        return functional.cross_entropy(
+            logits, gold, weight=weight, reduction="none", label_smoothing=label_smoothing
         )
-        if self.class_weights is None:
-            return losses
-        return losses * losses.new_tensor(self.class_weights)[gold]
 
     def weight(self, target: int, start: int, stop: int) -> float:
         """A note counts as its class weight."""
@@ -217,10 +220,29 @@ def _weights(
     total = sum(labels.support)
     if weights == "balanced":
         return tuple(total / (len(labels) * n) for n in labels.support)
-    if set(weights) != set(labels):
+    if not isinstance(weights, Mapping) or set(weights) != set(labels):
         raise TaskError(
             "class_weights must be 'balanced' or name exactly the training labels "
             f"{shown_ids(labels, 'label', at_most=10)}"
         )
-    mean = sum(weights[name] * n for name, n in zip(labels, labels.support, strict=True)) / total
-    return tuple(weights[name] / mean for name in labels)
+    own = tuple(weights[name] for name in labels)
+    # Before they are divided by their mean, which would hide a sign or make NaN of zeros.
+    _check_weights(labels, own)
+    mean = sum(w * n for w, n in zip(own, labels.support, strict=True)) / total
+    return tuple(w / mean for w in own)
+
+
+def _check_weights(labels: LabelSet, weights: Sequence[float]) -> None:
+    """Raise `ConfigError` unless there is one positive finite number a label."""
+    if len(weights) != len(labels):
+        raise ConfigError(
+            f"class_weights has {len(weights)} numbers for {len(labels)} labels; give one a label"
+        )
+    for name, weight in zip(labels, weights, strict=True):
+        is_number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < inf:
+            said = repr(weight) if is_number else f"a {type(weight).__name__}"
+            raise ConfigError(
+                f"class_weights of {shown_id(name, 'label')!r} is {said}; allowed: a number "
+                "above 0 and finite. To leave a label out, leave its notes out"
+            )

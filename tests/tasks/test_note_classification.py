@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.schema import LabelScores, Note, Prediction
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
 from clinical_tl.tasks.losses import pool_windows
 from clinical_tl.tasks.note_classification import NoteClassification
 
@@ -36,9 +36,34 @@ def test_a_class_weight_multiplies_the_loss():
     torch.testing.assert_close(ratio, torch.tensor([4 / 6, 2.0]))
 
 
-def test_weights_must_name_the_labels():
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
+def test_weighted_smoothed_loss_is_torchs(smoothing):
+    task = NoteClassification(LabelSet(("a", "b", "c"), (5, 2, 1)), class_weights=(0.5, 1.5, 2.0))
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    gold = torch.tensor([0, 0, 1, 2, 0, 1])
+    weight = sum(task.weight(int(column), 0, 0) for column in gold)
+    ours = task.losses(logits, gold, label_smoothing=smoothing).sum() / weight
+    expected = torch.nn.functional.cross_entropy(
+        logits, gold, weight=torch.tensor(task.class_weights), label_smoothing=smoothing
+    )
+    torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("weights", [{"a": 1.0}, {"a": 1.0, "b": 1.0, "c": 1.0}, "inverse", [1, 2]])
+def test_weights_must_name_the_labels(weights):
     with pytest.raises(TaskError, match="name exactly the training labels"):
-        NoteClassification.from_notes(NOTES, class_weights={"a": 1.0})
+        NoteClassification.from_notes(NOTES, class_weights=weights)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf"), "2", None, True])
+def test_a_weight_that_is_no_positive_number_is_refused(weight):
+    with pytest.raises(ConfigError, match="allowed: a number above 0 and finite"):
+        NoteClassification.from_notes(NOTES, class_weights={"a": weight, "b": 1.0})
+    labels = LabelSet(("a", "b"), (3, 1))
+    with pytest.raises(ConfigError, match="allowed: a number above 0 and finite"):
+        NoteClassification(labels, class_weights=(1.0, weight))
+    with pytest.raises(ConfigError, match="1 numbers for 2 labels"):
+        NoteClassification(labels, class_weights=(1.0,))
 
 
 def test_one_label_is_no_task():
