@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -115,7 +116,13 @@ class Prediction(Discreet):
     `label` and `scores` come from classification, `codes`, `scores` and `evidence` from
     coding (evidence: code → the stretches of text its attention points to, best first),
     `spans` from entity recognition, `relations` from relation extraction. `scores` maps label,
-    code or candidate relation to a probability in [0, 1]. `novelty`, where it was asked for,
+    code or candidate relation to a probability in [0, 1].
+
+    The decision (`label`, `codes`, `spans`, `relations`) is what counts as said, wherever it
+    comes from: accuracy, precision, recall and F1 are its own. Where a reviewer or a rule
+    changed it, `scores` may disagree; AUROC, MAP and calibration are theirs. A note without
+    anything to read (blank) gets no label, code, mention or relation, and the labels' shares in
+    training as its scores. `novelty`, where it was asked for,
     says how unlike the training notes the note is (larger is stranger, on the scale of
     `NoveltyDetector.score`).
     """
@@ -130,24 +137,39 @@ class Prediction(Discreet):
     novelty: float | None = None
 
 
+@lru_cache(maxsize=32)
+def _columns(names: tuple[str, ...]) -> Mapping[str, int]:
+    """Label → column: one index for all rows of a model's output, wherever they came from."""
+    columns = {name: i for i, name in enumerate(names)}
+    if len(columns) != len(names):
+        twice = sorted(name for name, n in Counter(names).items() if n > 1)
+        raise TaskError(f"labels must be unique; given more than once: {shown_ids(twice, 'label')}")
+    return columns
+
+
 class LabelScores(Mapping[str, float]):
     """Label → probability, backed by one row of a model's output.
 
     Thousands of labels a note cost an array and not a dictionary; `array` has shape (labels,)
-    in the order of `names`.
+    in the order of `names`. Rows of one model share their names and the index of them, also
+    after they were pickled together.
     """
 
     def __init__(self, names: Sequence[str], array: npt.NDArray[np.float32]) -> None:
         if len(names) != len(array):
             raise TaskError(f"{len(names)} labels but {len(array)} scores; give one a label")
-        self.names = names
+        self.names = tuple(names)
         self.array = array
 
+    @cached_property
+    def _positions(self) -> Mapping[str, int]:
+        return _columns(self.names)
+
     def __getitem__(self, name: str) -> float:
-        try:
-            return float(self.array[self.names.index(name)])
-        except ValueError:
-            raise KeyError(name) from None
+        return float(self.array[self._positions[name]])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._positions
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -155,13 +177,38 @@ class LabelScores(Mapping[str, float]):
     def __len__(self) -> int:
         return len(self.names)
 
+    def __reduce__(self) -> tuple[type[LabelScores], tuple[Sequence[str], npt.NDArray[np.float32]]]:
+        # Without the index: each row would carry its own.
+        return (LabelScores, (self.names, self.array))
+
     def top(self, n: int) -> dict[str, float]:
         """The `n` highest scores, best first."""
         best = np.argsort(-self.array, kind="stable")[:n]
         return {self.names[i]: float(self.array[i]) for i in best}
 
     def __repr__(self) -> str:
-        return f"LabelScores({len(self)} labels, best: {self.top(3)})"
+        best = {shown_id(name, "label"): score for name, score in self.top(3).items()}
+        return f"LabelScores({len(self)} labels, best: {best})"
+
+
+def score_rows(
+    predictions: Sequence[Prediction], names: tuple[str, ...]
+) -> npt.NDArray[np.float64] | None:
+    """The predictions' scores of `names`, shape (n, names); `None` where one lacks some of them.
+
+    Linear in the number of scores, whatever mapping holds them.
+    """
+    rows = np.empty((len(predictions), len(names)))
+    for i, prediction in enumerate(predictions):
+        scores = prediction.scores
+        if isinstance(scores, LabelScores) and scores.names == names:
+            rows[i] = scores.array
+            continue
+        given = [scores.get(name) for name in names]
+        if None in given:
+            return None
+        rows[i] = given
+    return rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,11 +222,7 @@ class LabelSet(Discreet):
     support: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) != len(self.names):
-            twice = sorted(name for name, n in Counter(self.names).items() if n > 1)
-            raise TaskError(
-                f"labels must be unique; given more than once: {shown_ids(twice, 'label')}"
-            )
+        _columns(tuple(self.names))
         if self.support and len(self.support) != len(self.names):
             raise TaskError(
                 f"{len(self.names)} labels but {len(self.support)} support counts; "
@@ -193,16 +236,16 @@ class LabelSet(Discreet):
         names = tuple(sorted(counts))
         return cls(names, tuple(counts[name] for name in names))
 
-    @property
-    def positions(self) -> dict[str, int]:
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
         """Label → column of the model's output."""
-        return {name: i for i, name in enumerate(self.names)}
+        return _columns(tuple(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names
+        return name in self.positions
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -390,8 +433,3 @@ def in_order(
             "[note]), or a dataset from read_notes()"
         )
     return notes
-
-
-def with_score(span: Span, score: float) -> Span:
-    """The same mention with a model's confidence."""
-    return replace(span, score=score)

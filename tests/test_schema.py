@@ -9,11 +9,13 @@ from clinical_tl.schema import (
     LabelScores,
     LabelSet,
     Note,
+    Prediction,
     Relation,
     Span,
     as_notes,
     dataset_to_notes,
     notes_to_dataset,
+    score_rows,
 )
 
 TEXT = st.text(min_size=1, max_size=30)
@@ -117,3 +119,79 @@ def test_all_faults_are_counted_and_twenty_shown():
     assert "file:19" in message
     assert "file:20:" not in message
     assert "and 10 more" in message
+
+
+class CountedName(str):
+    """A label that counts how often it is compared with another."""
+
+    comparisons = 0
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        CountedName.comparisons += 1
+        return str.__eq__(self, other)
+
+
+def comparisons_of(read, n):
+    """Comparisons of names while `read` goes through a row of n labels."""
+    scores = LabelScores(
+        tuple(CountedName(f"label {n} {i}") for i in range(n)), np.zeros(n, dtype=np.float32)
+    )
+    keys = [CountedName(str(name)) for name in scores.names]
+    CountedName.comparisons = 0
+    read(scores, keys)
+    return CountedName.comparisons
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda scores, _: dict(scores),
+        lambda scores, _: list(scores.items()),
+        lambda scores, _: list(scores.values()),
+        lambda scores, keys: [scores[key] for key in keys],
+        lambda scores, keys: [key in scores for key in keys],
+        lambda scores, keys: [scores.get(key) for key in keys],
+        lambda scores, keys: scores == dict.fromkeys(keys, 0.0),
+        lambda scores, keys: score_rows([Prediction("n", scores=scores)], tuple(keys)),
+        lambda scores, keys: score_rows([Prediction("n", scores=scores)], tuple(keys[::-1])),
+        lambda scores, keys: set(LabelSet(tuple(keys))) <= set(scores),
+        lambda scores, keys: list(map(LabelSet(scores.names).__contains__, keys)),
+    ],
+)
+def test_reading_a_row_of_scores_grows_with_its_labels_and_not_with_their_square(read):
+    few, many = comparisons_of(read, 250), comparisons_of(read, 2000)
+    assert many <= 8 * (few + 250) * 2
+
+
+def test_pickled_scores_share_their_names_and_their_index():
+    import pickle
+
+    names = tuple(f"label {i}" for i in range(2000))
+    row = np.linspace(0, 1, 2000, dtype=np.float32)
+    predictions = [Prediction(str(i), scores=LabelScores(names, row)) for i in range(4)]
+    assert predictions[0].scores["label 1999"] == 1.0
+    one, four = (len(pickle.dumps(predictions[:n])) for n in (1, 4))
+    assert four - one < 3 * (row.nbytes + 500)
+    again = pickle.loads(pickle.dumps(predictions))
+    assert again == predictions
+    first, last = again[0].scores, again[3].scores
+    assert first.names is last.names
+    assert first["label 7"] == last["label 7"] == pytest.approx(7 / 1999)
+    assert np.array_equal(score_rows(again, names), score_rows(predictions, names))
+
+
+def test_rows_of_scores_are_in_the_order_asked_for_and_lacking_ones_are_said():
+    rows = [
+        Prediction("1", scores=LabelScores(("a", "b"), np.array([0.25, 0.75], dtype=np.float32))),
+        Prediction("2", scores={"b": 0.5, "a": 0.125, "c": 1.0}),
+    ]
+    assert score_rows(rows, ("b", "a")).tolist() == [[0.75, 0.25], [0.5, 0.125]]
+    assert score_rows([*rows, Prediction("3", scores={"a": 1.0})], ("b", "a")) is None
+    assert score_rows([], ("a",)).shape == (0, 1)
+
+
+def test_labels_of_scores_are_unique():
+    with pytest.raises(TaskError, match="more than once"):
+        LabelScores(("a", "a"), np.zeros(2, dtype=np.float32))["a"]
