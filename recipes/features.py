@@ -64,7 +64,7 @@ def main(
     )
     tried = [
         {"C": score.strength, "held-out log loss": score.log_loss}
-        for score in model.classifier.cross_validation
+        for score in model.classifier.cross_validation_
     ]
     print(ctl.format_table(tried, digits=4))
     scores = model.evaluate(splits["test"]).summary()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+import warnings
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from clinical_tl.errors import ArtifactError, TaskError, shown_path
 from clinical_tl.estimators.logistic_regression import (
     CHUNK,
+    ROUGH,
     LinearWeights,
     fit_logistic,
     log_losses,
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse L2 strengths (scikit-learn's `C`, for standardised features) that are tried."""
 
+ClassWeight = Mapping[Any, float] | Sequence[Mapping[int, float]] | Literal["balanced"] | None
+
 FILE = "feature_classifier.safetensors"
 
 
@@ -38,6 +44,10 @@ class StrengthScore:
     log_loss: float
 
 
+class UnfittedError(TaskError, NotFittedError):
+    """A classifier was asked before it was fitted."""
+
+
 class FeatureClassifier(ClassifierMixin, BaseEstimator):
     """Logistic regression, a scikit-learn classifier.
 
@@ -46,18 +56,32 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     the least log loss on held-out rows is taken; they are tried from the strongest
     regularisation on, until the loss rises. Folds never divide a group. Features are
     standardised inside.
+
+    `class_weight` multiplies the loss of rows, in fitting and in choosing, as scikit-learn's
+    does: class → weight, `"balanced"` (the inverse of the frequency), or of many labels one
+    mapping of 0 and 1 a label. Features are standardised over the rows as they are.
+
+    Attributes:
+        classes_: the classes, or the columns of many labels, in the order of `predict_proba`.
+        multi_label_: whether `y` had many labels a row.
+        weights_: what was fitted.
+        strength_: the strength that was taken.
+        cross_validation_: the strengths that were tried, with what was found.
+        n_features_in_: features a row.
     """
 
     def __init__(
-        self, *, strengths: Sequence[float] = STRENGTHS, folds: int = 5, seed: int = 0
+        self,
+        *,
+        strengths: Sequence[float] = STRENGTHS,
+        folds: int = 5,
+        seed: int = 0,
+        class_weight: ClassWeight = None,
     ) -> None:
         self.strengths = strengths
         self.folds = folds
         self.seed = seed
-        self.classes: tuple[Any, ...] | None = None
-        self.weights: LinearWeights | None = None
-        self.strength: float | None = None
-        self.cross_validation: tuple[StrengthScore, ...] = ()
+        self.class_weight = class_weight
 
     def fit(
         self,
@@ -70,18 +94,11 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         A row whose group is `None` (a patient who is not known) is a group of its own.
 
         Raises `TaskError` for shapes that don't match, features that are not finite, rows
-        without a label, a single class, a 2-D `y` that is not 0 and 1, or settings that can't
-        work.
+        without a label, a single class, a 2-D `y` that is not 0 and 1, weights of other
+        classes, or settings that can't work.
         """
         strengths = self.check_settings()
-        given: Any = y
-        labels = given.tolist() if hasattr(given, "tolist") else list(given)
-        missing = sum(map(_is_missing, labels))
-        if missing:
-            raise TaskError(
-                f"{missing} labels of y are missing (None or NaN); leave their rows out"
-            )
-        gold, features = np.asarray(y), _features(X)
+        gold, features = _gold(y), _features(X)
         if len(features) != len(gold):
             raise TaskError(
                 f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
@@ -90,20 +107,20 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             classes, targets = np.unique(gold, return_inverse=True)
             if len(classes) < 2:
                 raise TaskError("y has one class only; at least two are needed")
-            self.classes = tuple(classes.tolist())
-            n_outputs = len(classes)
         else:
-            if gold.ndim != 2 or not np.isin(gold, (0, 1)).all():
-                raise TaskError(
-                    f"y has shape {gold.shape}; give one label a row, or a matrix of 0 and 1"
-                )
-            self.classes, targets, n_outputs = None, gold.astype(bool), gold.shape[1]
-        self.strength, self.cross_validation = strengths[len(strengths) // 2], ()
+            classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
+        weights = _row_weights(self.class_weight, classes, targets)
+        strength, found = strengths[len(strengths) // 2], tuple[StrengthScore, ...]()
         if len(strengths) > 1:
-            self.cross_validation = self._cross_validate(features, targets, n_outputs, groups)
-            if self.cross_validation:
-                self.strength = min(self.cross_validation, key=lambda s: s.log_loss).strength
-        self.weights = fit_logistic(features, targets, n_outputs=n_outputs, strength=self.strength)
+            found = self._cross_validate(features, targets, len(classes), weights, groups)
+            if found:
+                strength = min(found, key=lambda score: score.log_loss).strength
+        self.weights_ = fit_logistic(
+            features, targets, n_outputs=len(classes), strength=strength, weights=weights
+        )
+        self.classes_, self.multi_label_ = classes, gold.ndim > 1
+        self.strength_, self.cross_validation_ = strength, found
+        self.n_features_in_ = features.shape[1]
         return self
 
     def check_settings(self) -> list[float]:
@@ -116,33 +133,25 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             )
         return strengths
 
-    @property
-    def classes_(self) -> npt.NDArray[Any]:
-        """The classes, or the columns of many labels, in the order of `predict_proba`."""
-        if self.weights is None:
-            raise AttributeError("classes_ is known after fit(X, y)")
-        n_outputs = len(self.weights.intercepts)
-        return np.array(range(n_outputs) if self.classes is None else self.classes)
-
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Probabilities, shape (n, classes) or (n, labels).
 
         Raises `TaskError` before `fit`, and for features of another width or not finite.
         """
         weights, features = self._fitted(), _features(X)
-        if features.shape[1] != weights.coefficients.shape[1]:
+        if features.shape[1] != self.n_features_in_:
             raise TaskError(
-                f"features of shape {features.shape}; this classifier was fitted on "
-                f"{weights.coefficients.shape[1]} features a row"
+                f"X has {features.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input; embed both with one encoder"
             )
-        return weights.probabilities(features, exclusive=self.classes is not None)
+        return weights.probabilities(features, exclusive=not self.multi_label_)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """The likeliest class, shape (n,), or 0 and 1 at one half, shape (n, labels)."""
         probabilities = self.predict_proba(X)
-        if self.classes is None:
+        if self.multi_label_:
             return (probabilities >= 0.5).astype(np.int64)
-        likeliest: npt.NDArray[Any] = np.array(self.classes)[probabilities.argmax(axis=1)]
+        likeliest: npt.NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return likeliest
 
     def save(self, folder: str | Path) -> Path:
@@ -153,12 +162,13 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {
-            "classes": self.classes,
-            "strength": self.strength,
+            "classes": None if self.multi_label_ else self.classes_.tolist(),
+            "strength": self.strength_,
             "strengths": [float(strength) for strength in self.strengths],
             "folds": self.folds,
             "seed": self.seed,
-            "cross_validation": [[s.strength, s.log_loss] for s in self.cross_validation],
+            "class_weight": _as_pairs(self.class_weight),
+            "cross_validation": [[s.strength, s.log_loss] for s in self.cross_validation_],
         }
         arrays = {"coefficients": weights.coefficients, "intercepts": weights.intercepts}
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -177,33 +187,44 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
                 weights = LinearWeights(
                     stored.get_tensor("coefficients"), stored.get_tensor("intercepts")
                 )
-            classifier = cls(strengths=state["strengths"], folds=state["folds"], seed=state["seed"])
-            classifier.classes = None if state["classes"] is None else tuple(state["classes"])
-            classifier.strength = state["strength"]
-            classifier.cross_validation = tuple(
+            classifier = cls(
+                strengths=state["strengths"],
+                folds=state["folds"],
+                seed=state["seed"],
+                class_weight=_from_pairs(state["class_weight"]),
+            )
+            classes = state["classes"]
+            classifier.multi_label_ = classes is None
+            classifier.classes_ = np.array(
+                range(len(weights.intercepts)) if classes is None else classes
+            )
+            classifier.strength_ = state["strength"]
+            classifier.cross_validation_ = tuple(
                 StrengthScore(*pair) for pair in state["cross_validation"]
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            classifier.n_features_in_ = weights.coefficients.shape[1]
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtifactError(
                 f"{shown_path(file)} holds no feature classifier ({type(error).__name__}); save it "
                 "again"
             ) from error
-        classifier.weights = weights
+        classifier.weights_ = weights
         return classifier
 
     def __sklearn_is_fitted__(self) -> bool:
-        return self.weights is not None
+        return hasattr(self, "weights_")
 
     def _fitted(self) -> LinearWeights:
-        if self.weights is None:
-            raise TaskError("this classifier is not fitted; call fit(X, y) first")
-        return self.weights
+        if not hasattr(self, "weights_"):
+            raise UnfittedError("this classifier is not fitted; call fit(X, y) first")
+        return self.weights_
 
     def _cross_validate(
         self,
         features: npt.NDArray[np.floating],
         targets: npt.NDArray[Any],
         n_outputs: int,
+        weights: npt.NDArray[np.float64] | None,
         groups: Sequence[Hashable] | None,
     ) -> tuple[StrengthScore, ...]:
         """Scores from the strongest regularisation on, until they get worse.
@@ -214,23 +235,28 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         that with few rows they would choose a model that tells nothing apart.
         """
         folds = list(self._folds(targets, groups))
-        weights: list[LinearWeights | None] = [None] * len(folds)
+        starts: list[LinearWeights | None] = [None] * len(folds)
         scores: list[StrengthScore] = []
         for strength in self.check_settings():
-            total, counted = 0.0, 0
+            total, counted = 0.0, 0.0
             for number, (train, held_out) in enumerate(folds):
                 fitted = fit_logistic(
                     features,
                     targets,
                     n_outputs=n_outputs,
                     strength=strength,
+                    weights=weights,
                     rows=train,
-                    start=weights[number],
+                    start=starts[number],
+                    tolerance=ROUGH,
                 )
                 found = fitted.probabilities(features[held_out], exclusive=targets.ndim == 1)
-                losses = _known_losses(found, targets[held_out], targets[train])
-                total, counted = total + float(losses.sum()), counted + len(losses)
-                weights[number] = fitted
+                counts = _known(targets, train, held_out)
+                if weights is not None:
+                    counts = counts * weights[held_out]
+                total += float((counts * log_losses(found, targets[held_out])).sum())
+                counted += float(counts.sum())
+                starts[number] = fitted
             if not counted:
                 # Every label has one row: nothing speaks for any strength.
                 return ()
@@ -268,17 +294,74 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
 
 
-def _known_losses(
-    probabilities: npt.NDArray[np.float64], gold: npt.NDArray[Any], trained: npt.NDArray[Any]
+def _known(
+    targets: npt.NDArray[Any], train: npt.NDArray[np.int64], held_out: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """The log losses of held-out rows, of labels that were trained alone."""
-    if gold.ndim == 1:
-        known = np.isin(gold, trained)
-        return log_losses(probabilities[known], gold[known])
-    columns = trained.any(axis=0)
-    if not columns.any():
-        return np.zeros(0)
-    return log_losses(probabilities[:, columns], gold[:, columns])
+    """1 where a held-out row's label (n,), or a label's column (n, labels), was trained, else 0."""
+    if targets.ndim == 1:
+        return np.isin(targets[held_out], targets[train]).astype(np.float64)
+    columns = np.max(targets[train], axis=0, keepdims=True).astype(np.float64)
+    return np.repeat(columns, len(held_out), axis=0)
+
+
+def _row_weights(
+    given: ClassWeight, classes: npt.NDArray[Any], targets: npt.NDArray[Any]
+) -> npt.NDArray[np.float64] | None:
+    """Weights of rows, (n,), or of each of their labels, (n, labels), by scikit-learn's rules."""
+    if given is None:
+        return None
+    if targets.ndim == 1:
+        if not (given == "balanced" or isinstance(given, Mapping)):
+            raise TaskError("class_weight: give 'balanced' or a mapping of class to weight")
+        return _weights_of(given, classes)(targets)
+    each: Sequence[Any] = [given] * len(classes) if given == "balanced" else list(given)
+    if isinstance(given, Mapping) or len(each) != len(classes):
+        raise TaskError(
+            f"class_weight of {len(classes)} labels: give 'balanced', or for each label a mapping "
+            "of 0 and 1 to weights"
+        )
+    columns = [
+        _weights_of(own, np.arange(2))(column.astype(np.int64))
+        for own, column in zip(each, targets.T, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _weights_of(
+    given: Any,  # noqa: ANN401  ("balanced" or a mapping of whatever the classes are)
+    classes: npt.NDArray[Any],
+) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
+    """Position of each row's class → each row's weight."""
+    if given != "balanced":
+        unknown = set(given) - set(classes.tolist())
+        weights = np.array([float(given.get(name, 1.0)) for name in classes.tolist()])
+        if unknown or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+            raise TaskError(
+                f"class_weight names {len(unknown)} classes that y does not have, or its weights "
+                "are not all finite, 0 or more, and some above 0"
+            )
+        return lambda rows: weights[rows]
+
+    def balanced(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        counts = np.bincount(rows, minlength=len(classes))
+        return (len(rows) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[rows]
+
+    return balanced
+
+
+def _as_pairs(given: ClassWeight) -> Any:  # noqa: ANN401  (JSON)
+    """For JSON, whose keys are strings alone."""
+    if given is None or isinstance(given, str):
+        return given
+    if isinstance(given, Mapping):
+        return [[getattr(name, "item", lambda name=name: name)(), w] for name, w in given.items()]
+    return {"each": [_as_pairs(own) for own in given]}
+
+
+def _from_pairs(stored: Any) -> ClassWeight:  # noqa: ANN401  (JSON)
+    if isinstance(stored, Mapping):
+        return [dict(own) for own in stored["each"]]
+    return dict(stored) if isinstance(stored, list) else stored
 
 
 def _is_missing(value: object) -> bool:
@@ -287,13 +370,56 @@ def _is_missing(value: object) -> bool:
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
+def _gold(y: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The labels as an array of one or two axes, checked; raises `TaskError`."""
+    if y is None:
+        raise TaskError("FeatureClassifier requires y to be passed, but the target y is None")
+    listed = np.asarray(y, dtype=object).tolist()
+    missing = sum(map(_is_missing, listed)) if isinstance(listed, list) else 0
+    if missing:
+        raise TaskError(f"{missing} labels of y are missing (None or NaN); leave their rows out")
+    gold = np.asarray(y)
+    if gold.ndim == 2 and np.isin(gold, (0, 1)).all():
+        return gold
+    if gold.ndim == 2 and gold.shape[1] == 1:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected",
+            DataConversionWarning,
+            stacklevel=3,
+        )
+        gold = gold[:, 0]
+    if gold.ndim != 1:
+        raise TaskError(f"y has shape {gold.shape}; give one label a row, or a matrix of 0 and 1")
+    if gold.dtype.kind == "f" and not (gold == np.trunc(gold)).all():
+        raise TaskError(
+            "Unknown label type: continuous. y has numbers with fractions; a classifier needs "
+            "classes"
+        )
+    return gold
+
+
 def _features(given: npt.ArrayLike) -> npt.NDArray[np.floating]:
     """Features as a matrix, memory-mapped ones as they are; raises `TaskError` for others."""
+    if issparse(given):
+        raise TaskError("Sparse input is not supported; give a dense array, one row a note")
     features = np.asarray(given)
-    if features.ndim != 2 or not len(features) or features.dtype.kind not in "fiu":
+    if features.dtype.kind == "O":
+        try:
+            features = features.astype(np.float64)
+        except ValueError:
+            # The original names the value, which may be a note.
+            raise TaskError("features hold something that is no number; give numbers") from None
+    if features.dtype.kind == "c":
+        raise TaskError("Complex data not supported; give real numbers, one row a note")
+    if features.ndim != 2 or features.dtype.kind not in "fiu":
         raise TaskError(
             f"features of shape {features.shape} and type {features.dtype}; give numbers, one row "
-            "a note"
+            "a note. Reshape your data to two axes"
+        )
+    if not features.size:
+        raise TaskError(
+            f"{len(features)} sample(s) with {features.shape[1]} feature(s) (shape="
+            f"{features.shape}) while a minimum of 1 is required."
         )
     wrong = 0
     first = -1
@@ -303,7 +429,7 @@ def _features(given: npt.ArrayLike) -> npt.NDArray[np.floating]:
             wrong, first = wrong + len(rows), start + int(rows[0]) if first < 0 else first
     if wrong:
         raise TaskError(
-            f"{wrong} of {len(features)} rows of features are not finite, the first is row "
-            f"{first}; embed the notes again"
+            f"{wrong} of {len(features)} rows of features are not finite (NaN or inf), the first "
+            f"is row {first}; embed the notes again"
         )
     return features

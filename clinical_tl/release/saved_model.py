@@ -130,7 +130,7 @@ def _feature_losses(
     )
     classifier = FeatureClassifier.load(folder.path)
 
-    columns = [int(c) for c in classifier.classes or range(len(task.labels))]
+    columns = classifier.classes_.astype(int)
 
     def losses(notes: Sequence[Note]) -> Floats:
         vectors = encoder.vectors(

@@ -156,6 +156,13 @@ class DiagnosisCoding:
         )
 
     @property
+    def positive_weights(self) -> tuple[float, ...]:
+        """What `bce_pos_weight` multiplies the loss of a note's own codes by, one a code."""
+        support = np.asarray(self.labels.support, dtype=np.float32)
+        weights = np.clip((self.n_train - support) / support, 1.0, LARGEST_POS_WEIGHT)
+        return tuple(float(weight) for weight in weights)
+
+    @property
     def head_spec(self) -> HeadSpec:
         """A stock sequence head with independent outputs, or label attention."""
         from clinical_tl.models.network import HeadSpec
@@ -217,10 +224,7 @@ class DiagnosisCoding:
             return _mean(asymmetric_loss(logits, gold), decided)
         weight = None
         if self.loss == "bce_pos_weight":
-            support = np.asarray(self.labels.support, dtype=np.float32)
-            weight = logits.new_tensor(
-                np.clip((self.n_train - support) / support, 1.0, LARGEST_POS_WEIGHT)
-            )
+            weight = logits.new_tensor(self.positive_weights)
         losses = functional.binary_cross_entropy_with_logits(
             logits, gold, pos_weight=weight, reduction="none"
         )

@@ -17,7 +17,7 @@ import numpy as np
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, shown_path
-from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
+from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
 from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
 from clinical_tl.metrics_record import record_scores, set_digest
@@ -88,7 +88,9 @@ class FeatureModel:
 
         Folds never divide a patient, nor copies of a text. With `dev` a coding task's
         thresholds are tuned there. `cache` keeps notes' vectors (see `embed`);
-        `strengths`, `folds` and `seed` are those of `FeatureClassifier`.
+        `strengths`, `folds` and `seed` are those of `FeatureClassifier`. The task's
+        `class_weights`, or a coding task's `loss="bce_pos_weight"`, weigh the linear model's
+        loss too; its other losses are the network's alone, which is logged.
 
         Raises:
             TaskError: notes without annotation, with labels that the task was not fitted on,
@@ -103,9 +105,11 @@ class FeatureModel:
                 f"{type(task).__name__} has no linear form on frozen features; use "
                 "NoteClassification, DiagnosisCoding or EntityRecognition"
             )
-        classifier = FeatureClassifier(strengths=strengths, folds=folds, seed=seed)
-        classifier.check_settings()
         task, records = task.untuned(), as_notes(train)
+        classifier = FeatureClassifier(
+            strengths=strengths, folds=folds, seed=seed, class_weight=_class_weight(task, records)
+        )
+        classifier.check_settings()
         dev_records = None if dev is None else as_notes(dev)
         check_notes(task, records, dev_records)
         if isinstance(encoder, str | Path):
@@ -146,9 +150,9 @@ class FeatureModel:
             return self._predict_units(self.task, records, progress=progress)
         features = self._note_features(records, progress=progress)
         probabilities = self.classifier.predict_proba(features)
-        if self.classifier.classes is not None:
+        if not self.classifier.multi_label_:
             every = np.zeros((len(records), len(self.task.labels)))
-            every[:, list(self.classifier.classes)] = probabilities
+            every[:, self.classifier.classes_] = probabilities
             probabilities = every
         # A note without a token has no vector; the model would take zeros for a strange one.
         probabilities[~features.any(axis=1)] = _shares(self.task)
@@ -267,8 +271,9 @@ class FeatureModel:
             return [Prediction(note.note_id, spans=()) for note in notes]
         units = embed_units(self.encoder, notes, layer=self.layer, progress=progress)
         every = np.full((len(units), len(tag_set)), UNSEEN)
-        classes = [int(tag) for tag in self.classifier.classes or ()]
-        every[:, classes] = np.maximum(self.classifier.predict_proba(units.matrix), UNSEEN)
+        every[:, self.classifier.classes_] = np.maximum(
+            self.classifier.predict_proba(units.matrix), UNSEEN
+        )
         log_probabilities = np.log(every)
         transitions = tag_set.transitions()
         predictions = []
@@ -297,11 +302,11 @@ def _fit_units(
     some = np.sort(rng.choice(len(taught), TUNING_UNITS, replace=False))
     classifier.fit(units.matrix[taught[some]], tags[some], groups[some].tolist())
     # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
-    strength = float(classifier.strength or 1.0) * len(some) / len(taught)
+    strength = classifier.strength_ * len(some) / len(taught)
     whole = FeatureClassifier(
         strengths=[strength], folds=classifier.folds, seed=classifier.seed
     ).fit(units.matrix[taught], tags)
-    whole.cross_validation = classifier.cross_validation
+    whole.cross_validation_ = classifier.cross_validation_
     return whole
 
 
@@ -332,6 +337,26 @@ def _shares(task: NoteClassification | DiagnosisCoding) -> np.ndarray:
     support = np.array(task.labels.support or [1] * len(task.labels), dtype=np.float64)
     n_notes = task.n_train if isinstance(task, DiagnosisCoding) else support.sum()
     return support / max(n_notes, 1)
+
+
+def _class_weight(task: FeatureTask, notes: Sequence[Note]) -> ClassWeight:
+    """What the task weighs its loss by, as scikit-learn says it; classes are columns."""
+    if isinstance(task, NoteClassification) and task.class_weights is not None:
+        present = task.gold_labels(notes)
+        return {
+            column: weight
+            for column, (name, weight) in enumerate(
+                zip(task.labels, task.class_weights, strict=True)
+            )
+            if name in present
+        }
+    if isinstance(task, DiagnosisCoding) and task.loss == "bce_pos_weight":
+        return [{0: 1.0, 1: weight} for weight in task.positive_weights]
+    if isinstance(task, DiagnosisCoding) and task.loss != "bce":
+        logger.warning(
+            "loss=%r is the network's: the linear model on features has the plain loss", task.loss
+        )
+    return None
 
 
 def _gold(task: NoteClassification | DiagnosisCoding, notes: Sequence[Note]) -> np.ndarray:

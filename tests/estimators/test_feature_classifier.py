@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
 from clinical_tl.errors import ArtifactError, TaskError
 from clinical_tl.estimators.feature_classifier import FILE, STRENGTHS, FeatureClassifier
@@ -25,16 +27,16 @@ def test_clouds_are_told_apart_by_name():
     assert (classifier.predict(x) == y).mean() > 0.95
     assert classifier.predict_proba(x).shape == (90, 3)
     np.testing.assert_allclose(classifier.predict_proba(x).sum(axis=1), 1)
-    tried = [s.strength for s in classifier.cross_validation]
+    tried = [s.strength for s in classifier.cross_validation_]
     assert tried == list(classifier.strengths[: len(tried)])
-    losses = [s.log_loss for s in classifier.cross_validation]
+    losses = [s.log_loss for s in classifier.cross_validation_]
     assert losses[:-1] == sorted(losses[:-1], reverse=True)
 
 
 def test_noise_asks_for_more_regularisation_than_signal():
     x, y = clouds()
     noise = np.random.default_rng(1).permutation(y)
-    assert FeatureClassifier().fit(x, noise).strength < FeatureClassifier().fit(x, y).strength
+    assert FeatureClassifier().fit(x, noise).strength_ < FeatureClassifier().fit(x, y).strength_
 
 
 def test_rows_of_a_group_are_never_on_both_sides():
@@ -47,7 +49,7 @@ def test_rows_of_a_group_are_never_on_both_sides():
     grouped = FeatureClassifier().fit(x, y, patients)
     careless = FeatureClassifier().fit(x, y)
     best = {
-        name: min(s.log_loss for s in c.cross_validation)
+        name: min(s.log_loss for s in c.cross_validation_)
         for name, c in (("grouped", grouped), ("careless", careless))
     }
     assert best["grouped"] > 0.6 > best["careless"]
@@ -58,7 +60,7 @@ def test_many_labels_a_row():
     y = np.stack([x[:, 0] > 0, x[:, 1] > 0, np.zeros(len(x))], axis=1).astype(int)
     classifier = FeatureClassifier(strengths=[1.0]).fit(x, y)
     assert (classifier.predict(x) == y).mean() > 0.95
-    assert classifier.cross_validation == ()
+    assert classifier.cross_validation_ == ()
 
 
 def test_saved_and_loaded_it_says_the_same(tmp_path):
@@ -66,8 +68,8 @@ def test_saved_and_loaded_it_says_the_same(tmp_path):
     classifier = FeatureClassifier(seed=3).fit(x, y)
     again = FeatureClassifier.load(classifier.save(tmp_path / "head"))
     np.testing.assert_array_equal(again.predict_proba(x), classifier.predict_proba(x))
-    assert again.classes == classifier.classes
-    assert again.cross_validation == classifier.cross_validation
+    assert again.classes_.tolist() == classifier.classes_.tolist()
+    assert again.cross_validation_ == classifier.cross_validation_
     assert [file.name for file in (tmp_path / "head").iterdir()] == [FILE]
 
 
@@ -105,7 +107,7 @@ def test_unfitted_or_mismatched_use_is_refused():
     x, y = clouds()
     with pytest.raises(TaskError, match="call fit"):
         FeatureClassifier().predict(x)
-    with pytest.raises(TaskError, match="5 features a row"):
+    with pytest.raises(TaskError, match="expecting 5 features"):
         FeatureClassifier(strengths=[1.0]).fit(x, y).predict(x[:, :2])
     with pytest.raises(TaskError, match="one group"):
         FeatureClassifier().fit(x, y, ["same"] * len(y))
@@ -125,15 +127,63 @@ def test_it_is_a_scikit_learn_classifier():
     piped = make_pipeline(StandardScaler(), FeatureClassifier(strengths=[1.0])).fit(x, y)
     assert (piped.predict(x) == fitted.predict(x)).mean() > 0.9
     assert FeatureClassifier(folds=3).get_params() == {
-        "folds": 3, "seed": 0, "strengths": STRENGTHS,
+        "class_weight": None, "folds": 3, "seed": 0, "strengths": STRENGTHS,
     }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_scikit_learn_finds_nothing_amiss(class_weight):
+    check_estimator(FeatureClassifier(strengths=[0.1, 1.0], folds=2, class_weight=class_weight))
+
+
+def weighted_reference(x, y, strength, class_weight):
+    model = LogisticRegression(C=strength, class_weight=class_weight, max_iter=10_000, tol=1e-10)
+    return make_pipeline(StandardScaler(), model).fit(x, y).predict_proba(x)
+
+
+@pytest.mark.parametrize("weights", ["balanced", {"knee": 5.0, "lung": 1.0, "skin": 0.2}])
+def test_class_weights_are_scikit_learns(weights, tmp_path):
+    x, y = clouds(spread=4.0)
+    some = np.sort(np.random.default_rng(0).permutation(len(x))[:70])
+    x, y = x[some].astype(np.float64), y[some]
+    fitted = FeatureClassifier(strengths=[0.5], class_weight=weights).fit(x, y)
+    expected = weighted_reference(x, y, 0.5, weights)
+    np.testing.assert_allclose(fitted.predict_proba(x), expected, atol=1e-4)
+    again = FeatureClassifier.load(fitted.save(tmp_path))
+    assert again.get_params() == fitted.get_params()
+    many = np.stack([y == "knee", y == "lung"], axis=1).astype(int)
+    each = weights if weights == "balanced" else [{0: 1.0, 1: 5.0}, {0: 2.0, 1: 1.0}]
+    fitted = FeatureClassifier(strengths=[0.5], class_weight=each).fit(x, many)
+    for column in range(2):
+        own = each if each == "balanced" else each[column]
+        expected = weighted_reference(x, many[:, column], 0.5, own)[:, 1]
+        np.testing.assert_allclose(fitted.predict_proba(x)[:, column], expected, atol=1e-4)
+    assert FeatureClassifier.load(fitted.save(tmp_path)).get_params() == fitted.get_params()
+
+
+@pytest.mark.parametrize(
+    "weights", [{"knee": -1.0}, {"knee": float("nan")}, {"hip": 1.0}, [{0: 1.0, 1: 2.0}]]
+)
+def test_class_weights_that_can_not_be_are_refused(weights):
+    with pytest.raises(TaskError, match="class_weight"):
+        FeatureClassifier(class_weight=weights).fit(*clouds())
+
+
+def test_what_is_no_number_is_refused_and_not_quoted():
+    _, y = clouds()
+    texts = np.array([["Zebulon Quixote was seen"] * 5] * len(y), dtype=object)
+    with pytest.raises(TaskError) as caught:
+        FeatureClassifier().fit(texts, y)
+    assert "Zebulon" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 def test_rows_of_unknown_patients_are_groups_of_their_own():
     x, y = clouds()
     assert not hasattr(FeatureClassifier(), "classes_")
     none = FeatureClassifier().fit(x, y, [None, pd.NA, float("nan")] * (len(y) // 3))
-    assert none.cross_validation == FeatureClassifier().fit(x, y).cross_validation
+    assert none.cross_validation_ == FeatureClassifier().fit(x, y).cross_validation_
     some = FeatureClassifier(folds=2)._folds(np.arange(12) % 2, [None] * 10 + ["p", "p"])
     assert [sorted((len(train), len(held_out))) for train, held_out in some] in (
         [[5, 7], [5, 7]],
@@ -148,10 +198,10 @@ def test_labels_with_a_single_row_do_not_choose_a_model_that_tells_nothing_apart
     x = rng.normal(size=(28, 20)) + 3 * np.eye(20)[np.minimum(y, 2)]
     classifier = FeatureClassifier(seed=0).fit(x, y)
     assert (classifier.predict(x[:20]) == y[:20]).all()
-    assert classifier.strength > min(classifier.strengths)
+    assert classifier.strength_ > min(classifier.strengths)
 
 
 def test_where_nothing_can_be_held_out_the_middle_strength_is_taken():
     x = np.random.default_rng(0).normal(size=(6, 3))
     classifier = FeatureClassifier(strengths=(0.1, 1.0, 10.0)).fit(x, np.arange(6))
-    assert (classifier.strength, classifier.cross_validation) == (1.0, ())
+    assert (classifier.strength_, classifier.cross_validation_) == (1.0, ())

@@ -32,6 +32,24 @@ def test_the_multinomial_model_is_scikit_learns(monkeypatch, strength, chunk):
     np.testing.assert_allclose(ours.probabilities(x, exclusive=True), expected, atol=2e-4)
 
 
+def test_the_search_ends_at_the_optimum():
+    rng = np.random.default_rng(0)
+    # Few rows of many features that depend on one another: the objective is flat near its end.
+    x = (rng.normal(size=(150, 60)) @ rng.normal(size=(60, 60)) ** 3).astype(np.float32)
+    y = np.digitize(x[:, 0] + 3 * rng.normal(size=150), [-5, 0, 5])
+    ours = fit_logistic(x, y, n_outputs=4, strength=10.0)
+    scaler = StandardScaler().fit(x.astype(np.float64))
+    theirs = LogisticRegression(C=10.0, max_iter=100_000, tol=1e-10).fit(scaler.transform(x), y)
+    expected = theirs.predict_proba(scaler.transform(x))
+    np.testing.assert_allclose(ours.probabilities(x, exclusive=True), expected, atol=1e-4)
+
+
+def test_a_search_that_has_not_settled_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(logistic_regression, "MAX_ITERATIONS", 2)
+    fit_logistic(features(), np.arange(120) % 3, n_outputs=3, strength=10.0)
+    assert "has not settled after 2 iterations" in caplog.text
+
+
 def test_binary_models_are_scikit_learns_one_by_one():
     x = features()
     rng = np.random.default_rng(2)
@@ -90,4 +108,4 @@ def test_log_losses_by_hand():
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
     np.testing.assert_allclose(log_losses(p, np.array([0, 1])), -np.log([0.25, 0.5]))
     binary = log_losses(p, np.array([[True, False], [False, False]]))
-    np.testing.assert_allclose(binary, [-np.log(0.25), -np.log(0.5)])
+    np.testing.assert_allclose(binary, -np.log([[0.25, 0.25], [0.5, 0.5]]))

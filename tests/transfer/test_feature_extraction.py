@@ -71,6 +71,35 @@ def test_a_blank_note_tells_nothing_beyond_the_labels_shares(kind, encoder, note
     assert dict(written.scores) != pytest.approx(shares)
 
 
+def test_the_tasks_weights_are_the_linear_models(encoder, notes, caplog):
+    records = as_notes(notes)
+    weights = {
+        name: 1.0 + 9 * (i == 0) for i, name in enumerate(sorted({n.label for n in records}))
+    }
+    rare = next(iter(weights))
+    settings = {"strengths": [1e-2], "progress": False}
+    plain, weighted = (
+        FeatureModel.fit(
+            encoder,
+            NoteClassification.from_notes(records, class_weights=given),
+            records,
+            **settings,
+        ).predict(records, progress=False)
+        for given in (None, weights)
+    )
+    assert all(w.scores[rare] > p.scores[rare] for p, w in zip(plain, weighted, strict=True))
+    plain, weighted, other = (
+        FeatureModel.fit(
+            encoder, DiagnosisCoding.from_notes(records, loss=loss), records, **settings
+        ).predict(records, progress=False)
+        for loss in ("bce", "bce_pos_weight", "asymmetric")
+    )
+    code = DiagnosisCoding.from_notes(records).labels.names[0]
+    assert all(w.scores[code] > p.scores[code] for p, w in zip(plain, weighted, strict=True))
+    assert other == plain
+    assert "loss='asymmetric' is the network's" in caplog.text
+
+
 @pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)
 def test_folds_divide_neither_patients_nor_copies(kind, encoder, notes, monkeypatch):
     records = as_notes(notes)[:12]
@@ -113,9 +142,9 @@ def test_many_units_are_tuned_on_a_sample(encoder, notes, monkeypatch):
     monkeypatch.setattr(feature_extraction, "TUNING_UNITS", 300)
     task = EntityRecognition.from_notes(notes)
     model = FeatureModel.fit(encoder, task, notes, strengths=[0.1, 1.0], progress=False)
-    assert len(model.classifier.cross_validation) == 2
+    assert len(model.classifier.cross_validation_) == 2
     # The same balance of loss and penalty over all units as over the sample.
-    assert model.classifier.strength < 0.5
+    assert model.classifier.strength_ < 0.5
 
 
 def test_a_patients_notes_share_a_fold(encoder, notes, monkeypatch):
@@ -159,7 +188,7 @@ def test_what_silver_notes_leave_open_teaches_nothing(encoder, notes):
     gold = FeatureModel.fit(encoder, task, known[:6], **settings)
     more = FeatureModel.fit(encoder, task, [*known[:6], *left_open[6:]], **settings)
     # All that the silver notes add is units outside of mentions.
-    assert more.classifier.classes == gold.classifier.classes
+    assert more.classifier.classes_.tolist() == gold.classifier.classes_.tolist()
 
 
 def test_empty_texts_have_no_spans(encoder, notes):
