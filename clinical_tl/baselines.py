@@ -25,6 +25,7 @@ from clinical_tl.schema import (
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
+from clinical_tl.training.checks import check_notes
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
@@ -41,10 +42,15 @@ def majority(
     train: Notes | Sequence[Note],
     notes: Notes | Sequence[Note],
 ) -> list[Prediction]:
-    """Every note gets the training notes' frequencies: of labels, or of codes."""
-    n = len(train)
-    shares = (np.array(task.labels.support) / n).astype(np.float32)
-    scores = LabelScores(task.labels.names, shares)
+    """Every note gets the training notes' frequencies: of labels, or of codes.
+
+    Raises as `tfidf`.
+    """
+    train_notes = as_notes(train)
+    check_notes(task, train_notes, None)
+    counts = task.gold_labels(train_notes)
+    shares = np.array([counts.get(name, 0) for name in task.labels]) / len(train_notes)
+    scores = LabelScores(task.labels.names, shares.astype(np.float32))
     if isinstance(task, DiagnosisCoding):
         return [Prediction(note.note_id, codes=(), scores=scores) for note in as_notes(notes)]
     label = task.labels.names[int(shares.argmax())]
@@ -64,16 +70,30 @@ def tfidf(
     coding. The strength of the regularisation is the one of `STRENGTHS` with the best dev score
     (the task's own metric), and a coding task's threshold is tuned on `dev` too; without it
     the middle one is taken. Word pairs were tried and lost (CodiEsp categories, test MAP
-    0.33 with, 0.39 without).
+    0.33 with, 0.39 without). A classification task's class weights multiply the loss. A code
+    that all training notes have, or none, is predicted with probability 1 or 0; a label that
+    none has, with 0.
 
     Returns the task with its threshold, and the predictions for `notes`.
+
+    Raises:
+        TrainingError: no training notes, or an empty dev set.
+        TaskError: training notes without annotation, with labels that the task was not fitted
+            on, or without a word.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     train_notes, test_notes = as_notes(train), as_notes(notes)
     dev_notes = None if dev is None else as_notes(dev)
+    check_notes(task, train_notes, dev_notes)
     vectoriser = TfidfVectorizer(sublinear_tf=True)
-    features = vectoriser.fit_transform([note.text for note in train_notes])
+    try:
+        features = vectoriser.fit_transform([note.text for note in train_notes])
+    except ValueError:
+        raise TaskError(
+            f"none of the {len(train_notes)} training notes has a word of two characters or more; "
+            "there is nothing to learn from"
+        ) from None
     targets = (
         task.gold_matrix(train_notes)[0]
         if isinstance(task, DiagnosisCoding)
@@ -87,13 +107,15 @@ def tfidf(
     candidates: list[tuple[float, Any, _LinearModel]] = []
     middle = STRENGTHS[len(STRENGTHS) // 2]
     for strength in STRENGTHS if dev_notes else (middle,):
-        model = _LinearModel(features, targets, len(task.labels), strength, many=task.multi_label)
+        model = _LinearModel(task, features, targets, strength)
         tuned: Any = task
         score = 0.0
         if dev_notes:
             tuned = task.tuned(dev_notes, predict(model, task, dev_notes))
             dev_predictions = predict(model, tuned, dev_notes)
-            score = tuned.evaluate(dev_notes, dev_predictions).summary()[task.monitor]
+            scores = tuned.evaluate(dev_notes, dev_predictions).summary()
+            # Where dev notes have no code to find, there is no such score: all are alike.
+            score = scores.get(task.monitor, 0.0)
         candidates.append((score, tuned, model))
     _, tuned, model = max(candidates, key=lambda candidate: candidate[0])
     return tuned, predict(model, tuned, test_notes)
@@ -176,30 +198,41 @@ class _LinearModel:
 
     def __init__(
         self,
+        task: NoteClassification | DiagnosisCoding,
         features: object,
         targets: np.ndarray,
-        n_labels: int,
         strength: float,
-        *,
-        many: bool,
     ) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        self.n_labels, self.many = n_labels, many
-        if not many:
-            self.models = [LogisticRegression(C=strength, max_iter=1000)]
-            self.models[0].fit(features, targets)
+        self.labels = len(task.labels)
+        self.single: Any = None
+        self.by_label: list[Any] = []
+        self.shares = np.zeros(self.labels)
+        if isinstance(task, NoteClassification):
+            present = np.unique(targets)
+            self.shares[present] = 1 / len(present)
+            weights = task.class_weights and {i: task.class_weights[i] for i in present.tolist()}
+            if len(present) > 1:
+                self.single = LogisticRegression(C=strength, class_weight=weights, max_iter=1000)
+                self.single.fit(features, targets)
             return
-        self.models = [
+        self.shares = targets.mean(axis=0)
+        self.by_label = [
             LogisticRegression(C=strength, solver="liblinear", class_weight="balanced").fit(
-                features, targets[:, column]
+                features, column
             )
-            for column in range(n_labels)
+            if 0 < column.mean() < 1
+            else None
+            for column in targets.T
         ]
 
-    def scores(self, features: object) -> np.ndarray:
-        """Probabilities, shape (notes, labels)."""
-        if self.many:
-            columns = [model.predict_proba(features)[:, 1] for model in self.models]
-            return np.stack(columns, axis=1).astype(np.float32)
-        return np.asarray(self.models[0].predict_proba(features), dtype=np.float32)
+    def scores(self, features: Any) -> np.ndarray:  # noqa: ANN401  (sparse arrays are untyped)
+        """Probabilities, shape (notes, labels); what nothing told apart has its share."""
+        found = np.tile(self.shares.astype(np.float32), (features.shape[0], 1))
+        if self.single is not None:
+            found[:, self.single.classes_] = self.single.predict_proba(features)
+        for column, model in enumerate(self.by_label):
+            if model is not None:
+                found[:, column] = model.predict_proba(features)[:, 1]
+        return found
