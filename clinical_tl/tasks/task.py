@@ -141,6 +141,10 @@ class HidesInputs(Protocol):
         """
         ...
 
+    def hidden(self, targets: Sequence[Any], note: int, start: int, stop: int, seed: int) -> int:
+        """How many tokens of the note with this index `corrupt` hides between two, by this seed."""
+        ...
+
 
 def examples_of(task: Task, notes: Sequence[Note], *, training: bool) -> list[list[Note]]:
     """What the network reads of each note: its examples, or the note itself."""

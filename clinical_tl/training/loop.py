@@ -275,7 +275,7 @@ class TrainingRun:
     def _step(self, batch: Sequence[int], bar: tqdm[Any]) -> None:
         progress, config = self.progress, self.config
         share_of_peak = set_rates(self.optimiser, progress.step, self.total_steps, config.warmup)
-        weight = sum(self.weights[position] for position in batch)
+        weight = self._batch_weight(batch)
         processes = self.accelerator.num_processes
         if self.private is not None:
             loss = self.private.set_gradients(batch, progress.step, self._note_backward)
@@ -318,7 +318,7 @@ class TrainingRun:
             if number % processes != rank:
                 continue
             for part_number, part in enumerate(self._parts(share)):
-                loss += self._backward(part, weight, number, part_number)
+                loss += self._backward(part, weight or 1.0, number, part_number)
         return loss
 
     def _note_backward(self, own: Sequence[int], number: int) -> torch.Tensor:
@@ -358,6 +358,17 @@ class TrainingRun:
         if loss.requires_grad:
             self.accelerator.backward(loss)
         return loss.detach()
+
+    def _batch_weight(self, batch: Sequence[int]) -> float:
+        """What is decided in a batch; of a task that hides inputs, what this step hides."""
+        if not isinstance(self.task, HidesInputs):
+            return sum(self.weights[position] for position in batch)
+        seed = mix_seeds(self.config.seed, self.progress.step)
+        return sum(
+            self.task.hidden(self.targets, item.note, w.own_start, w.own_stop, seed)
+            for item in map(self.items.__getitem__, batch)
+            for w in item.windows
+        )
 
     def _weight(self, position: int) -> float:
         item = self.items[position]

@@ -141,16 +141,25 @@ class MaskedLanguage:
         self, words: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each token: whether its word is chosen, a number that says how, another token."""
-        n_words = int(words[-1]) + 1 if len(words) else 0
+        n_words = _n_words(words)
         chosen = np.zeros(n_words + 1, dtype=bool)
         if n_words:
-            # At least one, so that a note of few words is not left out.
-            count = max(1, round(self.share * n_words))
-            chosen[rng.choice(n_words, count, replace=False)] = True
+            chosen[rng.choice(n_words, self._n_chosen(n_words), replace=False)] = True
         how = rng.random(n_words + 1)
         instead = rng.integers(*self.ordinary_ids, size=len(words))
         # Position −1, before the first word, is the last entry, which is never chosen.
         return chosen[words], how[words], instead
+
+    def _n_chosen(self, n_words: int) -> int:
+        """At least one, so that a note of few words is not left out."""
+        return max(1, round(self.share * n_words))
+
+    def hidden(
+        self, targets: Sequence[np.ndarray], note: int, start: int, stop: int, seed: int
+    ) -> int:
+        """How many tokens between two are to be guessed under this seed."""
+        chosen, _, _ = self._fates(targets[note], np.random.default_rng((seed, note)))
+        return int(chosen[start:stop].sum())
 
     def decisions(
         self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[np.ndarray]
@@ -171,9 +180,10 @@ class MaskedLanguage:
         )
 
     def weight(self, target: np.ndarray, start: int, stop: int) -> float:
-        """Masked tokens to be expected between two tokens."""
-        del target
-        return self.share * (stop - start)
+        """Masked tokens to be expected between two tokens; `hidden` counts those of a step."""
+        n_words = _n_words(target)
+        chosen = self._n_chosen(n_words) / n_words if n_words else 0.0
+        return chosen * int((target[start:stop] >= 0).sum())
 
     def collect(
         self, network: Network, output: NetworkOutput, batch: WindowBatch
@@ -239,6 +249,10 @@ class MaskedLanguage:
             "ordinary_ids": list(self.ordinary_ids),
             "share": self.share,
         }
+
+
+def _n_words(target: np.ndarray) -> int:
+    return int(target[-1]) + 1 if len(target) else 0
 
 
 def _hidden(batch: WindowBatch) -> torch.Tensor:

@@ -13,7 +13,7 @@ from clinical_tl.errors import ConfigError, EncoderError, NoteError
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.masked_lm import load_masked_lm, masked_logits
-from clinical_tl.models.network import base_model
+from clinical_tl.models.network import Network, base_model
 from clinical_tl.release.canaries import canary_notes, planted_canaries
 from clinical_tl.schema import Note, as_notes
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -21,6 +21,7 @@ from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.loop import TrainingRun
 from clinical_tl.transfer import domain_adaptation
 from clinical_tl.transfer.domain_adaptation import REPORT_FILE, _divide, adapt_encoder
 from clinical_tl.transfer.masked_language import MaskedLanguage
@@ -52,7 +53,7 @@ def corrupted(tokenizer, texts, *, seed=0, share=0.15, length=32, overlap=8):
     share=st.floats(0.05, 0.9),
 )
 def test_what_is_hidden_was_there_and_the_rest_is_untouched(tokenizer, texts, seed, share):
-    plain, hidden, task, _ = corrupted(tokenizer, texts, seed=seed, share=share)
+    plain, hidden, task, tokens = corrupted(tokenizer, texts, seed=seed, share=share)
     chosen = hidden.hidden_ids >= 0
     assert torch.equal(hidden.hidden_ids[chosen], plain.input_ids[chosen])
     assert not (chosen & ~plain.owned).any()
@@ -62,6 +63,41 @@ def test_what_is_hidden_was_there_and_the_rest_is_untouched(tokenizer, texts, se
     assert ((values == task.mask_id) | ((values >= low) & (values < high))).all()
     # Special tokens and padding are never touched; a word is whole where windows overlap.
     assert not (changed & (plain.attention_mask == 0)).any()
+    words = task.targets([Note(str(i), text) for i, text in enumerate(texts)], tokens)
+    for row, window in enumerate(plain.windows):
+        note = plain.notes[int(plain.note_index[row])]
+        counted = task.hidden(words, note, window.own_start, window.own_stop, seed)
+        assert counted == int(chosen[row].sum())
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_steps_loss_is_the_mean_over_what_it_hides(
+    tiny_encoder, tmp_path, monkeypatch, accumulation
+):
+    """Of notes of a few words far more is hidden than the share says."""
+    monkeypatch.setattr(MaskedLanguage, "losses", lambda *given, **_: 0 * given[1].sum(dim=1) + 1)
+    source = find_encoder(tiny_encoder)
+    tokenizer = NoteTokenizer.from_pretrained(source.path)
+    texts = ["fever", "a rash", "hypertension", "no cough", "\u200b", "pain, nausea, vomiting"] * 4
+    run = TrainingRun(
+        Network(load_masked_lm(source).model, None, frozen_encoder=False),
+        MaskedLanguage.for_tokenizer(tokenizer),
+        tokenizer,
+        Windowing(8, 2),
+        TrainingConfig(
+            epochs=2, batch_tokens=24, gradient_accumulation=accumulation, patience=None,
+            progress=False, output_dir=tmp_path,
+        ),
+        [Note(str(i), text) for i, text in enumerate(texts)],
+        None,
+    )  # fmt: skip
+    result = run.run()
+    rows = [json.loads(line) for line in (tmp_path / "train_log.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert len(losses) > 4
+    # In some steps nothing is hidden: short windows of a note whose words lie elsewhere.
+    assert all(loss in (0.0, pytest.approx(1.0)) for loss in losses)
+    assert [epoch.loss for epoch in result.epochs] == pytest.approx([1.0, 1.0])
 
 
 def test_whole_words_are_hidden_once_at_the_stated_share(tokenizer):
