@@ -156,5 +156,5 @@ def _concerns_another(error: Exception, target: Path) -> bool:
     # Folders above the target that can't be made are its affair as well.
     return not any(
         place.is_relative_to(above) or above.is_relative_to(place)
-        for above in (target.parent.absolute(), target.parent.resolve())
+        for above in (target.parent.absolute(), Path(os.path.realpath(target.parent)))
     )

@@ -1,4 +1,4 @@
-"""Files and folders are replaced as a whole, whatever kill, neighbour or full disk comes between."""
+"""Files and folders are replaced as a whole, whatever kill, neighbour or full disk interferes."""
 
 from __future__ import annotations
 
@@ -182,9 +182,9 @@ def test_what_a_file_system_refuses_is_one_error_that_says_how_to_mend_it(tmp_pa
         OSError(number, os.strerror(number), str(tmp_path / "model" / "weights")),
         RuntimeError(f"I/O error: something (os error {number})"),
     ):
-        with pytest.raises(OutputError, match=f"{told}.*To mend") as caught:
-            with writing(tmp_path / "model"):
-                raise error
+        refused = pytest.raises(OutputError, match=f"{told}.*To mend")
+        with refused as caught, writing(tmp_path / "model"):
+            raise error
         assert str(tmp_path / "model") in str(caught.value)
 
 
@@ -204,7 +204,7 @@ def test_the_output_is_tried_before_the_work_begins(tmp_path, monkeypatch):
         require_file(tmp_path)
     with pytest.raises(OutputError, match="no plain file"):
         require_file("/dev/null")
-    with pytest.raises(OutputError, match="mount point.*name a folder inside it"):
+    with pytest.raises(OutputError, match=r"mount point.*name a folder inside it"):
         require_replaceable("/proc")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     with pytest.raises(OutputError, match="circle"):
@@ -216,4 +216,4 @@ def test_the_output_is_tried_before_the_work_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     for require in (require_folder, require_replaceable, require_file):
         with pytest.raises(OutputError, match="the disk is full"):
-            require(tmp_path / "new")
+            require(tmp_path / require.__name__)
