@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from math import isfinite
 from typing import Any
 
-from clinical_tl.data.leakage import text_key
-from clinical_tl.errors import ConfigError, shown_id
+from clinical_tl.data.seen_notes import Leak, SeenNotes
+from clinical_tl.data.traces import text_key
+from clinical_tl.errors import ConfigError, NoteError, shown_id
 from clinical_tl.schema import Note
 
 EVALUATED = "evaluated"
-NO_SCORES = frozenset({"training", "source", "self_training", EVALUATED})
+LEAKAGE = "leakage"
+NO_SCORES = frozenset({"training", "source", "self_training", EVALUATED, LEAKAGE})
 """What `metrics.json` holds beside scores."""
+TRAINING = re.compile(r"train|(?<![a-z])fit(?![a-z])", re.IGNORECASE)
+"""In the name of a set of notes: it is one that training saw."""
 
 
 def set_digest(notes: Sequence[Note]) -> str:
@@ -27,20 +33,94 @@ def set_digest(notes: Sequence[Note]) -> str:
 
 
 def record_scores(
-    metrics: dict[str, Any], name: str, notes: Sequence[Note], scores: Mapping[str, float]
+    metrics: dict[str, Any],
+    name: str,
+    notes: Sequence[Note],
+    scores: Mapping[str, float],
+    *,
+    leak: Leak | None = None,
 ) -> None:
-    """Keep a set's scores under its name, and which notes they are of.
+    """Keep a set's scores under its name, which notes they are of, and what training knew of them.
+
+    `leak` is `None` where the notes were not compared with the training notes.
 
     Raises `ConfigError` for a name that `metrics.json` uses for something else.
     """
+    check_name(name)
+    metrics[name] = dict(scores)
+    sets = {**metrics.get(EVALUATED, {}), name: {"notes": len(notes), "sha256": set_digest(notes)}}
+    metrics[EVALUATED] = sets
+    leaks = {**metrics.get(LEAKAGE, {}), name: None if leak is None else asdict(leak)}
+    metrics[LEAKAGE] = leaks
+
+
+def check_name(name: str) -> None:
+    """Raises `ConfigError` for a name that `metrics.json` uses for something else."""
     if name in NO_SCORES:
         raise ConfigError(
             f"name={shown_id(name)!r}: metrics.json uses {sorted(NO_SCORES)} for what is no score; "
             "name the set of notes, e.g. 'test'"
         )
-    metrics[name] = dict(scores)
-    sets = {**metrics.get(EVALUATED, {}), name: {"notes": len(notes), "sha256": set_digest(notes)}}
-    metrics[EVALUATED] = sets
+
+
+def leak_of(
+    metrics: Mapping[str, Any],
+    seen: SeenNotes | None,
+    notes: Sequence[Note],
+    name: str,
+    *,
+    train: Sequence[Note] | None = None,
+    allow_leakage: bool = False,
+) -> Leak | None:
+    """What notes to be scored share with those that a model has learnt from.
+
+    These are what it remembers (`seen`) and what is given as `train`; a loaded model remembers
+    none. `None` where there is nothing to compare with, and for training notes that are called
+    so.
+
+    Raises:
+        NoteError: they share patients or texts, or are the training notes themselves.
+        ConfigError: a name that `metrics.json` uses for something else.
+    """
+    check_name(name)
+    if TRAINING.search(name):
+        return None
+    if train is not None:
+        given, _ = SeenNotes.of(train, None, before=[seen], allow_leakage=True)
+        seen = replace(given, tuned=None if seen is None else seen.tuned)
+    if seen is not None:
+        return seen.require_apart(notes, name, allow_leakage=allow_leakage)
+    same = metrics.get("training", {}).get("notes_sha256") == set_digest(notes)
+    if same and not allow_leakage:
+        raise NoteError(
+            f"the {name} notes are the notes that the model was trained on, so their scores would "
+            "be too good; give others, name them 'train', or pass allow_leakage=True"
+        )
+    if same:
+        every = len(notes)
+        return Leak(every, 0, 0, identical=every, near=0, short=0)
+    return None
+
+
+def leaks_of(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Set of notes → what it shares with training, or that this is not known; in words."""
+    found = metrics.get(LEAKAGE) or {}
+    said = {}
+    for name in scored_sets(metrics):
+        leak = Leak(**found[name]) if found.get(name) else None
+        if TRAINING.search(name):
+            said[name] = f"The {name} notes are training notes: scores on them are too good."
+        elif leak is None:
+            said[name] = (
+                f"Whether the {name} notes share patients or texts with the training notes was not "
+                "checked."
+            )
+        elif leak.is_serious:
+            said[name] = (
+                f"The {name} notes share with the training notes: {leak}. Scores on them are too "
+                "good."
+            )
+    return said
 
 
 def scored_sets(metrics: Mapping[str, Any]) -> list[str]:

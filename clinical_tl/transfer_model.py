@@ -17,7 +17,7 @@ from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
-from clinical_tl.metrics_record import record_scores
+from clinical_tl.metrics_record import leak_of, record_scores
 from clinical_tl.models.adapter import Adapter
 from clinical_tl.models.device import choose_device, process_state, reading_precision
 from clinical_tl.models.encoder import EncoderSource, find_encoder, find_saved_encoder
@@ -45,6 +45,7 @@ from clinical_tl.text.windows import Windowing
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from clinical_tl.data.seen_notes import SeenNotes
     from clinical_tl.estimators.novelty_methods import NoveltyMethod
     from clinical_tl.model_collection import ModelCollection
     from clinical_tl.tasks.task import Scores, Task
@@ -77,6 +78,7 @@ class TransferModel:
         self.novelty: NoveltyDetector | None = None
         self.start: dict[str, Any] = {}
         """What the weights were before any training, for a checkpoint to be known as this run's."""
+        self.seen: SeenNotes | None = None
 
     @classmethod
     def from_pretrained(
@@ -287,7 +289,7 @@ class TransferModel:
         model = TransferModel(
             network, self.task, self.tokenizer, self.windowing, source, self.metrics
         )
-        model.novelty = self.novelty
+        model.novelty, model.seen = self.novelty, self.seen
         return model
 
     def merge(self, folder: str | Path) -> Path:
@@ -371,19 +373,34 @@ class TransferModel:
         notes: Notes | Sequence[Note],
         *,
         name: str = "test",
+        train: Notes | Sequence[Note] | None = None,
+        allow_leakage: bool = False,
         **predicting: Any,  # noqa: ANN401  (what predict takes)
     ) -> Scores:
-        """Predict annotated notes and score them; the summary is kept in `metrics[name]`."""
+        """Predict annotated notes and score them; the summary is kept in `metrics[name]`.
+
+        Notes that share patients or texts with those that the model was trained or tuned on are
+        an error, or with `allow_leakage` a mark in `metrics` and the card. A model that was
+        loaded does not remember them: give `train`.
+        """
         records = as_notes(notes)
         if not records:
             raise NoteError("there are no notes to evaluate; give at least one annotated note")
+        leak = leak_of(
+            self.metrics,
+            self.seen,
+            records,
+            name,
+            train=None if train is None else as_notes(train),
+            allow_leakage=allow_leakage,
+        )
         predictions = self.predict(records, **predicting)
         if isinstance(self.task, EntityRecognition):
             tokens = self.tokenizer.encode([note.text for note in records])
             scores: Scores = self.task.evaluate(records, predictions, tokens=tokens)
         else:
             scores = self.task.evaluate(records, predictions)
-        record_scores(self.metrics, name, records, scores.summary())
+        record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores
 
     def summary(self) -> str:

@@ -39,6 +39,7 @@ class Run:
     lora: LoRA
     config: TrainingConfig
     full_learning_rate: float
+    allow_leakage: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,16 @@ def _rules(run: Run) -> dict[str, float]:
 def _frozen(run: Run) -> dict[str, float]:
     task = fit_task(run.task, run.train, run.level)
     model = ctl.FeatureModel.fit(
-        run.encoder, task, run.train, run.dev, seed=run.config.seed, progress=False
+        run.encoder,
+        task,
+        run.train,
+        run.dev,
+        seed=run.config.seed,
+        progress=False,
+        allow_leakage=run.allow_leakage,
     )
-    return model.evaluate(run.test, progress=False).summary()
+    scores = model.evaluate(run.test, progress=False, allow_leakage=run.allow_leakage)
+    return scores.summary()
 
 
 def _tuned(
@@ -84,8 +92,9 @@ def _tuned(
     config = run.config
     if adapter == "full":
         config = replace(config, learning_rate=run.full_learning_rate)
-    ctl.fit(model, run.train, run.dev, config)
-    return model.evaluate(run.test, progress=False).summary()
+    ctl.fit(model, run.train, run.dev, config, allow_leakage=run.allow_leakage)
+    scores = model.evaluate(run.test, progress=False, allow_leakage=run.allow_leakage)
+    return scores.summary()
 
 
 METHODS = {

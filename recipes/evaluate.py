@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import clinical_tl as ctl
+from clinical_tl.data.seen_notes import Leak
 from clinical_tl.errors import ConfigError, shown_path
 from clinical_tl.metrics_record import record_scores
 from clinical_tl.report.evaluation_report import EvaluationReport
@@ -16,11 +18,13 @@ def main(
     model: str,
     notes: str | None = None,
     corpus: str | None = None,
+    train: str | None = None,
     by: list[str] | None = None,
     name: str = "test",
     format: str | None = None,
     columns: dict[str, str] | None = None,
     allow_implausible: bool = False,
+    allow_leakage: bool = False,
     encoder: str | None = None,
     revision: str | None = None,
     resamples: int = 1000,
@@ -35,11 +39,14 @@ def main(
         model: a folder written by a training recipe (…/model), or a Hub id ("hub:org/name").
         notes: annotated notes (JSON lines, CSV, Parquet, BRAT, PubTator, …).
         corpus: instead of notes, the test notes of a public corpus by name, or "synthetic".
+        train: the model's training notes, to see whether the others share patients or texts with
+            them (with corpus: its training notes, without being asked).
         by: metadata fields to compare groups of patients by, e.g. [sex, age_band].
         name: of the set of notes, in the report and the card.
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
         allow_implausible: take labels and ids that look like text and not like names.
+        allow_leakage: go on where notes share patients or texts with train; the scores are marked.
         encoder: where the model's encoder lies, if not where it was in training.
         revision: of a Hub id: a branch, tag or commit.
         resamples: bootstrap resamples of the patients.
@@ -55,13 +62,17 @@ def main(
         raise ConfigError(
             "give one of the two: notes (a file or folder), or corpus (the name of a public one)"
         )
-    annotated = (
-        ctl.note_splits(corpus)["test"]
-        if notes is None
-        else ctl.read_notes(
-            notes, format=format, columns=columns, allow_implausible=allow_implausible
-        )
-    )
+    reading: dict[str, Any] = {
+        "format": format,
+        "columns": columns,
+        "allow_implausible": allow_implausible,
+    }
+    if corpus is not None:
+        splits = ctl.note_splits(corpus)
+        trained, annotated = splits["train"], splits["test"]
+    else:
+        annotated = ctl.read_notes(str(notes), **reading)
+        trained = None if train is None else ctl.read_notes(train, **reading)
     if card and not Path(model).is_dir():
         raise ConfigError(
             f"--card writes into the model's folder, and {shown_path(model)} is none here"
@@ -69,7 +80,7 @@ def main(
     loaded = ctl.load_model(model, encoder=encoder, revision=revision)
     report = ctl.evaluation_report(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,
-        seed=seed,
+        seed=seed, train=trained, allow_leakage=allow_leakage,
     )  # fmt: skip
     print(ctl.format_table(report.table()))
     if report.subgroups:
@@ -80,7 +91,9 @@ def main(
     print(report.save(output))
     print(write_page(report, Path(output) / "report.html"))
     if card:
-        record_scores(loaded.metrics, name, ctl.dataset_to_notes(annotated), report.scores)
+        leak = None if report.leakage is None else Leak(**report.leakage)
+        records = ctl.dataset_to_notes(annotated)
+        record_scores(loaded.metrics, name, records, report.scores, leak=leak)
         loaded.save_pretrained(model)
         report.save(model)
         print(ctl.write_card(model))

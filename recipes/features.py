@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
+from clinical_tl.metrics_record import leaks_of
 from recipes.budgets import Level, TaskName, VectorPooling, fit_task
 from recipes.command_line import run
 
@@ -16,6 +17,7 @@ def main(
     format: str | None = None,
     columns: dict[str, str] | None = None,
     allow_implausible: bool = False,
+    allow_leakage: bool = False,
     limit: int | None = None,
     level: Level = "category",
     encoder: str = "offline",
@@ -36,6 +38,7 @@ def main(
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
         allow_implausible: take labels and ids that look like text and not like names.
+        allow_leakage: go on where the sets share patients or texts; the scores are marked.
         limit: use at most so many notes of each set, for a quick look.
         level: of diagnosis codes: code, category or chapter.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
@@ -50,7 +53,7 @@ def main(
     """
     splits = ctl.note_splits(
         corpus, train, dev, test, format=format, columns=columns, limit=limit,
-        allow_implausible=allow_implausible,
+        allow_implausible=allow_implausible, allow_leakage=allow_leakage,
     )  # fmt: skip
     model = ctl.FeatureModel.fit(
         encoder,
@@ -61,14 +64,17 @@ def main(
         pooling=pooling,
         cache=cache,
         seed=seed,
+        allow_leakage=allow_leakage,
     )
     tried = [
         {"C": score.strength, "held-out log loss": score.log_loss}
         for score in model.classifier.cross_validation_
     ]
     print(ctl.format_table(tried, digits=4))
-    scores = model.evaluate(splits["test"]).summary()
+    scores = model.evaluate(splits["test"], allow_leakage=allow_leakage).summary()
     print(ctl.format_table([{"metric": name, "value": v} for name, v in scores.items()]))
+    for said in leaks_of(model.metrics).values():
+        print(said)
     print(f"model: {model.save_pretrained(f'{output}/model')}")
     return scores
 

@@ -33,6 +33,7 @@ def main(
     seeds: int = 1,
     level: Level = "category",
     limit: int | None = None,
+    allow_leakage: bool = False,
     encoder: str = "offline",
     adapted_encoder: str | None = None,
     rules: RuleSources = RuleSources(),
@@ -54,6 +55,7 @@ def main(
         seeds: repetitions, each with other notes and other weights; bands need two.
         level: of diagnosis codes: code, category or chapter.
         limit: use at most so many notes of each set, for a quick look.
+        allow_leakage: go on where the sets share patients or texts, as MTS-Dialog's do.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapted_encoder: a folder written by recipes/adapt_encoder.py; without it that method
             is left out.
@@ -73,6 +75,8 @@ def main(
         "task": task, "corpus": corpus, "level": level, "limit": limit, "encoder": encoder,
         "lora": lora, "training": training, "full_learning_rate": full_learning_rate,
     }  # fmt: skip
+    if allow_leakage:
+        settings["allow_leakage"] = True
     if adapted_encoder is not None:
         settings["adapted_encoder"] = adapted_encoder
     if "rules" in methods:
@@ -103,6 +107,7 @@ def main(
             lora,
             training,
             full_learning_rate,
+            allow_leakage,
         )
         for key in keys
         if not results.has({**key, "method": METHODS[key["method"]].name})
@@ -125,6 +130,7 @@ def _cell(
     lora: LoRA,
     training: TrainingConfig,
     full_learning_rate: float,
+    allow_leakage: bool,
 ) -> dict[str, Any]:
     method, budget, seed = METHODS[key["method"]], key["budget"], key["seed"]
     splits = ctl.note_splits(corpus, limit=limit)
@@ -133,7 +139,7 @@ def _cell(
     config = run_settings(training, budget, len(splits["train"]), seed, name)
     made = Run(
         task, level, train, dev, splits["test"], encoder, adapted, rules, limit, lora, config,
-        full_learning_rate,
+        full_learning_rate, allow_leakage,
     )  # fmt: skip
     started = time.perf_counter()
     metric = SCORES[task]

@@ -7,6 +7,7 @@ from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl import baselines
+from clinical_tl.metrics_record import leaks_of
 from clinical_tl.models.lora import LoRA
 from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.training.config import TrainingConfig
@@ -21,6 +22,7 @@ def main(
     format: str | None = None,
     columns: dict[str, str] | None = None,
     allow_implausible: bool = False,
+    allow_leakage: bool = False,
     limit: int | None = None,
     encoder: str = "offline",
     adapter: Literal["lora", "full", "frozen"] = "lora",
@@ -46,6 +48,7 @@ def main(
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
         allow_implausible: take labels and ids that look like text and not like names.
+        allow_leakage: go on where the sets share patients or texts; the scores are marked.
         limit: use at most so many notes of each set, for a quick look.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
@@ -66,7 +69,7 @@ def main(
     """
     splits = ctl.note_splits(
         corpus, train, dev, test, format=format, columns=columns, limit=limit,
-        allow_implausible=allow_implausible,
+        allow_implausible=allow_implausible, allow_leakage=allow_leakage,
     )  # fmt: skip
     task = RelationExtraction.from_notes(
         splits["train"],
@@ -83,8 +86,9 @@ def main(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
     )
     print(model.summary())
-    ctl.fit(model, splits["train"], splits["dev"], replace(training, output_dir=f"{output}/run"))
-    scores = model.evaluate(splits["test"])
+    config = replace(training, output_dir=f"{output}/run")
+    ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
+    scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
     print(ctl.format_table([score.row() for score in scores.relations.per_label]))
     simple = baselines.cooccurrence(task, splits["train"], splits["test"])
     floor = task.evaluate(splits["test"], simple).summary()
@@ -96,6 +100,8 @@ def main(
             ]
         )
     )
+    for said in leaks_of(model.metrics).values():
+        print(said)
     print(f"model: {model.save_pretrained(f'{output}/model')}")
     if push_to:
         address = model.push_to_hub(

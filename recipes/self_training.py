@@ -39,6 +39,7 @@ def main(
     unlabelled: int | None = None,
     level: Level = "category",
     limit: int | None = None,
+    allow_leakage: bool = False,
     encoder: str = "offline",
     lora: LoRA = LoRA(),
     training: TrainingConfig = TrainingConfig(),
@@ -58,6 +59,7 @@ def main(
         unlabelled: use at most so many of the other notes.
         level: of diagnosis codes: code, category or chapter.
         limit: use at most so many notes of each set, for a quick look.
+        allow_leakage: go on where the sets share patients or texts, as MTS-Dialog's do.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         lora: the adapter's settings.
         training: the settings of every round; the fewer notes, the more epochs.
@@ -71,11 +73,13 @@ def main(
     wrong = [share for share in shares if not 0 < share < 1]
     if wrong:
         raise ConfigError(f"shares {wrong}: above 0 and below 1, or nothing stays unlabelled")
-    options = {"rounds": rounds, "precision": precision, "ratio": ratio}
+    options: dict[str, Any] = {"rounds": rounds, "precision": precision, "ratio": ratio}
     settings = {
         "task": task, "corpus": corpus, "unlabelled": unlabelled, "level": level, "limit": limit,
         "encoder": encoder, "lora": lora, "training": training, **options,
     }  # fmt: skip
+    if allow_leakage:
+        settings["allow_leakage"] = options["allow_leakage"] = True
     results = Results(f"{output}/results.json", settings)
     cells = [
         (key, task, corpus, unlabelled, level, limit, encoder, lora, training, options)
@@ -117,7 +121,8 @@ def _cell(
         return ctl.TransferModel.from_pretrained(encoder, fitted, adapter=lora, seed=seed)
 
     alone = new_model()
-    ctl.fit(alone, train, dev, config(budget))
+    leakage = {"allow_leakage": options.get("allow_leakage", False)}
+    ctl.fit(alone, train, dev, config(budget), **leakage)
     student = new_model()
     # Silver notes are at most `ratio` times the labelled ones.
     most = budget + min(len(rest), round(options["ratio"] * budget))
@@ -134,7 +139,7 @@ def _cell(
     print(ctl.format_table(trained.table()))
     models = {"supervised": alone, "self-training": student}
     scores = {
-        name: model.evaluate(splits["test"], progress=False).summary()[metric]
+        name: model.evaluate(splits["test"], progress=False, **leakage).summary()[metric]
         for name, model in models.items()
     }
     chosen = {"best_round": trained.best_round, "silver": len(trained.silver)}

@@ -9,7 +9,7 @@ from typing import Any
 from clinical_tl.artifact import TASK_FILE
 from clinical_tl.card.details import CardDetails
 from clinical_tl.metrics.table import format_table
-from clinical_tl.metrics_record import scored_sets
+from clinical_tl.metrics_record import leaks_of, scored_sets
 
 
 def score_rows(
@@ -99,7 +99,8 @@ def scores(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     if not rows:
         return "None."
     said = "" if report.get("intervals") else "\n\nNo intervals were computed."
-    return format_table(rows, style="markdown") + said
+    leaks = "".join(f"\n\n{sentence}" for sentence in leaks_of(metrics).values())
+    return format_table(rows, style="markdown") + said + leaks
 
 
 def subgroups(report: Mapping[str, Any]) -> str:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_tl.data.reading import read_notes
+from clinical_tl.data.seen_notes import require_apart
 from clinical_tl.data.splits import split_notes
+from clinical_tl.data.traces import Traces
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.paths import as_path
-from clinical_tl.schema import notes_to_dataset, row_to_note
+from clinical_tl.schema import dataset_to_notes, notes_to_dataset, row_to_note
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,6 +42,7 @@ def note_splits(
     seed: int = 0,
     limit: int | None = None,
     allow_implausible: bool = False,
+    allow_leakage: bool = False,
 ) -> Splits:
     """`train`, `dev` and `test` of a named corpus, or of a user's own files; synthetic if neither.
 
@@ -65,6 +68,7 @@ def note_splits(
             columns=columns,
             seed=seed,
             allow_implausible=allow_implausible,
+            allow_leakage=allow_leakage,
         )
     if limit is None:
         return splits
@@ -109,11 +113,15 @@ def read_splits(
     columns: Mapping[str, str | None] | None = None,
     seed: int = 0,
     allow_implausible: bool = False,
+    allow_leakage: bool = False,
 ) -> Splits:
     """A user's own notes as `train`, `dev` and `test`.
 
     What is not given as a file is split off the training notes by patient (15 % for dev, 20 %
-    for test). Raises as `read_notes` and `split_notes` do.
+    for test). Files that share patients or texts are an error (`require_apart`), or with
+    `allow_leakage` a warning.
+
+    Raises as `read_notes` and `split_notes` do, and `NoteError` for leakage.
     """
     files = {"train": train, "dev": dev, "test": test}
     read = {
@@ -126,8 +134,23 @@ def read_splits(
     if missing:
         fractions = {"train": 1 - sum(missing.values()), **missing}
         by = "patient_id" if any(p is not None for p in read["train"]["patient_id"]) else "note_id"
-        read |= split_notes(read["train"], by=by, fractions=fractions, seed=seed)
+        read |= split_notes(
+            read["train"], by=by, fractions=fractions, seed=seed, allow_leakage=allow_leakage
+        )
+    _require_apart(read, allow_leakage=allow_leakage)
     return read
+
+
+def _require_apart(splits: Splits, *, allow_leakage: bool) -> None:
+    traces = {name: Traces.of(dataset_to_notes(notes)) for name, notes in splits.items()}
+    for known, name in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        require_apart(
+            traces[known],
+            traces[name],
+            known_as=f"{known} notes",
+            notes_as=f"{name} notes",
+            allow_leakage=allow_leakage,
+        )
 
 
 def _pubtator(folder: Path, *, label: str | None = None) -> Splits:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
-import numpy as np
-
+from clinical_tl.data.traces import NEAR_DUPLICATE, Traces, near_pairs
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, shown_id
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
+from clinical_tl.schema import Note, Notes, as_notes
 
 GROUP_COLUMNS = ("patient_id", "note_id")
-SHINGLE_WORDS = 5
 SHOWN = 3
 
 
@@ -43,7 +35,7 @@ class LeakageReport(Discreet):
         by: what makes a group.
         groups: one entry a group (patient) and pair of sides.
         identical: one entry a text and pair of sides; texts are compared without regard to
-            case and whitespace.
+            case, whitespace and ways to write a character (Unicode's NFKC).
         near: one entry a pair of notes that are similar but not identical, with their Jaccard
             similarity; empty if it wasn't asked for.
     """
@@ -79,10 +71,10 @@ def _examples(found: Sequence[Shared]) -> str:
 
 
 def check_leakage(
-    splits: Mapping[str, Dataset],
+    splits: Mapping[str, Notes | Sequence[Note] | Sequence[str]],
     *,
     by: str = "patient_id",
-    near_duplicates: float | None = 0.8,
+    near_duplicates: float | None = NEAR_DUPLICATE,
 ) -> LeakageReport:
     """Looks for what a model could remember from one side and be tested on in another.
 
@@ -98,24 +90,24 @@ def check_leakage(
 
     Raises:
         ConfigError: an unknown `by`, or a similarity out of range.
+        NoteError: a side that is no sequence of notes.
     """
     check_by(by)
     if near_duplicates is not None and not 0 < near_duplicates <= 1:
         raise ConfigError(f"near_duplicates={near_duplicates}; allowed: (0, 1], or None")
-    ids = {side: list(notes["note_id"]) for side, notes in splits.items()}
-    texts = {side: [text_key(text) for text in notes["text"]] for side, notes in splits.items()}
-    groups = {side: list(notes[by]) for side, notes in splits.items()}
+    records = {side: as_notes(notes) for side, notes in splits.items()}
+    traces = {
+        side: Traces.of(notes, shingles=near_duplicates is not None)
+        for side, notes in records.items()
+    }
     near: list[Shared] = []
-    if near_duplicates is not None:
-        sides = list(splits)
-        shingles = _shingles([text for side in sides for text in splits[side]["text"]])
-        bounds = np.cumsum([0] + [len(splits[side]) for side in sides])
-        for i, j in combinations(range(len(sides)), 2):
-            a, b = (slice(bounds[k], bounds[k + 1]) for k in (i, j))
-            for row, column, similarity in similar_pairs(shingles[a], shingles[b], near_duplicates):
-                if texts[sides[i]][row] != texts[sides[j]][column]:
-                    pair = (ids[sides[i]][row],), (ids[sides[j]][column],)
-                    near.append(Shared(sides[i], sides[j], *pair, similarity))
+    for a, b in combinations(traces, 2) if near_duplicates is not None else ():
+        one, other = traces[a], traces[b]
+        for row, column, similarity in near_pairs(one, other, near_duplicates or 1.0):
+            near.append(Shared(a, b, (one.ids[row],), (other.ids[column],), similarity))
+    groups = {side: [getattr(note, by) for note in notes] for side, notes in records.items()}
+    ids = {side: own.ids for side, own in traces.items()}
+    texts = {side: own.texts for side, own in traces.items()}
     return LeakageReport(by, _shared(groups, ids), _shared(texts, ids), tuple(near))
 
 
@@ -123,12 +115,6 @@ def check_by(by: str) -> None:
     """Raises `ConfigError` unless `by` is a column that can make groups."""
     if by not in GROUP_COLUMNS:
         raise ConfigError(f"by={shown_id(by)!r}; allowed: {list(GROUP_COLUMNS)}")
-
-
-def text_key(text: str) -> bytes:
-    """16 bytes that notes share if their texts differ in case and whitespace at most."""
-    normal = " ".join(text.casefold().split())
-    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _shared(
@@ -144,68 +130,3 @@ def _shared(
         for sides in members.values()
         for a, b in combinations(sides, 2)
     )
-
-
-def _shingles(texts: Sequence[str]) -> list[NDArray[np.int64]]:
-    """Each text's distinct runs of five words, as numbers: the rarer, the smaller."""
-    words: dict[str, int] = {}
-    raw = []
-    for text in texts:
-        numbers = [words.setdefault(word, len(words) + 1) for word in text.casefold().split()]
-        padded = np.array(numbers + [0] * (SHINGLE_WORDS - len(numbers)), dtype=np.uint64)
-        count = len(padded) - SHINGLE_WORDS + 1
-        hashed = np.zeros(count, dtype=np.uint64)
-        for shift in range(SHINGLE_WORDS):
-            # A polynomial modulo 2**64; the multiplier is the 64-bit golden ratio.
-            hashed = (hashed + padded[shift : shift + count]) * np.uint64(0x9E3779B97F4A7C15)
-            hashed ^= hashed >> np.uint64(29)
-        raw.append(np.unique(hashed))
-    if not raw:
-        return []
-    _, inverse, counts = np.unique(np.concatenate(raw), return_inverse=True, return_counts=True)
-    rank = np.empty(len(counts), dtype=np.int64)
-    rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))
-    ends = np.cumsum([len(one) for one in raw])[:-1]
-    return [np.sort(one) for one in np.split(rank[inverse], ends)]
-
-
-def similar_pairs(
-    first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]], threshold: float
-) -> list[tuple[int, int, float]]:
-    """All pairs of sets, one from each side, whose Jaccard similarity reaches the threshold.
-
-    Exact. Two sets that similar must share one of their rarest members, so only pairs that do
-    are compared (prefix filter: Bayardo, Ma & Srikant, Scaling up all pairs similarity search,
-    2007).
-
-    Args:
-        first: sets as ascending distinct numbers, the rarer members having the smaller ones.
-        second: the other side's sets.
-        threshold: in (0, 1].
-
-    Returns:
-        (position in `first`, position in `second`, similarity), ordered by position.
-    """
-    width = 1 + max((int(one[-1]) for one in (*first, *second) if len(one)), default=0)
-    shared = _prefixes(first, threshold, width) @ _prefixes(second, threshold, width).T
-    rows, columns = shared.nonzero()
-    pairs = []
-    for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
-        a, b = first[row], second[column]
-        common = len(np.intersect1d(a, b, assume_unique=True))
-        similarity = common / (len(a) + len(b) - common)
-        if similarity >= threshold:
-            pairs.append((row, column, similarity))
-    return pairs
-
-
-def _prefixes(sets: Sequence[NDArray[np.int64]], threshold: float, width: int) -> csr_matrix:
-    from scipy.sparse import csr_matrix
-
-    # The small allowance keeps rounding of threshold * size from cutting a prefix too short.
-    lengths = [len(s) - int(np.ceil(threshold * len(s) - 1e-9)) + 1 for s in sets]
-    prefixes = [s[:n] for s, n in zip(sets, lengths, strict=True)]
-    columns = np.concatenate(prefixes) if prefixes else np.empty(0, dtype=np.int64)
-    starts = np.cumsum([0] + [len(prefix) for prefix in prefixes])
-    ones = np.ones(len(columns), dtype=np.int32)
-    return csr_matrix((ones, columns, starts), shape=(len(sets), width))

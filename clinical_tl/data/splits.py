@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from clinical_tl.data.leakage import check_by, check_leakage, text_key
+from clinical_tl.data.leakage import check_by, check_leakage
 from clinical_tl.data.stratification import assign_units
 from clinical_tl.data.ties import tied_notes
+from clinical_tl.data.traces import (
+    FEWEST_WORDS,
+    MOST_WORDS,
+    NEAR_DUPLICATE,
+    Traces,
+    near_groups,
+)
 from clinical_tl.errors import ConfigError, NoteError, shown_id
+from clinical_tl.schema import Note, Notes, as_notes, dataset_to_notes, notes_to_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
+
+logger = logging.getLogger(__name__)
 
 Stratify = Literal["auto", "label", "codes"]
 
@@ -24,7 +35,7 @@ FRACTIONS = {"train": 0.8, "dev": 0.1, "test": 0.1}
 
 
 def split_notes(
-    notes: Dataset,
+    notes: Notes | Sequence[Note],
     *,
     by: str = "patient_id",
     fractions: Mapping[str, float] | None = None,
@@ -36,12 +47,13 @@ def split_notes(
 ) -> dict[str, Dataset]:
     """Divides notes into sides whose sizes and labels are as asked, and that share no patient.
 
-    Notes of one group, and notes whose texts differ in case and whitespace at most, stay
-    together, and so do groups that share such a text. The same notes and seed give the same
-    sides; within a side the notes keep their order.
+    Notes of one group, and notes whose texts are one or nearly so (as `check_leakage` has it;
+    nearly only from 20 words on), stay together, and so do groups that share such a text. The
+    same notes and seed give the same sides, in whatever order the notes come; within a side they
+    keep it.
 
     Args:
-        notes: a dataset from `read_notes`.
+        notes: a dataset from `read_notes`, or records.
         by: what makes a group: `patient_id`, or `note_id` where every note stands for itself.
         fractions: side → share of the notes, adding up to 1. By default
             `{"train": 0.8, "dev": 0.1, "test": 0.1}`.
@@ -59,8 +71,11 @@ def split_notes(
         NoteError: notes without a group, or sides that can't be had without leakage.
     """
     check_by(by)
-    wanted = _wanted(len(notes), fractions, sizes)
-    groups = list(notes[by])
+    dataset = _dataset(notes)
+    wanted = _wanted(len(dataset), fractions, sizes)
+    order = _order(dataset)
+    ordered = dataset.select(order)
+    groups = list(ordered[by])
     missing = sum(group is None for group in groups)
     if missing:
         raise NoteError(
@@ -70,16 +85,17 @@ def split_notes(
     units = tied_notes(groups)
     if not allow_leakage:
         if by != "patient_id":
-            _require_single_notes(list(notes["patient_id"]))
-        units = tied_notes(groups, [text_key(text) for text in notes["text"]])
+            _require_single_notes(list(ordered["patient_id"]))
+        units = tied_notes(groups, *_texts(ordered))
     sizes_of_units = np.bincount(units)
     targets = np.array(list(wanted.values()), dtype=np.int64)
-    labels = _labels(notes, units, _stratify_column(notes, stratify))
+    labels = _labels(ordered, units, _stratify_column(ordered, stratify))
     side_of_unit = assign_units(sizes_of_units, labels, targets, seed=seed)
-    side_of_note = side_of_unit[units]
+    side_of_note = np.empty(len(dataset), dtype=np.int64)
+    side_of_note[order] = side_of_unit[units]
     _require_sizes(wanted, side_of_note, sizes_of_units, tolerance)
     splits = {
-        name: notes.select(np.flatnonzero(side_of_note == position).tolist())
+        name: dataset.select(np.flatnonzero(side_of_note == position).tolist())
         for position, name in enumerate(wanted)
     }
     if not allow_leakage:
@@ -87,6 +103,28 @@ def split_notes(
         if not report.is_clean:
             raise NoteError(f"{report}; pass allow_leakage=True to split all the same")
     return splits
+
+
+def _dataset(notes: Notes | Sequence[Note]) -> Dataset:
+    from datasets import Dataset
+
+    return notes if isinstance(notes, Dataset) else notes_to_dataset(as_notes(notes))
+
+
+def _texts(notes: Dataset) -> tuple[Sequence[Hashable | None], ...]:
+    """Keys that notes share if their texts are one, and if they are nearly one."""
+    traces = Traces.of(dataset_to_notes(notes))
+    if traces.n_words.sum() > MOST_WORDS:
+        logger.warning("too many words to look for near-duplicates; only identical texts are tied")
+        return (traces.texts,)
+    near = near_groups(traces, NEAR_DUPLICATE, fewest_words=FEWEST_WORDS)
+    return traces.texts, near
+
+
+def _order(notes: Dataset) -> list[int]:
+    """The notes' positions by their ids: how they happen to come must not matter."""
+    ids = list(notes["note_id"])
+    return sorted(range(len(ids)), key=ids.__getitem__)
 
 
 def _wanted(
@@ -167,8 +205,9 @@ def _require_sizes(
     if 0 in got or any(abs(g - w) > allowed for g, w in zip(got, wanted.values(), strict=True)):
         raise NoteError(
             f"sides of {list(wanted.values())} notes can't be had within {allowed:g}: what must "
-            f"stay together (patients, identical texts) forms {len(sizes_of_units)} units, the "
-            f"largest of {sizes_of_units.max()} notes, and the nearest is {got}. Ask for other "
-            "sizes, allow more (tolerance=…), or pass allow_leakage=True, which lets identical "
-            "texts part and keeps patients whole (with by='note_id' it parts patients too)"
+            "stay together (patients, identical and near-identical texts) forms "
+            f"{len(sizes_of_units)} units, the largest of {sizes_of_units.max()} notes, and the "
+            f"nearest is {got}. Ask for other sizes, allow more (tolerance=…), or pass "
+            "allow_leakage=True, which lets identical texts part and keeps patients whole (with "
+            "by='note_id' it parts patients too)"
         )

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clinical_tl.data.leakage import text_key
+from clinical_tl.data.traces import text_key
 from clinical_tl.schema import Note
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-from clinical_tl.data.leakage import text_key
-from clinical_tl.metrics_record import EVALUATED, scored_sets, set_digest
+from clinical_tl.data.traces import text_key
+from clinical_tl.metrics_record import EVALUATED, TRAINING, scored_sets, set_digest
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.schema import Note
 
 NAME = "evaluation"
-_TRAINING = re.compile(r"train|(?<![a-z])fit(?![a-z])", re.IGNORECASE)
 
 
 def check_evaluation(
@@ -38,7 +36,7 @@ def check_evaluation(
     own = {folder.metrics.get("training", {}).get("notes_sha256")} - {None}
     if train is not None:
         own.add(set_digest(train))
-    on_training = [n for n in evaluated if _TRAINING.search(n) or digests.get(n) in own]
+    on_training = [n for n in evaluated if TRAINING.search(n) or digests.get(n) in own]
     if on_training:
         return ReleaseCheck(NAME, "block", f"metrics.json: scores of training notes {on_training}")
     if not evaluated:

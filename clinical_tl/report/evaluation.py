@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.metrics_record import leak_of
 from clinical_tl.report.confidence import calibration_of
 from clinical_tl.report.evaluation_report import (
     Estimate,
@@ -51,13 +53,27 @@ def evaluation_report(
     confidence: float = 0.95,
     seed: int = 0,
     progress: bool = True,
+    train: Notes | Sequence[Note] | None = None,
+    allow_leakage: bool = False,
 ) -> EvaluationReport:
-    """Predict annotated notes and report on the predictions; see `report_on`."""
+    """Predict annotated notes and report on the predictions; see `report_on`.
+
+    Notes that share patients or texts with those that the model has learnt from (what it
+    remembers, and `train`) are an error, or with `allow_leakage` marked in the report.
+    """
     records = as_notes(notes)
     if not records:
         raise NoteError("there are no notes to evaluate; give at least one annotated note")
+    leak = leak_of(
+        getattr(model, "metrics", {}),
+        getattr(model, "seen", None),
+        records,
+        name,
+        train=None if train is None else as_notes(train),
+        allow_leakage=allow_leakage,
+    )
     predictions = model.predict(records, progress=progress)
-    return report_on(
+    report = report_on(
         model.task,
         records,
         predictions,
@@ -67,6 +83,7 @@ def evaluation_report(
         confidence=confidence,
         seed=seed,
     )
+    return replace(report, leakage=None if leak is None else asdict(leak))
 
 
 def report_on(

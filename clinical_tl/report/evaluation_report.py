@@ -56,6 +56,8 @@ class EvaluationReport:
 
     `scores` are all of the task's, `intervals` those of them that add up over notes (counts
     and means; not AUROC, MCC or overlap), `metric` the one that subgroups are compared by.
+    `leakage` is what the notes share with the training notes, in counts (`seen_notes.Leak`);
+    `None` where that was not checked.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class EvaluationReport:
     gaps: tuple[Gap, ...] = ()
     calibration: Calibration | None = None
     labels: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    leakage: Mapping[str, Any] | None = None
 
     def table(self) -> list[dict[str, Any]]:
         """One row a score, with its interval where it has one."""

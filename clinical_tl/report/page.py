@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.metrics.table import UNDEFINED
+from clinical_tl.metrics_record import LEAKAGE, leaks_of
 from clinical_tl.paths import as_path
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ def report_page(report: EvaluationReport) -> str:
         f"{report.resamples} bootstrap resamples of the patients, seed {report.seed}. They tell "
         "how far the scores would move on other patients like these, not on notes of another "
         "hospital. Scores without an interval do not add up over notes.</p>",
+        *(
+            f"<p><strong>{escape(said)}</strong></p>"
+            for said in leaks_of(
+                {report.name: report.scores, LEAKAGE: {report.name: report.leakage}}
+            ).values()
+        ),
         "<h2>Scores</h2>",
         _table(report.table()),
         f"<h2>Groups by {escape(report.metric)}</h2>",

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
 from clinical_tl.metrics_record import record_scores, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
@@ -25,6 +26,7 @@ def fit(
     *,
     init_adapter: str | Path | TransferModel | None = None,
     init_labels: LabelSources = "exact",
+    allow_leakage: bool = False,
 ) -> TrainingResult:
     """Train `model` in place and return what happened.
 
@@ -39,7 +41,12 @@ def fit(
     source labels (such as `match_labels(...).mapping`). What was taken over is reported in
     `model.metrics["source"]`.
 
+    Dev notes that share patients or texts with the training notes choose what has learnt them by
+    heart: an error, or with `allow_leakage` a warning and a mark in `model.metrics`. The model
+    remembers what it has seen, for `evaluate`; in memory alone, it is never saved.
+
     Raises:
+        NoteError: training and dev notes share patients or texts.
         TrainingError: no training notes, an empty dev set, or a loss that is not a number.
         TaskError: notes without annotation, or with labels that the task was not fitted on.
         ConfigError: settings that can't work here, a checkpoint of another run, or a source
@@ -51,8 +58,10 @@ def fit(
     task = model.task.untuned()
     train_notes = as_notes(train)
     dev_notes = None if dev is None else as_notes(dev)
-    start = _start(model, train_notes)
     source = None if init_adapter is None else _source(init_adapter)
+    earlier = [known.seen for known in (model, source) if known is not None]
+    seen, leak = SeenNotes.of(train_notes, dev_notes, before=earlier, allow_leakage=allow_leakage)
+    start = _start(model, train_notes)
     if source is not None:
         found, _ = label_plan(model, source, init_labels)
         start["init_adapter"] = weights_digest(source.network)
@@ -84,12 +93,13 @@ def fit(
         model.task = model.task.tuned(dev_notes, predictions)
         decided = model.task.decided(predictions)
         scores = model.task.evaluate(dev_notes, decided).summary()
-        record_scores(model.metrics, "dev", dev_notes, scores)
+        record_scores(model.metrics, "dev", dev_notes, scores, leak=leak)
     if result.privacy is not None:
         # It would keep statistics of the notes without noise.
         model.novelty = None
         if spent is not None:
             result = replace(result, privacy=result.privacy.after(*spent))
+    model.seen = seen
     model.metrics["training"] = {
         **asdict(result),
         "train_notes": len(train_notes),

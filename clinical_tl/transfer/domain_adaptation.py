@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clinical_tl.data.leakage import text_key
 from clinical_tl.data.ties import related_notes
+from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.models.lora import LoRA
 from clinical_tl.paths import as_path

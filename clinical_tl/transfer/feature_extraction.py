@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
+from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, shown_path
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
 from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
-from clinical_tl.metrics_record import record_scores, set_digest
+from clinical_tl.metrics_record import leak_of, record_scores, set_digest
 from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
@@ -67,6 +68,7 @@ class FeatureModel:
     pooling: VectorPooling = "mean"
     cache: Path | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    seen: SeenNotes | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -83,6 +85,7 @@ class FeatureModel:
         folds: int = 5,
         seed: int = 0,
         progress: bool = True,
+        allow_leakage: bool = False,
     ) -> FeatureModel:
         """Embed the training notes and fit the linear model, its strength chosen on folds of them.
 
@@ -90,12 +93,15 @@ class FeatureModel:
         thresholds are tuned there. `cache` keeps notes' vectors (see `embed`);
         `strengths`, `folds` and `seed` are those of `FeatureClassifier`. The task's
         `class_weights`, or a coding task's `loss="bce_pos_weight"`, weigh the linear model's
-        loss too; its other losses are the network's alone, which is logged.
+        loss too; its other losses are the network's alone, which is logged. Dev notes that share
+        patients or texts with the training notes are an error, or with `allow_leakage` a mark in
+        `metrics`.
 
         Raises:
             TaskError: notes without annotation, with labels that the task was not fitted on,
                 or a task that has no linear form.
             TrainingError: no training notes, or an empty dev set.
+            NoteError: training and dev notes share patients or texts.
             EncoderError, ConfigError, NoteError: as `embed`.
         """
         from clinical_tl.models.frozen_encoder import FrozenEncoder
@@ -112,6 +118,7 @@ class FeatureModel:
         classifier.check_settings()
         dev_records = None if dev is None else as_notes(dev)
         check_notes(task, records, dev_records)
+        seen, leak = SeenNotes.of(records, dev_records, allow_leakage=allow_leakage)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
         cache = None if cache is None else as_path(cache)
@@ -127,13 +134,13 @@ class FeatureModel:
             ).matrix
             classifier.fit(features, _gold(task, records), related_notes(records).tolist())
         trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
-        model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained})
+        model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained}, seen)
         if dev_records is None:
             return model
         predictions = model.predict(dev_records, progress=progress)
         tuned = task.tuned(dev_records, predictions)
         scores = tuned.evaluate(dev_records, tuned.decided(predictions)).summary()
-        record_scores(model.metrics, "dev", dev_records, scores)
+        record_scores(model.metrics, "dev", dev_records, scores, leak=leak)
         return replace(model, task=tuned)
 
     def predict(
@@ -162,14 +169,31 @@ class FeatureModel:
         ]
 
     def evaluate(
-        self, notes: Notes | Sequence[Note], *, name: str = "test", progress: bool = True
+        self,
+        notes: Notes | Sequence[Note],
+        *,
+        name: str = "test",
+        train: Notes | Sequence[Note] | None = None,
+        allow_leakage: bool = False,
+        progress: bool = True,
     ) -> Scores:
-        """Predict annotated notes and score them; the summary is kept in `metrics[name]`."""
+        """Predict annotated notes and score them; the summary is kept in `metrics[name]`.
+
+        Leakage is looked for as by `TransferModel.evaluate`.
+        """
         records = as_notes(notes)
         if not records:
             raise NoteError("there are no notes to evaluate; give at least one annotated note")
+        leak = leak_of(
+            self.metrics,
+            self.seen,
+            records,
+            name,
+            train=None if train is None else as_notes(train),
+            allow_leakage=allow_leakage,
+        )
         scores = self.task.evaluate(records, self.predict(records, progress=progress))
-        record_scores(self.metrics, name, records, scores.summary())
+        record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores
 
     def save_pretrained(self, folder: str | Path) -> Path:

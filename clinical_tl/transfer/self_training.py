@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clinical_tl.data.leakage import text_key
+from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
+from clinical_tl.data.traces import text_key
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.metrics_record import EVALUATED, set_digest
@@ -98,6 +99,7 @@ def self_train(
     precision: float = 0.9,
     ratio: float = 2.0,
     allow_dissimilar: bool = False,
+    allow_leakage: bool = False,
 ) -> SelfTrainingResult:
     """Train `model` in place on labelled notes and on what it makes of unlabelled ones.
 
@@ -124,10 +126,12 @@ def self_train(
         ratio: silver labels of a class at most, as a multiple of its labelled ones (for
             entities: silver notes, as a multiple of labelled notes).
         allow_dissimilar: go on where the unlabelled notes seem to come from elsewhere.
+        allow_leakage: go on where labelled or unlabelled notes share patients or texts with dev.
 
     Raises:
         NoteError: there are no unlabelled notes (besides those of labelled and dev), or more
-            than half of them lie outside of where the labelled ones are.
+            than half of them lie outside of where the labelled ones are; patients or texts that
+            dev notes share with the others.
         ConfigError: rounds below 1, a ratio not above 0, a precision outside (0, 1), a teacher
             of another shape or of other notes.
         TaskError, TrainingError: as `fit`.
@@ -151,6 +155,7 @@ def self_train(
         )
     gold, dev_notes = as_notes(labelled), as_notes(dev)
     pool, dropped = _unseen(as_notes(unlabelled), (*gold, *dev_notes))
+    SeenNotes.of([*gold, *pool], dev_notes, allow_leakage=allow_leakage)
     outside = share_outside(model, gold, pool)
     if outside > LARGEST_SHARE_OUTSIDE and not allow_dissimilar:
         raise NoteError(
@@ -164,7 +169,7 @@ def self_train(
     if (student_config.metric or model.task.monitor) != metric:
         raise ConfigError("config and student_config choose by different metrics; name one")
     if teacher is None:
-        value = _fit(model, gold, dev_notes, config, 0)
+        value = _fit(model, gold, dev_notes, config, 0, allow_leakage=allow_leakage)
     else:
         value = _take_over(model, teacher, gold, dev_notes, metric)
     history = [SelfTrainingRound(0, 0, 0, value)]
@@ -178,7 +183,14 @@ def self_train(
             logger.warning("round %d: no prediction was sure enough; stopping", number)
             break
         _restore(model, start)
-        value = _fit(model, [*gold, *chosen.notes], dev_notes, student_config, number)
+        value = _fit(
+            model,
+            [*gold, *chosen.notes],
+            dev_notes,
+            student_config,
+            number,
+            allow_leakage=allow_leakage,
+        )
         history.append(
             SelfTrainingRound(number, len(chosen.notes), chosen.n_labels, value, chosen.thresholds)
         )
@@ -261,11 +273,13 @@ def _fit(
     dev: Sequence[Note],
     config: TrainingConfig,
     number: int,
+    *,
+    allow_leakage: bool,
 ) -> float:
     """Train one round, in a folder of its own; the dev metric."""
     if config.output_dir is not None:
         config = replace(config, output_dir=Path(config.output_dir) / f"round-{number}")
-    result = fit(model, train, dev, config)
+    result = fit(model, train, dev, config, allow_leakage=allow_leakage)
     return float(result.best_value or 0.0)
 
 
@@ -297,7 +311,7 @@ def _take_over(
             "from it; make both with the same TransferModel.from_pretrained(...)"
         )
     _restore(model, weights)
-    model.task, model.metrics = teacher.task, dict(teacher.metrics)
+    model.task, model.metrics, model.seen = teacher.task, dict(teacher.metrics), teacher.seen
     return float(training["best_value"])
 
 

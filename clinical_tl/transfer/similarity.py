@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clinical_tl.data.leakage import text_key
 from clinical_tl.data.ties import related_notes
+from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.estimators.chance import by_chance
 from clinical_tl.estimators.discrepancy import LabelShift, label_shift, mmd, proxy_a_distance

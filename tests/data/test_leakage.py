@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_tl.data.leakage import Shared, check_leakage, similar_pairs, text_key
+from clinical_tl.data.leakage import Shared, check_leakage
+from clinical_tl.data.traces import similar_pairs, text_key
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import Note, notes_to_dataset
 

@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_encod
 
 def test_dev_scores_are_those_of_the_tuned_thresholds(tiny_encoder, notes):
     trained = build(tiny_encoder, notes, DiagnosisCoding)
-    fit(trained, notes, notes, QUICK)
+    fit(trained, notes, notes, QUICK, allow_leakage=True)
     scores = trained.task.evaluate(notes, trained.predict(notes, progress=False)).summary()
     assert trained.metrics["dev"] == pytest.approx(scores)
     assert trained.task.thresholds.global_threshold != 0.5
@@ -106,7 +106,7 @@ def test_the_best_epochs_weights_are_kept_and_training_stops(tiny_encoder, notes
         return Falling()
 
     monkeypatch.setattr(NoteClassification, "evaluate", scored)
-    result = fit(trained, notes, notes, replace(QUICK, epochs=6, patience=2))
+    result = fit(trained, notes, notes, replace(QUICK, epochs=6, patience=2), allow_leakage=True)
     assert (result.best_epoch, result.best_value) == (2, 0.6)
     assert result.stopped_early
     assert len(result.epochs) == 4
@@ -159,13 +159,17 @@ def test_labels_without_an_example_are_named(tiny_encoder, notes, caplog):
 def test_dev_labels_not_seen_in_training_are_counted(model, notes, caplog):
     dev = [*as_notes(notes), Note("x", "Rash.", label="dermatology")]
     with caplog.at_level(logging.WARNING):
-        fit(model, notes, dev, QUICK)
+        fit(model, notes, dev, QUICK, allow_leakage=True)
     assert "1 labels (1 occurrences) of the dev notes were not seen" in caplog.text
 
 
 def test_the_log_holds_numbers_and_no_text(model, notes, tmp_path):
     result = fit(
-        model, notes, notes, replace(QUICK, output_dir=tmp_path, trackers=("tensorboard",))
+        model,
+        notes,
+        notes,
+        replace(QUICK, output_dir=tmp_path, trackers=("tensorboard",)),
+        allow_leakage=True,
     )
     text = (tmp_path / "train_log.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
@@ -211,7 +215,7 @@ def test_a_checkpoint_knows_annotation_dev_encoder_adapter_and_windows(
         )
 
     first = model()
-    fit(first, records, records[:4], config)
+    fit(first, records, records[:4], config, allow_leakage=True)
     other_label = next(name for name in task.labels if name != records[0].label)
     corrected = [replace(records[0], label=other_label), *records[1:]]
     for changed, train, dev, named in (
@@ -224,17 +228,17 @@ def test_a_checkpoint_knows_annotation_dev_encoder_adapter_and_windows(
         (model(window=48), records, records[:4], "windows"),
     ):
         with pytest.raises(ConfigError, match=f"made with other .*{named}"):
-            fit(changed, train, dev, config)
+            fit(changed, train, dev, config, allow_leakage=True)
     again = model()
-    fit(again, records, records[:4], config)
+    fit(again, records, records[:4], config, allow_leakage=True)
     assert same(weights(again), weights(first))
     # A cell of a notebook that is run twice finds its finished run.
-    fit(again, records, records[:4], config)
+    fit(again, records, records[:4], config, allow_leakage=True)
     assert same(weights(again), weights(first))
     with pytest.raises(ConfigError, match="earlier training"):
         warm = model()
         fit(warm, records[:6], None, QUICK)
-        fit(warm, records, records[:4], config)
+        fit(warm, records, records[:4], config, allow_leakage=True)
 
 
 def test_a_broken_checkpoint_is_passed_over_and_all_broken_ones_say_what_to_do(
@@ -271,7 +275,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_the_family(tiny_encoder, n
 
 
 def test_bf16_trains_and_fp16_needs_a_gpu(model, notes):
-    result = fit(model, notes, notes, replace(QUICK, precision="bf16"))
+    result = fit(model, notes, notes, replace(QUICK, precision="bf16"), allow_leakage=True)
     assert result.precision == "bf16"
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="needs a GPU"):
@@ -355,4 +359,4 @@ def test_wrong_settings_are_all_named_at_once():
 
 def test_an_unknown_metric_is_refused_with_those_there_are(model, notes):
     with pytest.raises(ConfigError, match=r"'f7' is not among the dev scores \['accuracy'"):
-        fit(model, notes, notes, replace(QUICK, metric="f7"))
+        fit(model, notes, notes, replace(QUICK, metric="f7"), allow_leakage=True)
