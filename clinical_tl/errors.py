@@ -204,16 +204,17 @@ class Fault:
 class FaultyNotesError(NoteError):
     """All faults of an input at once: the first 20 are shown, all are counted.
 
-    The complete list is in `faults`.
+    The list, whole unless there were thousands, is in `faults`; `total` is their number.
     """
 
-    def __init__(self, source: str, faults: Sequence[Fault], mend: str) -> None:
+    def __init__(
+        self, source: str, faults: Sequence[Fault], mend: str, *, total: int | None = None
+    ) -> None:
         self.faults = tuple(faults)
+        self.total = len(self.faults) if total is None else total
         shown = [f"  {fault}" for fault in self.faults[:SHOWN_FAULTS]]
-        hidden = len(self.faults) - len(shown)
+        hidden = self.total - len(shown)
         if hidden:
             shown.append(f"  … and {hidden} more")
-        noun = "fault" if len(self.faults) == 1 else "faults"
-        super().__init__(
-            "\n".join([f"{source}: {len(self.faults)} {noun}", *shown, f"To mend: {mend}"])
-        )
+        noun = "fault" if self.total == 1 else "faults"
+        super().__init__("\n".join([f"{source}: {self.total} {noun}", *shown, f"To mend: {mend}"]))

@@ -9,6 +9,7 @@ is a note that needs no code.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,20 @@ NOTE_FIELDS = (
     "relations",
     "metadata",
 )
+
+# What takes no room: soft hyphens, zero-width characters, marks of direction and byte order.
+WIDTHLESS = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_BLANKS = re.compile(rf"[\s{WIDTHLESS}]*")
+
+
+def visible(text: str, start: int = 0, end: int | None = None) -> tuple[int, int]:
+    """The stretch without the blank characters at its ends; empty if it has no others."""
+    end = len(text) if end is None else min(end, len(text))
+    first = _BLANKS.match(text, start, end)
+    start = end if first is None else first.end()
+    while end > start and _BLANKS.fullmatch(text, end - 1, end):
+        end -= 1
+    return start, end
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -251,6 +266,41 @@ class LabelSet(Discreet):
         return iter(self.names)
 
 
+def tidied(note: Note) -> Note:
+    """The note with the borders of its mentions where a reader sees them.
+
+    Annotation tools store a mention that runs over a line break in two pieces, and take blanks
+    along at its ends. Pieces that blank characters alone part become one, and every piece
+    begins and ends with a visible character. A mention without any stays as it is.
+    """
+    if not note.spans:
+        return note
+    spans = tuple(_tidied_span(note.text, span) for span in note.spans)
+    return note if spans == note.spans else replace(note, spans=spans)
+
+
+def _tidied_span(text: str, span: Span) -> Span:
+    pieces: list[tuple[int, int]] = []
+    if span.end > len(text):
+        # Another text's offsets; whoever needs the text says so.
+        return span
+    for start, end in span.fragments or ((span.start, span.end),):
+        first, last = visible(text, start, end)
+        if first == last:
+            continue
+        if pieces and pieces[-1][1] <= first == visible(text, pieces[-1][1], first)[0]:
+            first = pieces.pop()[0]
+        pieces.append((first, last))
+    fragments = tuple(pieces) if len(pieces) > 1 else ()
+    if not pieces or (pieces[0][0], pieces[-1][1], fragments) == (
+        span.start,
+        span.end,
+        span.fragments,
+    ):
+        return span
+    return replace(span, start=pieces[0][0], end=pieces[-1][1], fragments=fragments)
+
+
 class Notes(Protocol):
     """What the package asks of a set of notes: a sized, indexable table of rows.
 
@@ -383,14 +433,15 @@ def dataset_to_notes(dataset: Notes) -> list[Note]:
 def as_notes(notes: Notes | Sequence[Note] | Sequence[str]) -> list[Note]:
     """Notes from a dataset, from records, or from plain texts (ids are then `0`, `1`, …).
 
-    Raises `NoteError` for anything else, or for one text or note where a sequence is expected.
+    Mentions have their borders as `tidied` sets them. Raises `NoteError` for anything else, or
+    for one text or note where a sequence is expected.
     """
     notes = in_order(notes)
     rows: list[Note] = []
     for i in range(len(notes)):
         item = notes[i]
         if isinstance(item, Note):
-            rows.append(item)
+            rows.append(tidied(item))
         elif isinstance(item, str):
             rows.append(Note(note_id=str(i), text=item))
         elif isinstance(item, Mapping):
@@ -400,7 +451,7 @@ def as_notes(notes: Notes | Sequence[Note] | Sequence[str]) -> list[Note]:
                     f"row {i} lacks the columns {missing}; build the dataset with read_notes() "
                     "or notes_to_dataset()"
                 )
-            rows.append(row_to_note(item))
+            rows.append(tidied(row_to_note(item)))
         else:
             raise NoteError(
                 f"item {i} is of type {type(item).__name__}; give Note records, texts, or a "

@@ -7,12 +7,16 @@ EACL 2012.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from clinical_tl.data.faults import Faults, Place
-from clinical_tl.data.mention import quotes, read_mention
-from clinical_tl.data.standoff import Standoff, read_standoff
-from clinical_tl.data.streams import BYTE_ORDER_MARK, decode, numbered_lines
+from clinical_tl.data.counting import Quoted, settle
+from clinical_tl.data.faults import Faults, Place, UnreadableError
+from clinical_tl.data.folders import check_member, member_text, members
+from clinical_tl.data.mention import read_mention
+from clinical_tl.data.standoff import read_standoff
+from clinical_tl.data.streams import BYTE_ORDER_MARK, numbered_lines
 from clinical_tl.schema import Note, Relation, Span
 
 RELATION_LINES = ("R", "E", "*")
@@ -21,10 +25,12 @@ RELATION_LINES = ("R", "E", "*")
 def read_brat(folder: Path, faults: Faults) -> Iterator[Note]:
     r"""Yields a note for every `*.txt` at or under the folder, in the order of their names.
 
-    Note ids are paths within the folder without the ending. Texts are taken byte by byte as
-    UTF-8: `\r\n` counts as two characters, and a byte-order mark as one unless the quoted
-    mentions show that it was not counted. A text without an `.ann` file is not annotated
-    (`spans=None`); relations are `None` if no file of the folder has any.
+    Note ids are paths within the folder without the ending, which may be in capitals. Texts are
+    taken byte by byte as UTF-8: `\r\n` counts as two characters and a byte-order mark as one,
+    unless all quoted mentions of a note show that its offsets count something else
+    (`counting.settle`). What is no regular file of the folder is a fault. A text without an
+    `.ann` file is not annotated (`spans=None`); relations are `None` if no file of the folder
+    has any.
 
     - `T`: spans, discontinuous ones (`0 5;8 10`) with fragments.
     - `A`, `M`: attributes of the mention, or of the event's trigger; without a value, `"true"`.
@@ -33,32 +39,57 @@ def read_brat(folder: Path, faults: Faults) -> Iterator[Note]:
     - `E`: one relation an argument, trigger to argument (or its trigger), labelled by role.
     - `#`: annotators' remarks, passed over.
     """
+    texts, standoff = members(folder, faults, ".txt", ".ann")
+    annotations: dict[Path, list[Path]] = {}
+    for path in standoff:
+        annotations.setdefault(path.with_suffix(""), []).append(path)
     has_relations = any(
-        line.startswith(RELATION_LINES)
-        for path in folder.rglob("*.ann")
-        for _, line in numbered_lines(path)
+        _has_relations(path, folder) for paths in annotations.values() for path in paths
     )
-    texts = sorted(folder.rglob("*.txt"))
     for path in texts:
-        annotations = path.with_suffix(".ann")
-        note_id = path.relative_to(folder).as_posix().removesuffix(".txt")
-        text = decode(path.read_bytes())
-        if annotations.exists():
-            place = Place(annotations.relative_to(folder).as_posix(), note_id=note_id)
-            mark = len(faults)
-            note = _note(text, annotations, place, faults, has_relations)
-            yield from faults.admitted(note, place, since=mark)
-        else:
-            place = Place(path.relative_to(folder).as_posix(), note_id=note_id)
-            yield from faults.admitted(Note(note_id, text), place, since=len(faults))
-    for orphan in sorted(set(folder.rglob("*.ann")) - {t.with_suffix(".ann") for t in texts}):
+        own = annotations.pop(path.with_suffix(""), [])
+        note_id = path.relative_to(folder).with_suffix("").as_posix()
+        place = Place((own or [path])[0].relative_to(folder).as_posix(), note_id=note_id)
+        read = partial(_note, path, own, folder, place, faults, has_relations)
+        yield from faults.reading(read, place)
+    for orphan in sorted(path for paths in annotations.values() for path in paths):
         faults.add(Place(orphan.relative_to(folder).as_posix()), "no text", "a .txt file beside it")
         faults.rejected += 1
 
 
-def _note(text: str, annotations: Path, place: Place, faults: Faults, has_relations: bool) -> Note:
-    standoff = read_standoff(annotations, place, faults)
-    text = _without_uncounted_mark(text, standoff)
+def _has_relations(path: Path, folder: Path) -> bool:
+    try:
+        check_member(path, folder)
+        return any(line.startswith(RELATION_LINES) for _, line in numbered_lines(path))
+    except (OSError, UnreadableError):
+        # Told where the note is read.
+        return False
+
+
+def _note(
+    path: Path,
+    annotations: list[Path],
+    folder: Path,
+    place: Place,
+    faults: Faults,
+    has_relations: bool,
+) -> Note | None:
+    note_id = place.note_id or ""
+    text = member_text(
+        path, folder, replace(place, file=path.relative_to(folder).as_posix()), faults
+    )
+    if len(annotations) > 1:
+        faults.add(place, f"{len(annotations)} .ann files of one text", "one .ann file a text")
+    if text is None or len(annotations) != 1:
+        return None if text is None else Note(note_id, text)
+    check_member(annotations[0], folder)
+    standoff = read_standoff(annotations[0], place, faults)
+    mentions = list(standoff.mentions.values())
+    settled = settle(text, [Quoted(m.pieces, m.quoted) for m in mentions], faults)
+    pieces = settled.pieces
+    if not settled.counts_mark:
+        text = text.removeprefix(BYTE_ORDER_MARK)
+        pieces = tuple([(start - 1, end - 1) for start, end in own] for own in pieces)
     resolved = {mention: mention for mention in standoff.mentions} | standoff.triggers
 
     def resolve(reference: str, line: int) -> str:
@@ -81,14 +112,15 @@ def _note(text: str, annotations: Path, place: Place, faults: Faults, has_relati
     for line, trigger in standoff.trigger_lines:
         resolve(trigger, line)
     spans: list[Span] = []
-    for mention in standoff.mentions.values():
+    for mention, own in zip(mentions, pieces, strict=True):
         span = read_mention(
             text,
-            mention.pieces,
+            own,
             mention.label,
             place.at(mention.line),
             faults,
             quoted=mention.quoted,
+            hint=settled.hint,
             mention_id=mention.id,
             concepts=tuple(concepts.get(mention.id, ())),
             attributes=tuple(attributes.get(mention.id, ())),
@@ -96,17 +128,8 @@ def _note(text: str, annotations: Path, place: Place, faults: Faults, has_relati
         if span is not None:
             spans.append(span)
     return Note(
-        note_id=place.note_id or "",
+        note_id=note_id,
         text=text,
         spans=tuple(spans),
         relations=tuple(relations) if has_relations else None,
     )
-
-
-def _without_uncounted_mark(text: str, standoff: Standoff) -> str:
-    if not text.startswith(BYTE_ORDER_MARK):
-        return text
-    for candidate in (text, text[1:]):
-        if all(quotes(candidate, m.pieces, m.quoted) for m in standoff.mentions.values()):
-            return candidate
-    return text

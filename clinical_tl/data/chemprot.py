@@ -10,12 +10,13 @@ is the chemical is not told, and neither are pairs without a relation.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.json_values import parse_json
 from clinical_tl.data.streams import numbered_lines, stem
 from clinical_tl.schema import Note, Relation, Span
 
@@ -58,16 +59,14 @@ def read_chemprot(path: Path, faults: Faults, *, no_relation: str = "false") -> 
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
-        mark = len(faults)
         place = Place(path.name, number, f"{stem(path)}-{number}")
-        note = _note(line, place, faults, no_relation)
-        yield from faults.admitted(note, place, since=mark)
+        yield from faults.reading(partial(_note, line, place, faults, no_relation), place)
 
 
 def _note(line: str, place: Place, faults: Faults, no_relation: str) -> Note | None:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line)
+    except (json.JSONDecodeError, RecursionError):
         faults.add(place, "broken JSON", "one JSON object a line")
         return None
     text, label = (
@@ -94,10 +93,10 @@ def _unmarked(text: str) -> tuple[str, tuple[Span, ...]] | None:
     cuts: list[tuple[int, int]] = []
     bounds = {}
     for label, (opening, closing) in MARKERS.items():
-        found = re.findall(f"{re.escape(opening)}(?=.+?{re.escape(closing)})", text, re.DOTALL)
         start = text.find(opening)
         end = text.find(closing, start + len(opening) + 1)
-        if len(found) != 1 or end < 0:
+        # Openings after the last closing mark nothing.
+        if start < 0 or end < 0 or text.count(opening, 0, text.rfind(closing) - 1) != 1:
             return None
         bounds[label] = (start + len(opening), end)
         cuts += [(start, start + len(opening)), (end, end + len(closing))]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,11 +21,14 @@ from clinical_tl.schema import Note, Span
 
 Grouping = Literal["auto", "sentence", "file"]
 
+# CoNLL-U, plain ids, JNLPBA ("###MEDLINE:1"), CoNLL-2012 and CoNLL-2003, in this order.
 DOCUMENT_MARK = re.compile(
-    r"#\s*(?:newdoc(?:\s+id)?|doc(?:ument)?[ _]?id)\s*[=:]?\s*(?P<id>[^\t]*)"
+    r"#\s*(?:newdoc(?:\s+id)?|doc(?:ument)?[ _]?id)(?P<id>[^\t]*)"
+    r"|#{3,}\s*(?:\w+\s*[:=])?(?P<numbered>[^\t#]*)"
+    r"|#begin document(?:\s+\((?P<begun>[^()\t]+)\))?(?P<part>[^\t]*)"
     r"|-DOCSTART-(?:\s+\((?P<named>[^()\t]+)\))?(?:\s.*)?"
 )
-COMMENT = re.compile(r"#\s*\w[\w ]*=[^\t]*")
+COMMENT = re.compile(r"#\s*\w[\w ]*=[^\t]*|#end document")
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -54,9 +59,9 @@ def read_conll(
         path: the file.
         faults: where what is wrong goes, tag sequences against the scheme among it.
         scheme: `BIO` (IOB2), `IOB1`, `BILOU` or `IOBES`.
-        grouping: `auto`: documents begin at `-DOCSTART-` and `# newdoc id = …` lines, and a
-            sentence with no such line above it is a note of its own; `sentence`: every
-            sentence is a note; `file`: the file is one note.
+        grouping: `auto`: documents begin at `-DOCSTART-`, `# newdoc id = …`, `###<id>` and
+            `#begin document` lines, and a sentence with no such line above it is a note of its
+            own; `sentence`: every sentence is a note; `file`: the file is one note.
         token_column: which column holds the token; negative ones count from the end.
         tag_column: which column holds the tag.
         id_column: a column with a document id, which then decides the documents.
@@ -67,6 +72,8 @@ def read_conll(
     _check_choice("scheme", scheme, get_args(Scheme))
     _check_choice("grouping", grouping, get_args(Grouping))
     name = stem(path)
+    schemes = _Schemes(scheme)
+    has_columns = tag_column != 0 and any(_cells(line)[1:] for _, line in numbered_lines(path))
     sentences = enumerate(_sentences(path, faults), 1)
 
     def key(numbered: tuple[int, _Sentence]) -> tuple[str, str]:
@@ -80,15 +87,74 @@ def read_conll(
             return f"document {sentence.document}", sentence.document_id
         return f"sentence {number}", f"{name}-{number}"
 
-    for (_, note_id), group in groupby(sentences, key):
-        mark = len(faults)
+    for (kind, note_id), group in groupby(sentences, key):
         members = [sentence for _, sentence in group]
         place = Place(path.name, members[0].rows[0][0], note_id)
-        _check_rows(members, note_id, place, faults, (token_column, tag_column, id_column))
-        note = None
-        if len(faults) == mark:
-            note = _note(members, note_id, place, faults, token_column, tag_column, scheme)
-        yield from faults.admitted(note, place, since=mark)
+        columns = (token_column, tag_column, id_column)
+        is_alone = has_columns and kind.startswith("sentence")
+        read = partial(_checked, members, note_id, place, faults, columns, schemes, is_alone)
+        yield from faults.reading(read, place)
+    _judge(schemes, Place(path.name), faults)
+
+
+def _checked(
+    sentences: Sequence[_Sentence],
+    note_id: str,
+    place: Place,
+    faults: Faults,
+    columns: tuple[int, int, int | None],
+    schemes: _Schemes,
+    is_alone: bool,
+) -> Note | None:
+    mark = len(faults)
+    if is_alone and len(sentences[0].rows) == 1 and len(sentences[0].rows[0][1]) == 1:
+        faults.add(
+            place,
+            "a line of one column between sentences with tags",
+            "a tag for every token; documents under marks such as '# newdoc id = …'",
+        )
+    else:
+        _check_rows(sentences, note_id, place, faults, columns)
+    if len(faults) > mark:
+        return None
+    return _note(sentences, note_id, place, faults, columns, schemes)
+
+
+@dataclass
+class _Schemes:
+    """How many sentences with mentions are valid in each scheme, the chosen one among them."""
+
+    chosen: Scheme
+    sentences: int = 0
+    valid: Counter[str] = field(default_factory=Counter)
+
+    def count(self, tags: Sequence[str], *, is_valid: bool) -> None:
+        """Counts one sentence."""
+        if set(tags) == {"O"}:
+            return
+        self.sentences += 1
+        self.valid[self.chosen] += is_valid
+        for other in get_args(Scheme):
+            if other != self.chosen and not tagged_runs(tags, other)[1]:
+                self.valid[other] += 1
+
+
+def _judge(schemes: _Schemes, place: Place, faults: Faults) -> None:
+    # Where most mentions are faults, the sentences without any would be all that is kept.
+    fitting = schemes.valid[schemes.chosen]
+    if 2 * fitting >= schemes.sentences:
+        return
+    best = max(get_args(Scheme), key=lambda scheme: schemes.valid[scheme])
+    found = (
+        f"tags that are not {schemes.chosen}: {fitting} of {schemes.sentences} sentences with "
+        f"mentions fit it, {schemes.valid[best]} fit {best}"
+    )
+    if 2 * schemes.valid[best] > schemes.sentences:
+        faults.refuse(place, found, f"scheme={best!r}")
+    elif schemes.sentences > 1:
+        faults.refuse(
+            place, found, f"tags of one scheme, of {list(get_args(Scheme))}, in tag_column"
+        )
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -109,15 +175,27 @@ def _sentences(path: Path, faults: Faults) -> Iterator[_Sentence]:
             if is_empty:
                 _add_empty(Place(path.name, number), faults)
             documents, is_empty = documents + 1, True
-            document_id = (mark["id"] or mark["named"] or "").strip()
-            document_id = document_id or f"{stem(path)}-{documents}"
+            document_id = _document_id(mark) or f"{stem(path)}-{documents}"
         elif line.strip() and not COMMENT.fullmatch(line):
-            rows.append((number, line.split("\t") if "\t" in line else line.strip(" ").split(" ")))
+            rows.append((number, _cells(line)))
             is_empty = False
     if rows:
         yield _Sentence(documents, document_id, tuple(rows))
     elif is_empty:
         _add_empty(Place(path.name, number), faults)
+
+
+def _cells(line: str) -> list[str]:
+    return line.split("\t") if "\t" in line else line.strip(" ").split(" ")
+
+
+def _document_id(mark: re.Match[str]) -> str:
+    if mark["id"] is not None:
+        return mark["id"].strip().lstrip("=:").strip()
+    if mark["begun"] is not None:
+        # One document is cut into parts there.
+        return f"{mark['begun']}{mark['part'].replace(';', '').rstrip()}".replace(" ", "-")
+    return (mark["numbered"] or mark["named"] or "").strip()
 
 
 def _add_empty(place: Place, faults: Faults) -> None:
@@ -152,10 +230,10 @@ def _note(
     note_id: str,
     place: Place,
     faults: Faults,
-    token_column: int,
-    tag_column: int,
-    scheme: Scheme,
+    columns: tuple[int, int, int | None],
+    schemes: _Schemes,
 ) -> Note:
+    token_column, tag_column, _ = columns
     is_tagged = len(sentences[0].rows[0][1]) > 1
     lines: list[str] = []
     spans: list[Span] = []
@@ -169,9 +247,12 @@ def _note(
         lines.append(" ".join(tokens))
         if is_tagged:
             tags = [cells[tag_column] for _, cells in sentence.rows]
-            runs, wrong = tagged_runs(tags, scheme)
+            runs, wrong = tagged_runs(tags, schemes.chosen)
+            schemes.count(tags, is_valid=not wrong)
             for i, reason in wrong:
-                faults.add(place.at(sentence.rows[i][0]), reason, f"a valid {scheme} sequence")
+                faults.add(
+                    place.at(sentence.rows[i][0]), reason, f"a valid {schemes.chosen} sequence"
+                )
             for first, end, label in runs:
                 spans.append(Span(starts[first], starts[end - 1] + len(tokens[end - 1]), label))
     return Note(note_id, "\n".join(lines), spans=tuple(spans) if is_tagged else None)

@@ -12,17 +12,19 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from clinical_tl.data.cells import CELL_FIELDS
 from clinical_tl.data.checks import note_problems
-from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.faults import Faults, Place, UnreadableError
+from clinical_tl.data.json_values import parse_json
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.records import record_to_note
-from clinical_tl.data.streams import stem
+from clinical_tl.data.streams import check_regular, check_unpacked, stem
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids
 from clinical_tl.schema import Note, Notes, Span, as_notes, note_to_row
 
@@ -227,48 +229,57 @@ def _docs(path: Path, faults: Faults) -> Iterator[Doc]:
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
-    vocab = Vocab()
-    documents: Iterator[Doc] | None = None
-    while True:
-        try:
-            documents = documents or DocBin().from_disk(path).get_docs(vocab)
-            doc = next(documents, None)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            faults.add(
-                Place(path.name),
-                f"no sound DocBin ({type(error).__name__})",
-                "a file written by DocBin.to_disk() or write_notes()",
-            )
-            faults.rejected += 1
-            return
-        if doc is None:
-            return
-        yield doc
+    check_regular(path)
+    read = total = 0
+    try:
+        packed = path.read_bytes()
+        check_unpacked(packed)
+        held = DocBin().from_bytes(packed)
+        total = len(held)
+        for doc in held.get_docs(Vocab()):
+            read += 1
+            yield doc
+    except UnreadableError:
+        raise
+    except Exception as error:  # spaCy's own, of many kinds
+        faults.add(
+            Place(path.name),
+            f"no sound DocBin ({type(error).__name__})",
+            "a file written by DocBin.to_disk() or write_notes()",
+        )
+        faults.rejected += max(total - read, 1)
 
 
 def _notes(
     docs: Iterable[Doc], prefix: str, faults: Faults, layers: _Layers, file: str | None = None
 ) -> Iterator[Note]:
     for number, doc in enumerate(docs, 1):
-        mark = len(faults)
         place = Place(file or prefix, number)
-        has_record = RECORD_KEY in doc.user_data
-        record = _read_record(doc, place, faults) if has_record else None
-        note: Note | None = None
-        if len(faults) == mark:
-            if layers.mentions == "record" and record is None:
-                faults.add(place, "a document without a record", "documents of write_notes()")
-            elif record is not None and layers.mentions in ("record", None):
-                note = record_to_note({**record, "text": doc.text}, number, place, faults, Layout())
-            else:
-                note_id = (record or {}).get("note_id") or f"{prefix}-{number}"
-                note = _layered(doc, str(note_id), place, faults, layers)
-        yield from faults.admitted(note, place, since=mark)
+        read = partial(_note, doc, number, f"{prefix}-{number}", place, faults, layers)
+        yield from faults.reading(read, place)
+
+
+def _note(
+    doc: Doc, number: int, own_id: str, place: Place, faults: Faults, layers: _Layers
+) -> Note | None:
+    has_record = RECORD_KEY in doc.user_data
+    record = _read_record(doc, place, faults) if has_record else None
+    if has_record and record is None:
+        return None
+    if layers.mentions == "record" and record is None:
+        faults.add(place, "a document without a record", "documents of write_notes()")
+        return None
+    if record is not None and layers.mentions in ("record", None):
+        # A record is the package's own: what it says is what was meant.
+        layout = Layout(as_written=CELL_FIELDS)
+        return record_to_note({**record, "text": doc.text}, number, place, faults, layout)
+    note_id = (record or {}).get("note_id") or own_id
+    return _layered(doc, str(note_id), place, faults, layers)
 
 
 def _read_record(doc: Doc, place: Place, faults: Faults) -> dict[str, object] | None:
     try:
-        record = json.loads(doc.user_data[RECORD_KEY])
+        record = parse_json(doc.user_data[RECORD_KEY])
     except (ValueError, TypeError, RecursionError):
         record = None
     if isinstance(record, dict):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from clinical_tl.data.cells import CELL_FIELDS
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.records import record_to_note
@@ -33,13 +36,15 @@ def read_dataset(dataset: Dataset, faults: Faults, *, layout: Layout) -> Iterato
     if len(faults) > mark:
         return
     names = _class_names(dataset)
+    # A class that is called "None" is declared as one.
+    declared = {field for field in CELL_FIELDS if layout.columns.get(field, field) in names}
+    layout = replace(layout, as_written=tuple(declared.union(layout.as_written)))
     for number, row in enumerate(dataset, 1):
         for column, classes in names.items():
             row[column] = _named(row[column], classes)
-        mark = len(faults)
         place = Place(faults.source, number)
-        note = record_to_note(row, number, place, faults, layout)
-        yield from faults.admitted(note, place, since=mark)
+        read = partial(record_to_note, row, number, place, faults, layout)
+        yield from faults.reading(read, place)
 
 
 def _class_names(dataset: Dataset) -> dict[str, list[str]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
+from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
@@ -26,20 +26,21 @@ def read_records(records: Sequence[object], faults: Faults, *, layout: Layout) -
     Notes are taken as they are; the layout is for dicts.
     """
     for number, record in enumerate(records, 1):
-        mark = len(faults)
         place = Place(faults.source, number)
-        note = None
-        if isinstance(record, Note):
-            wrong = list(_wrong_types(record))
-            for name, allowed in wrong:
-                faults.add(place, f"{name} of type {type(getattr(record, name)).__name__}", allowed)
-            note = None if wrong else record
-        elif isinstance(record, Mapping):
-            plain = {str(name): _plain(value) for name, value in record.items()}
-            note = record_to_note(plain, number, place, faults, layout)
-        else:
-            faults.add(place, f"a {type(record).__name__}", "notes or dicts with note_id and text")
-        yield from faults.admitted(note, place, since=mark)
+        yield from faults.reading(partial(_note, record, number, place, faults, layout), place)
+
+
+def _note(record: object, number: int, place: Place, faults: Faults, layout: Layout) -> Note | None:
+    if isinstance(record, Mapping):
+        plain = {str(name): _plain(value) for name, value in record.items()}
+        return record_to_note(plain, number, place, faults, layout)
+    if not isinstance(record, Note):
+        faults.add(place, f"a {type(record).__name__}", "notes or dicts with note_id and text")
+        return None
+    wrong = list(_wrong_types(record))
+    for name, allowed in wrong:
+        faults.add(place, f"{name} of type {type(getattr(record, name)).__name__}", allowed)
+    return None if wrong else record
 
 
 def read_data_frame(frame: pd.DataFrame, faults: Faults, *, layout: Layout) -> Iterator[Note]:
@@ -78,14 +79,15 @@ def _wrong_types(note: Note) -> Iterator[tuple[str, str]]:
         are_many = isinstance(values, list | tuple) and all(isinstance(v, kind) for v in values)
         if values is not None and not are_many:
             yield name, f"a tuple of {kind.__name__}, or None"
-    try:
-        json.dumps(dict(note.metadata), allow_nan=False)
-    except (TypeError, ValueError):
+    metadata: object = note.metadata
+    if not isinstance(metadata, Mapping):
         yield "metadata", "a mapping of what JSON knows"
 
 
 def _plain(value: object) -> object:
     """The value as JSON would give it: arrays and tuples as lists, dates as text."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
     if isinstance(value, list | tuple):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from clinical_tl.data.checks import note_problems
-from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.faults import Faults, Place, UnreadableError
+from clinical_tl.data.json_values import parse_json
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.records import record_to_note
@@ -29,25 +30,25 @@ def read_json_lines(path: Path, faults: Faults, *, layout: Layout) -> Iterator[N
         if not line.strip():
             continue
         number += 1
-        mark = len(faults)
         place = Place(path.name, line_number)
-        note = None
-        try:
-            record = json.loads(line, parse_constant=_refuse)
-        except json.JSONDecodeError as error:
-            faults.add(place, f"broken JSON at column {error.colno}", "one JSON object a line")
-        except (ValueError, RecursionError):
-            faults.add(place, "a value that JSON does not know", "no NaN, Infinity or deep nesting")
-        else:
-            if isinstance(record, dict):
-                note = record_to_note(record, number, place, faults, layout)
-            else:
-                faults.add(place, f"a JSON {type(record).__name__}", "one JSON object a line")
-        yield from faults.admitted(note, place, since=mark)
+        yield from faults.reading(partial(_note, line, number, place, faults, layout), place)
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+def _note(line: str, number: int, place: Place, faults: Faults, layout: Layout) -> Note | None:
+    try:
+        record = parse_json(line)
+    except json.JSONDecodeError as error:
+        faults.add(place, f"broken JSON at column {error.colno}", "one JSON object a line")
+        return None
+    except UnreadableError:
+        raise
+    except (ValueError, RecursionError):
+        faults.add(place, "a value that JSON does not know", "no NaN, Infinity or deep nesting")
+        return None
+    if isinstance(record, dict):
+        return record_to_note(record, number, place, faults, layout)
+    faults.add(place, f"a JSON {type(record).__name__}", "one JSON object a line")
+    return None
 
 
 def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from clinical_tl.data.cells import CELL_FIELDS
 from clinical_tl.errors import ConfigError, shown_id, shown_ids
 from clinical_tl.schema import NOTE_FIELDS
 
@@ -23,12 +24,14 @@ class Layout:
         metadata_columns: columns to keep in `metadata`, or `"rest"` for all that are left.
         separator: what stands between the codes in a string.
         id_prefix: where given, notes are numbered `<prefix>-1`, … instead of having ids.
+        as_written: the fields among `CELL_FIELDS` whose cells mean what they say.
     """
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
     metadata_columns: MetadataColumns = ()
     separator: str = ";"
     id_prefix: str | None = None
+    as_written: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.columns) - set(NOTE_FIELDS))
@@ -41,6 +44,10 @@ class Layout:
             raise ConfigError(
                 "metadata_columns must be a list of columns or 'rest': "
                 f"metadata_columns=[{shown_id(self.metadata_columns, 'column')!r}]"
+            )
+        if isinstance(self.as_written, str) or not set(self.as_written) <= set(CELL_FIELDS):
+            raise ConfigError(
+                f"as_written must be a list of fields, of {list(CELL_FIELDS)}: as_written=['label']"
             )
         if not self.separator:
             raise ConfigError("separator must not be empty; it stands between codes, e.g. ';'")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 from clinical_tl.data.faults import Faults, Place
-from clinical_tl.schema import Span
+from clinical_tl.schema import WIDTHLESS, Span
+
+_WIDTHLESS = re.compile(f"[{WIDTHLESS}]")
 
 
 def read_mention(
@@ -17,6 +20,7 @@ def read_mention(
     faults: Faults,
     *,
     quoted: str | None = None,
+    hint: str = "",
     mention_id: str = "",
     concepts: tuple[str, ...] = (),
     attributes: tuple[tuple[str, str], ...] = (),
@@ -33,6 +37,7 @@ def read_mention(
         faults: where what is wrong goes.
         quoted: the mention as the corpus quotes it. Runs of whitespace are compared as one
             space, since corpora quote line breaks as spaces and pad mentions.
+        hint: what would make more of the note's mentions fit, for the error.
         mention_id: the mention's id within the note.
         concepts: ids in a terminology.
         attributes: name-value pairs.
@@ -44,8 +49,9 @@ def read_mention(
     if not fault and quoted is not None and not quotes(text, pieces, quoted):
         fault = (
             f"offsets {_shown(pieces)} do not cover the quoted mention of {len(quoted)} "
-            f"characters{_hint(text, pieces, quoted)}",
-            "offsets in characters (not bytes) into the text with its line breaks untouched",
+            f"characters{_distance(text, pieces, quoted)}{f'; {hint}' if hint else ''}",
+            "offsets in characters (not bytes) into the text with its line breaks untouched "
+            "(CRLF is two)",
         )
     if fault:
         faults.add(place, *fault)
@@ -75,16 +81,20 @@ def offset_fault(pieces: Sequence[tuple[int, int]], length: int) -> tuple[str, s
 
 
 def quotes(text: str, pieces: Sequence[tuple[int, int]], quoted: str) -> bool:
-    """Whether the pieces, joined by a space, are the quoted mention but for whitespace."""
+    """Whether the pieces, joined by a space, are the quoted mention but for blanks."""
     found = " ".join(text[start:end] for start, end in pieces)
-    return found == quoted or found.split() == quoted.split()
+    return found == quoted or _words(found) == _words(quoted)
+
+
+def _words(text: str) -> list[str]:
+    return _WIDTHLESS.sub("", text).split()
 
 
 def _shown(pieces: Sequence[tuple[int, int]]) -> str:
     return ";".join(f"{start}–{end}" for start, end in pieces) or "(none)"
 
 
-def _hint(text: str, pieces: Sequence[tuple[int, int]], quoted: str) -> str:
+def _distance(text: str, pieces: Sequence[tuple[int, int]], quoted: str) -> str:
     # The distance tells its cause: growing steadily through a note means bytes or CRLF.
     start = pieces[0][0]
     if len(pieces) > 1 or not quoted:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from clinical_tl.data.counting import Pieces, Quoted, settle
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.mention import read_mention
 from clinical_tl.data.streams import numbered_lines
@@ -22,16 +24,17 @@ HEAD = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 NO_CONCEPT = "-1"
 MENTION_COLUMNS = (5, 6, 7)
 RELATION_COLUMNS = 4
+OFFSET = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(eq=False, repr=False)
 class _Document(Discreet):
     HIDDEN: ClassVar[frozenset[str]] = frozenset({"title", "abstract"})
     place: Place
-    mark: int
     title: str | None = None
     abstract: str | None = None
     lines: list[tuple[int, list[str]]] = field(default_factory=list)
+    wrong: list[tuple[Place, str, str]] = field(default_factory=list)
 
 
 def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
@@ -53,11 +56,13 @@ def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
         head = HEAD.fullmatch(line)
         if head is not None:
             if document is not None and (head[2] == "t" or after_blank):
-                yield from _notes(document, faults, *annotated)
+                yield from faults.reading(
+                    partial(_note, document, faults, *annotated), document.place
+                )
                 document = None
             if document is None:
-                document = _Document(Place(path.name, number, head[1]), len(faults))
-            _add_text(document, number, head, faults)
+                document = _Document(Place(path.name, number, head[1]))
+            _add_text(document, number, head)
         else:
             cells = line.split("\t")
             # A blank line may stand before a document's annotations, but not before another's.
@@ -69,7 +74,7 @@ def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
             document.lines.append((number, cells))
         after_blank = False
     if document is not None:
-        yield from _notes(document, faults, *annotated)
+        yield from faults.reading(partial(_note, document, faults, *annotated), document.place)
 
 
 def _annotated(path: Path) -> tuple[bool, bool]:
@@ -78,23 +83,24 @@ def _annotated(path: Path) -> tuple[bool, bool]:
     return bool(widths.intersection(MENTION_COLUMNS)), RELATION_COLUMNS in widths
 
 
-def _add_text(document: _Document, number: int, head: re.Match[str], faults: Faults) -> None:
+def _add_text(document: _Document, number: int, head: re.Match[str]) -> None:
     place = document.place.at(number)
     name = "title" if head[2] == "t" else "abstract"
     if head[1] != document.place.note_id:
-        faults.add(place, f"the {name} of another document", "one document's lines together")
+        wrong = (place, f"the {name} of another document", "one document's lines together")
+        document.wrong.append(wrong)
     if getattr(document, name) is not None:
-        faults.add(place, f"a second {name}", f"one {name} a document")
+        document.wrong.append((place, f"a second {name}", f"one {name} a document"))
     setattr(document, name, head[3])
 
 
-def _notes(
-    document: _Document, faults: Faults, has_spans: bool, has_relations: bool
-) -> Iterator[Note]:
+def _note(document: _Document, faults: Faults, has_spans: bool, has_relations: bool) -> Note | None:
+    for place, found, allowed in document.wrong:
+        faults.add(place, found, allowed)
     note_id = document.place.note_id or ""
     parts = [part for part in (document.title, document.abstract) if part is not None]
     text = "\n".join(parts)
-    spans: list[Span] = []
+    mentions: list[tuple[Place, list[str], Quoted]] = []
     relations: list[Relation] = []
     for number, cells in document.lines:
         place = document.place.at(number)
@@ -102,26 +108,32 @@ def _notes(
             faults.add(place, "an annotation of another document", "the id of the document above")
         elif len(cells) == RELATION_COLUMNS:
             relations.append(Relation(head=cells[2], tail=cells[3], label=cells[1]))
-        elif len(cells) in MENTION_COLUMNS and cells[1].isdecimal() and cells[2].isdecimal():
-            span = _mention(cells, text, place, faults)
-            if span is not None:
-                spans.append(span)
+        elif len(cells) in MENTION_COLUMNS and all(map(OFFSET.fullmatch, cells[1:3])):
+            mention = Quoted([(int(cells[1]), int(cells[2]))], cells[3])
+            mentions.append((place, cells, mention))
         else:
             faults.add(
                 place,
                 f"{len(cells)} columns that are neither a mention nor a relation",
                 "id, start, end, mention, type, concepts[, members] or id, type, head, tail",
             )
-    note = Note(
+    settled = settle(text, [mention for _, _, mention in mentions], faults)
+    spans = [
+        span
+        for (place, cells, _), pieces in zip(mentions, settled.pieces, strict=True)
+        if (span := _mention(cells, pieces, text, place, faults, settled.hint)) is not None
+    ]
+    return Note(
         note_id=note_id,
         text=text,
         spans=tuple(spans) if has_spans else None,
         relations=tuple(relations) if has_relations else None,
     )
-    yield from faults.admitted(note, document.place, since=document.mark)
 
 
-def _mention(cells: list[str], text: str, place: Place, faults: Faults) -> Span | None:
+def _mention(
+    cells: list[str], pieces: Pieces, text: str, place: Place, faults: Faults, hint: str
+) -> Span | None:
     raw = cells[5].strip() if len(cells) > 5 else ""
     concepts = tuple(part for piece in re.split(r"[|+]", raw) if (part := piece.strip()))
     attributes = []
@@ -132,11 +144,12 @@ def _mention(cells: list[str], text: str, place: Place, faults: Faults) -> Span 
         attributes.append(("members", cells[6].strip()))
     return read_mention(
         text,
-        [(int(cells[1]), int(cells[2]))],
+        pieces,
         cells[4],
         place,
         faults,
         quoted=cells[3],
+        hint=hint,
         concepts=tuple(concept for concept in concepts if concept != NO_CONCEPT),
         attributes=tuple(attributes),
     )

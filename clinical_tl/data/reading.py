@@ -6,27 +6,28 @@ import hashlib
 import inspect
 import logging
 import os
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from clinical_tl.data.brat import read_brat
+from clinical_tl.data.cells import judge_columns
 from clinical_tl.data.chemprot import read_chemprot
 from clinical_tl.data.codiesp import read_codiesp
 from clinical_tl.data.conll import read_conll
 from clinical_tl.data.doc_bin import read_doc_bin
-from clinical_tl.data.faults import Duplicates, Faults, Place
+from clinical_tl.data.faults import Duplicates, Faults, Place, UnreadableError
 from clinical_tl.data.hub import HUB_PREFIX, load_from_hub, read_dataset
 from clinical_tl.data.in_memory import is_data_frame, read_data_frame, read_records
 from clinical_tl.data.json_lines import read_json_lines
 from clinical_tl.data.layout import Layout, MetadataColumns
 from clinical_tl.data.plausibility import FIELDS, Field, check_plausible
 from clinical_tl.data.pubtator import read_pubtator
-from clinical_tl.data.streams import stem
+from clinical_tl.data.streams import check_regular, stem
 from clinical_tl.data.tables import read_csv, read_parquet, read_tsv
 from clinical_tl.data.tabulation import tabulate
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, dataset_to_notes
 
@@ -105,6 +106,7 @@ def read_notes(
     on_error: OnError = "raise",
     rejects: str | os.PathLike[str] | None = None,
     duplicates: Duplicates = "fault",
+    as_written: Sequence[str] = (),
     cache_dir: str | os.PathLike[str] | None = None,
     allow_implausible: bool = False,
     **options: object,
@@ -129,6 +131,11 @@ def read_notes(
             beside the source by default. Needed where the source is no file or folder.
         duplicates: a note id that occurs again is a `fault`, or only the `first` is kept, or
             the later ones are told apart by a `number` (`<id>#2`).
+        as_written: fields of `note_id`, `patient_id`, `label` and `codes` whose cells are taken
+            as they stand. Otherwise what other programs write is read as they mean it, and
+            said in the log: `NA`, `NULL`, `None` and the like are nothing, `10006.0` is 10006,
+            `['I10', 'E11.9']` and other printed lists are lists. A class that is called "None"
+            needs `as_written=["label"]`.
         cache_dir: write the dataset there and map it, for corpora larger than memory. It is
             written anew at every reading, so it never holds old content. Without it nothing
             is written to disk.
@@ -160,12 +167,14 @@ def read_notes(
         if format is not None:
             raise ConfigError(f"format={shown_id(format)!r} is for files and folders")
     prefix = "note" if path is None else stem(path)
-    layout = Layout(columns or {}, metadata_columns, separator, prefix if make_ids else None)
+    layout = Layout(
+        columns or {}, metadata_columns, separator, prefix if make_ids else None, as_written
+    )
     is_mapped = "layout" in inspect.signature(reader).parameters
     if not is_mapped and layout != Layout():
         raise ConfigError(
-            f"{shown_path(name)}: columns, metadata_columns, separator and make_ids are for "
-            "tables, JSON lines and datasets; this format has none"
+            f"{shown_path(name)}: columns, metadata_columns, separator, make_ids and as_written "
+            "are for tables, JSON lines and datasets; this format has none"
         )
     _check_options(name, reader, options)
     side = _side_file(path, rejects, name) if on_error == "skip" else None
@@ -229,6 +238,11 @@ def _reader(path: Path, format_name: str | None) -> Callable[..., Iterator[Note]
             f"{shown_path(path.name)} is {kind}, which format={shown_id(chosen)!r} is not for; "
             f"folders: {list(FOLDER_FORMATS)}"
         )
+    if not path.is_dir():
+        try:
+            check_regular(path)
+        except UnreadableError as error:
+            raise NoteError(f"{shown_path(path.name)}: {error}") from None
     return READERS[chosen]
 
 
@@ -280,7 +294,11 @@ def _guarded(notes: Iterator[Note], faults: Faults) -> Iterator[Note]:
     # A stream that breaks (gzip, disk) ends the reading; what was found so far is still told.
     try:
         yield from notes
-    except (OSError, EOFError, zlib.error) as error:
+    except UnreadableError as error:
+        faults.add_error(Place(faults.source), error)
+    except ClinicalTLError:
+        raise
+    except Exception as error:  # of a kind that only the file knows
         reason = f"the file breaks off ({type(error).__name__})"
         faults.add(Place(faults.source), reason, "a complete, readable file")
 
@@ -290,11 +308,20 @@ def _conclude(dataset: Dataset, faults: Faults, side: Path | None) -> None:
         log.warning(
             "%s: %d repeated notes left out, the first of each kept", faults.source, faults.dropped
         )
+    judge_columns(faults)
     if not len(dataset) and not faults:
         faults.add(Place(faults.source), "no note at all", "at least one note")
+    if faults.changed:
+        log.warning(
+            "%s: not read as it stands: %s. as_written=[field] takes a field's cells as they are",
+            faults.source,
+            _counted(faults.changed),
+        )
+    if faults.doubtful:
+        log.warning("%s: read as it stands, but odd: %s", faults.source, _counted(faults.doubtful))
     if side is not None:
         _write_side_file(faults, side)
-    if faults and (side is None or not len(dataset)):
+    if faults and (side is None or faults.is_refused or not len(dataset)):
         raise faults.error(MEND)
     if faults:
         log.warning(
@@ -305,6 +332,10 @@ def _conclude(dataset: Dataset, faults: Faults, side: Path | None) -> None:
             len(faults),
             shown_path(side),
         )
+
+
+def _counted(what: Counter[str]) -> str:
+    return "; ".join(f"{count} {name}" for name, count in sorted(what.items()))
 
 
 def _write_side_file(faults: Faults, side: Path) -> None:

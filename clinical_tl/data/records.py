@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date, time
 from typing import cast
 
+from clinical_tl.data.cells import Cells
 from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.json_values import parse_json
 from clinical_tl.data.layout import Layout
-from clinical_tl.data.span_records import record_to_span
+from clinical_tl.data.span_records import records_to_spans
 from clinical_tl.schema import Note, Relation, Span
+
+# A Python parser takes some hundred times the text's size.
+LONGEST_PRINTED = 1_000_000
 
 
 def record_to_note(
@@ -19,7 +27,8 @@ def record_to_note(
     """Reads one record; what is wrong goes to `faults`, and `None` comes back.
 
     Args:
-        record: column → value. Nested fields are lists and objects, or those as JSON text.
+        record: column → value. Nested fields are lists and objects, or those as JSON text or as
+            Python prints them.
         number: the record's position from 1, for notes that are numbered.
         place: where the record stands.
         faults: where what is wrong goes.
@@ -30,34 +39,43 @@ def record_to_note(
         faults.add(place, f"no column {column!r}", f"the column of {name} (or map it: columns=…)")
     if len(faults) > mark:
         return None
-    note_id = _note_id(record, number, place, faults, layout)
+    cells = Cells(place, faults, frozenset(layout.as_written))
+    note_id = _note_id(record, number, cells, layout)
     if note_id:
         place = replace(place, note_id=note_id)
+        cells = replace(cells, place=place)
     text = layout.value(record, "text")
     if not isinstance(text, str):
         faults.add(place, f"text is of type {_type(text)}", "a string")
         return None
-    patient_id = _string(layout.value(record, "patient_id"), "patient_id", place, faults)
-    label = _string(layout.value(record, "label"), "label", place, faults)
-    codes = _codes(layout.value(record, "codes"), place, faults, layout.separator)
-    spans = _spans(layout.value(record, "spans"), text, place, faults)
-    relations = _relations(layout.value(record, "relations"), place, faults)
-    metadata = _metadata(layout.value(record, "metadata"), place, faults)
+
+    def nested(name: str) -> object:
+        return _parsed(cells.present(layout.value(record, name), name))
+
+    patient_id = cells.name(layout.value(record, "patient_id"), "patient_id")
+    if patient_id is not None and not any(map(str.isalnum, patient_id)):
+        # SAS writes a point, others a dash: one patient whom all unknown ones would share.
+        faults.changed["patient_id: marks without letter or digit, read as nothing"] += 1
+        patient_id = None
+    label = cells.name(layout.value(record, "label"), "label")
+    codes = cells.codes(layout.value(record, "codes"), layout.separator)
+    spans = _spans(nested("spans"), text, place, faults)
+    relations = _relations(nested("relations"), place, faults)
+    metadata = _metadata(nested("metadata"), place, faults)
     if len(faults) > mark or note_id is None:
         return None
     metadata |= {name: _plain(record[name]) for name in layout.metadata_of(record)}
     return Note(note_id, text, patient_id, label, codes, spans, relations, metadata)
 
 
-def _note_id(
-    record: Mapping[str, object], number: int, place: Place, faults: Faults, layout: Layout
-) -> str | None:
+def _note_id(record: Mapping[str, object], number: int, cells: Cells, layout: Layout) -> str | None:
     if layout.id_prefix is not None:
         return f"{layout.id_prefix}-{number}"
-    mark = len(faults)
-    note_id = _string(layout.value(record, "note_id"), "note_id", place, faults)
-    if note_id is None and len(faults) == mark:
-        faults.add(place, "no note_id", "an id in every record (or make_ids=True to number them)")
+    mark = len(cells.faults)
+    note_id = cells.name(layout.value(record, "note_id"), "note_id")
+    if note_id is None and len(cells.faults) == mark:
+        allowed = "an id in every record (or make_ids=True to number them)"
+        cells.faults.add(cells.place, "no note_id", allowed)
     return note_id
 
 
@@ -65,45 +83,25 @@ def _type(value: object) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def _string(value: object, name: str, place: Place, faults: Faults) -> str | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        # "P1 " would be another patient than "P1", and " " a class of its own.
-        return value.strip() or None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    faults.add(place, f"{name} is of type {_type(value)}", "a string or a whole number")
-    return None
-
-
-def _codes(value: object, place: Place, faults: Faults, separator: str) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        value = _parsed(value)
-    if isinstance(value, str):
-        return tuple(code for part in value.split(separator) if (code := part.strip()))
-    if isinstance(value, list) and all(isinstance(code, str) and code.strip() for code in value):
-        return tuple(value)
-    faults.add(place, "codes is no list of strings", "a list of strings that are not blank")
-    return None
-
-
 def _parsed(value: object) -> object:
-    # Tables have no nested cells, so lists and objects stand in them as JSON.
+    # Tables have no nested cells, so lists and objects stand in them as text.
     if not isinstance(value, str):
         return value
     try:
-        return cast(object, json.loads(value)) if value else None
-    except (ValueError, RecursionError):
-        return value
+        return parse_json(value)
+    except json.JSONDecodeError:
+        pass
+    try:
+        if len(value) <= LONGEST_PRINTED and value[:1] in "[{":
+            return cast(object, ast.literal_eval(value))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    return value
 
 
 def _items(
     value: object, name: str, place: Place, faults: Faults
 ) -> list[Mapping[str, object]] | None:
-    value = _parsed(value)
     if value is None:
         return None
     if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
@@ -114,10 +112,7 @@ def _items(
 
 def _spans(value: object, text: str, place: Place, faults: Faults) -> tuple[Span, ...] | None:
     items = _items(value, "spans", place, faults)
-    if items is None:
-        return None
-    spans = (record_to_span(item, f"span {i}", text, place, faults) for i, item in enumerate(items))
-    return tuple(span for span in spans if span is not None)
+    return None if items is None else records_to_spans(items, text, place, faults)
 
 
 def _relations(value: object, place: Place, faults: Faults) -> tuple[Relation, ...] | None:
@@ -135,11 +130,10 @@ def _relations(value: object, place: Place, faults: Faults) -> tuple[Relation, .
 
 
 def _metadata(value: object, place: Place, faults: Faults) -> dict[str, object]:
-    value = _parsed(value)
     if value is None:
         return {}
     if isinstance(value, Mapping):
-        return dict(value)
+        return {str(name): _plain(item) for name, item in value.items()}
     faults.add(
         place,
         f"metadata is of type {_type(value)}",
@@ -149,9 +143,13 @@ def _metadata(value: object, place: Place, faults: Faults) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    # Parquet and dataset columns may hold dates, bytes and decimals, which JSON can't.
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return str(value)
-    return value
+    # Columns may hold dates, bytes, decimals and NaN, which JSON can't.
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | None) else str(value)

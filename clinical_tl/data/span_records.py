@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from clinical_tl.data.counting import Quoted, settle
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.mention import read_mention
 from clinical_tl.schema import Span
@@ -16,45 +18,74 @@ class _WrongTypeError(Exception):
         self.allowed = allowed
 
 
-def record_to_span(
-    record: Mapping[str, object], name: str, text: str, place: Place, faults: Faults
-) -> Span | None:
-    """Reads `{start, end, label, …}`; what is wrong goes to `faults`, and `None` comes back.
+@dataclass(frozen=True)
+class _Record:
+    mention: Quoted
+    label: str
+    id: str
+    concepts: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+    score: float | None
+
+
+def records_to_spans(
+    records: Sequence[Mapping[str, object]], text: str, place: Place, faults: Faults
+) -> tuple[Span, ...]:
+    """Reads a note's `{start, end, label, …}`; what is wrong goes to `faults`.
 
     Attributes may be a list of `{name, value}` or one object, fragments a list of
-    `{start, end}` or of pairs. A `text` key quotes the mention and is checked.
+    `{start, end}` or of pairs. A `text` key quotes the mention and is checked; where all that are
+    quoted say so, the offsets are read as what they count (`counting.settle`).
     """
-    try:
-        whole = (_offset(record.get("start"), "start"), _offset(record.get("end"), "end"))
-        label = _text(record.get("label"), "label")
-        quoted = None if record.get("text") is None else _text(record["text"], "text")
-        mention_id = "" if record.get("id") is None else _text(record["id"], "id")
-        concepts = tuple(_text(c, "a concept") for c in _list(record.get("concepts"), "concepts"))
-        pieces = [_piece(p) for p in _list(record.get("fragments"), "fragments")] or [whole]
-        if (min(pieces)[0], max(pieces)[1]) != whole:
-            raise _WrongTypeError("start and end do not enclose its fragments", "the outermost")
-        attributes = _attributes(record.get("attributes"))
-        score = _score(record.get("score"))
-    except _WrongTypeError as error:
-        faults.add(place, f"{name}: {error.found}", error.allowed)
-        return None
-    return read_mention(
-        text,
-        pieces,
+    read: list[_Record] = []
+    for i, record in enumerate(records):
+        try:
+            read.append(_record(record))
+        except _WrongTypeError as error:
+            faults.add(place, f"span {i}: {error.found}", error.allowed)
+    settled = settle(text, [record.mention for record in read], faults)
+    spans = (
+        read_mention(
+            text,
+            pieces,
+            record.label,
+            place,
+            faults,
+            quoted=record.mention.quoted,
+            hint=settled.hint,
+            mention_id=record.id,
+            concepts=record.concepts,
+            attributes=record.attributes,
+            score=record.score,
+        )
+        for record, pieces in zip(read, settled.pieces, strict=True)
+    )
+    return tuple(span for span in spans if span is not None)
+
+
+def _record(record: Mapping[str, object]) -> _Record:
+    whole = (_offset(record.get("start"), "start"), _offset(record.get("end"), "end"))
+    label = _text(record.get("label"), "label")
+    quoted = None if record.get("text") is None else _text(record["text"], "text")
+    pieces = [_piece(p) for p in _list(record.get("fragments"), "fragments")] or [whole]
+    if (min(pieces)[0], max(pieces)[1]) != whole:
+        raise _WrongTypeError("start and end do not enclose its fragments", "the outermost")
+    return _Record(
+        Quoted(pieces, quoted),
         label,
-        place,
-        faults,
-        quoted=quoted,
-        mention_id=mention_id,
-        concepts=concepts,
-        attributes=attributes,
-        score=score,
+        "" if record.get("id") is None else _text(record["id"], "id"),
+        tuple(_text(c, "a concept") for c in _list(record.get("concepts"), "concepts")),
+        _attributes(record.get("attributes")),
+        _score(record.get("score")),
     )
 
 
 def _offset(value: object, name: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    # Arrow and pandas make floats of whole numbers where one is missing.
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     raise _WrongTypeError(f"{name} is missing or no whole number", "a whole number")
 
 

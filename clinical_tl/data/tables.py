@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,7 +13,7 @@ from clinical_tl.data.checks import NOT_UTF8
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.records import record_to_note
-from clinical_tl.data.streams import open_text
+from clinical_tl.data.streams import check_expansion, open_text
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import Note
 
@@ -91,7 +92,14 @@ def _read_table(
                 number += 1
                 _add_csv_error(place, rows.line_num - line + 1, error, faults)
             line = rows.line_num + 1
-            if header is None:
+            if header is None and row and row[0].lower().startswith("sep="):
+                # Excel's line that names the delimiter.
+                if row[0][4:] not in ("", delimiter):
+                    faults.add(
+                        place, "a line 'sep=' with another delimiter", "delimiter as it says"
+                    )
+                    return
+            elif header is None:
                 header = row
                 if not _is_sound(header, place, faults, layout):
                     return
@@ -100,7 +108,8 @@ def _read_table(
                 _add_doubt(place, line - (place.line or line), faults)
             elif row:
                 number += 1
-                yield from _notes(row, header, number, place, faults, layout)
+                read = partial(_note, row, header, number, place, faults, layout)
+                yield from faults.reading(read, place)
 
 
 def _add_csv_error(place: Place, n_lines: int, error: csv.Error, faults: Faults) -> None:
@@ -125,6 +134,14 @@ def _add_doubt(place: Place, n_lines: int, faults: Faults) -> None:
     faults.rejected += n_lines
 
 
+def _delimiter(header: list[str]) -> str:
+    # Excel writes semicolons where a comma is the decimal point.
+    for mark in ";\t|":
+        if len(header) == 1 and mark in header[0]:
+            return f" (is the delimiter another? delimiter={mark!r})"
+    return ""
+
+
 def _is_sound(header: list[str], place: Place, faults: Faults, layout: Layout) -> bool:
     if not header:
         return False
@@ -136,22 +153,19 @@ def _is_sound(header: list[str], place: Place, faults: Faults, layout: Layout) -
         faults.add(
             place,
             f"the header's {len(header)} columns do not include {column!r}",
-            f"the column of {name}; map it with columns={{{name!r}: '<column>'}}",
+            f"the column of {name}; map it with columns={{{name!r}: '<column>'}}"
+            f"{_delimiter(header)}",
         )
     return len(faults) == mark
 
 
-def _notes(
+def _note(
     row: list[str], header: list[str], number: int, place: Place, faults: Faults, layout: Layout
-) -> Iterator[Note]:
-    mark = len(faults)
-    note = None
-    if len(row) == len(header):
-        record = dict(zip(header, row, strict=True))
-        note = record_to_note(record, number, place, faults, layout)
-    else:
+) -> Note | None:
+    if len(row) != len(header):
         faults.add(place, f"{len(row)} cells", f"{len(header)} cells, as in the header")
-    yield from faults.admitted(note, place, since=mark)
+        return None
+    return record_to_note(dict(zip(header, row, strict=True)), number, place, faults, layout)
 
 
 def read_parquet(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note]:
@@ -163,25 +177,40 @@ def read_parquet(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path)
-    except pa.ArrowInvalid:
+        table = pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError):
         faults.add(Place(path.name), "no Parquet file, or a truncated one", "a Parquet file")
         return
     with table:
         if not _is_sound(list(table.schema_arrow.names), Place(path.name), faults, layout):
             return
-        number = 0
-        for batch in table.iter_batches(PARQUET_BATCH_ROWS):
-            for record in _records(batch):
-                number += 1
-                if record is None:
-                    faults.add(Place(path.name, number), "bytes that are not UTF-8", NOT_UTF8)
-                    faults.rejected += 1
-                    continue
-                place = Place(path.name, number)
-                mark = len(faults)
-                note = record_to_note(record, number, place, faults, layout)
-                yield from faults.admitted(note, place, since=mark)
+        sizes = table.metadata.row_group
+        unpacked = sum(sizes(i).total_byte_size for i in range(table.metadata.num_row_groups))
+        check_expansion(path.stat().st_size, unpacked)
+        number, rows = 0, table.metadata.num_rows
+        try:
+            for batch in table.iter_batches(PARQUET_BATCH_ROWS):
+                for record in _records(batch):
+                    number += 1
+                    place = Place(path.name, number)
+                    read = partial(_parquet_note, record, number, place, faults, layout)
+                    yield from faults.reading(read, place)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            faults.add(
+                Place(path.name),
+                f"pages that are damaged after row {number} ({type(error).__name__})",
+                "a Parquet file as it was written",
+            )
+            faults.rejected += max(rows - number, 0)
+
+
+def _parquet_note(
+    record: dict[str, Any] | None, number: int, place: Place, faults: Faults, layout: Layout
+) -> Note | None:
+    if record is None:
+        faults.add(place, "bytes that are not UTF-8", NOT_UTF8)
+        return None
+    return record_to_note(record, number, place, faults, layout)
 
 
 def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from clinical_tl.schema import Note, Relation, Span
+from clinical_tl.schema import Note, Relation, Span, tidied, visible
 
 # Astral, combining, CRLF, lone CR, NBSP, U+2028, U+0085, BOM, zero-width: what breaks offsets.
 ODD = [
@@ -25,7 +25,11 @@ PIECES = st.one_of(
     st.sampled_from([*ODD, "fever", "no", " ", "#", "-", ";", "\\"]),
     st.characters(exclude_categories=["Cs"]),
 )
-TEXTS = st.lists(PIECES, min_size=1, max_size=25).map("".join).filter(str.strip)
+TEXTS = (
+    st.lists(PIECES, min_size=1, max_size=25)
+    .map("".join)
+    .filter(lambda text: len(set(visible(text))) > 1)
+)
 WORDS = st.text("abcXYZé0:/_-+", min_size=1, max_size=8)
 VALUES = st.one_of(WORDS, st.just("two words"), st.just("é😀"))
 
@@ -44,6 +48,8 @@ def ranges(draw, length):
 @st.composite
 def spans(draw, text, number, *, scores):
     pieces = ranges(draw, len(text))
+    if len(set(visible(text, pieces[0][0], pieces[-1][1]))) == 1:
+        pieces = [visible(text)]
     return Span(
         start=pieces[0][0],
         end=pieces[-1][1],
@@ -73,7 +79,7 @@ def notes(draw, *, with_fields=True, note_id=None):
     fields = {}
     if with_fields:
         fields = {
-            "patient_id": draw(st.none() | WORDS),
+            "patient_id": draw(st.none() | WORDS.filter(lambda word: any(map(str.isalnum, word)))),
             "label": draw(st.none() | VALUES),
             "codes": draw(st.none() | st.lists(WORDS, max_size=3).map(tuple)),
             "metadata": draw(
@@ -82,7 +88,7 @@ def notes(draw, *, with_fields=True, note_id=None):
                 )
             ),
         }
-    return Note(note_id or draw(WORDS), text, spans=own, relations=relations, **fields)
+    return tidied(Note(note_id or draw(WORDS), text, spans=own, relations=relations, **fields))
 
 
 def note_sets(**options):

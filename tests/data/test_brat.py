@@ -1,9 +1,11 @@
+import os
 import shutil
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from clinical_tl.data import streams
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import FaultyNotesError, NoteError
@@ -216,3 +218,63 @@ def test_ids_that_differ_in_case_and_folders_in_use(tmp_path):
     assert read(tmp_path / "out") == [Note("s/a", "x")]
     with pytest.raises(NoteError, match="in use"):
         write_notes([Note("a", "x")], tmp_path / "out", format="brat")
+
+
+def link(path, target):
+    path.symlink_to(target)
+
+
+def test_what_is_no_file_of_the_folder_costs_itself_alone(tmp_path, caplog):
+    (tmp_path / "elsewhere.txt").write_text("SECRET", encoding="utf-8")
+    root = folder(tmp_path, a_txt="sound", z_txt="sound", y_txt="sound")
+    link(root / "b.txt", root / "nothing")
+    (root / "c.txt").mkdir()
+    os.mkfifo(root / "d.txt")
+    link(root / "e.txt", tmp_path / "elsewhere.txt")
+    link(root / "f.txt", "/dev/zero")
+    link(root / "y.ann", root / "nothing.ann")
+    link(root / "again", root)
+    with pytest.raises(FaultyNotesError) as caught:
+        read(root)
+    assert [fault.where.split(" ")[0] for fault in caught.value.faults] == [
+        "b.txt", "c.txt", "d.txt", "e.txt", "f.txt", "y.ann",
+    ]  # fmt: skip
+    assert "SECRET" not in str(caught.value)
+    assert [note.note_id for note in read(root, on_error="skip")] == ["a", "z"]
+    assert "2 notes kept, 6 rejected" in caplog.text
+    assert "1 links to folders, which are not followed" in caplog.text
+
+
+def test_a_link_within_the_folder_is_a_file(tmp_path):
+    root = folder(tmp_path, a_txt="sound")
+    link(root / "b.txt", root / "a.txt")
+    assert [note.note_id for note in read(root)] == ["a", "b"]
+    link(tmp_path / "linked", root)
+    assert len(read(tmp_path / "linked")) == 2
+
+
+def test_a_file_that_cannot_be_read_costs_itself_alone(tmp_path, monkeypatch):
+    root = folder(tmp_path, a_txt="sound", b_txt="sound", c_txt="sound")
+    opened = streams.open_bytes
+
+    def refuse(path):
+        if path.name == "b.txt":
+            raise PermissionError(13, "SECRET", str(path))
+        return opened(path)
+
+    monkeypatch.setattr(streams, "open_bytes", refuse)
+    with pytest.raises(FaultyNotesError, match=r"b\.txt \(note b\): a file .*PermissionError") as e:
+        read(root)
+    assert "SECRET" not in str(e.value)
+    assert [note.note_id for note in read(root, on_error="skip")] == ["a", "c"]
+
+
+def test_endings_in_capitals_are_endings(tmp_path):
+    root = folder(tmp_path, a_TXT="fever", a_ANN="T1\tS 0 5\tfever\n", b_Txt="cough")
+    assert [(note.note_id, note.spans) for note in read(root)] == [
+        ("a", (Span(0, 5, "S", id="T1"),)),
+        ("b", None),
+    ]
+    (root / "a.ann").write_text("", encoding="utf-8")
+    with pytest.raises(FaultyNotesError, match=r"2 \.ann files of one text"):
+        read(root)

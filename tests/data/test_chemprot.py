@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clinical_tl.data.chemprot import SHARED_TASK_GROUPS
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import FaultyNotesError
-from clinical_tl.schema import Note, Relation, Span, dataset_to_notes
+from clinical_tl.schema import Note, Relation, Span, dataset_to_notes, visible
 from tests.data.corpora import corpus
 from tests.data.strategies import TEXTS
 
@@ -52,7 +52,8 @@ def test_marking_and_reading_are_inverse(tmp_path_factory, parts, turned):
     (note,) = read(file)
     assert note.text == "".join(parts)
     mentions = [note.text[span.start : span.end] for span in note.spans]
-    assert mentions == ([other, one] if turned else [one, other])
+    inner = [part[slice(*visible(part))] for part in (one, other)]
+    assert mentions == (inner[::-1] if turned else inner)
 
 
 def test_faults_are_told_by_line_and_without_text(tmp_path):
@@ -93,3 +94,21 @@ def test_the_real_corpus_is_read_whole():
         labels.update(note.relations[0].label for note in notes)
     assert set(labels) == set(SHARED_TASK_GROUPS)
     assert labels["INHIBITOR"] == 1642 + 812 + 1255
+
+
+def test_marks_that_cross_cost_their_line_alone(tmp_path):
+    file = written(
+        tmp_path,
+        {"text": "<< [[  >> ]]", "label": "X"},
+        {"text": "<< a >> [[ c ]]", "label": "X"},
+    )
+    assert [note.note_id for note in read(file, on_error="skip")] == ["train-2"]
+
+
+def test_many_openings_take_no_longer_than_their_number(tmp_path):
+    file = written(
+        tmp_path,
+        {"text": "<< " * 300_000, "label": "X"},
+        {"text": "<< a >> [[ c ]]", "label": "X"},
+    )
+    assert len(read(file, on_error="skip")) == 1

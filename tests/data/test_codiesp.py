@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -64,3 +65,32 @@ def test_faults_of_the_table_spoil_their_notes(tmp_path):
     assert [note.note_id for note in read(root, on_error="skip")] == ["a", "c"]
     side = (tmp_path / "train.rejected.jsonl").read_text(encoding="utf-8")
     assert [json.loads(row)["line"] for row in side.splitlines()] == [2, 4, None, 5]
+
+
+def test_what_is_no_file_of_the_folder_costs_itself_alone(tmp_path, caplog):
+    for name in ("a.txt", "Z.TXT"):
+        (tmp_path / name).write_text("fever", encoding="utf-8")
+    (tmp_path / "b.txt").symlink_to(tmp_path / "nothing")
+    (tmp_path / "c.txt").mkdir()
+    os.mkfifo(tmp_path / "d.txt")
+    (tmp_path / "e.txt").symlink_to("/dev/zero")
+    side = tmp_path.parent / f"{tmp_path.name}.side"
+    kept = read_notes(tmp_path, format="codiesp", on_error="skip", rejects=side)
+    assert sorted(kept["note_id"]) == ["Z", "a"]
+    assert "2 notes kept, 4 rejected for 4 faults" in caplog.text
+
+
+def test_a_table_that_is_a_pipe_is_a_fault(tmp_path):
+    (tmp_path / "a.txt").write_text("fever", encoding="utf-8")
+    os.mkfifo(tmp_path / "codes.tsv")
+    with pytest.raises(FaultyNotesError, match="no regular file"):
+        read_notes(tmp_path, format="codiesp")
+
+
+def test_cells_of_the_table_as_other_programs_write_them(tmp_path):
+    for name in ("1", "2", "3"):
+        (tmp_path / f"{name}.txt").write_text("fever", encoding="utf-8")
+    rows = "1.0\t['i10', 'e11.9']\n2\tNA\n3.0\t250.00\n"
+    (tmp_path / "codes.tsv").write_text(rows, encoding="utf-8")
+    notes = dataset_to_notes(read_notes(tmp_path, format="codiesp"))
+    assert [note.codes for note in notes] == [("I10", "E11.9"), None, ("250.00",)]

@@ -63,7 +63,7 @@ def test_tokens_alone_are_not_annotated(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line", "found"),
     [
-        ("Zebra\tO\nfish\tI-x\n", 2, "has not begun"),
+        ("Zebra\tB-x\n\nZebra\tO\nfish\tI-x\n", 4, "has not begun"),
         ("Zebra\tO\nfish\n", 2, "1 columns"),
         ("\tO\n", 1, "without a token"),
         ("Zebra\tfish\n", 1, "not of the scheme"),
@@ -119,7 +119,7 @@ def test_losses_are_refused_or_counted(tmp_path, caplog):
             Span(3, 13, "a", id="T1"),
             Span(8, 13, "b", concepts=("c",), attributes=(("n", "v"),)),
             Span(3, 12, "c", score=0.5),
-            Span(0, 7, "d", fragments=((0, 2), (3, 7))),
+            Span(0, 7, "d", fragments=((0, 2), (4, 7))),
         ),
         relations=(Relation("T1", "T1", "r"),),
         metadata={"a": 1},
@@ -170,3 +170,63 @@ def test_mentions_keep_their_tokens_and_a_second_trip_changes_nothing(tmp_path, 
         assert {(squeezed(after.text[s.start : s.end]), s.label) for s in after.spans or ()} <= gold
     write_notes(once, tmp_path / "b.conll")
     assert dataset_to_notes(read_notes(tmp_path / "b.conll")) == once
+
+
+@pytest.mark.parametrize(
+    ("marks", "ids"),
+    [
+        (("###MEDLINE:111", "###MEDLINE:222"), ["111", "222"]),
+        (("###111", "### 222"), ["111", "222"]),
+        (("###", "###"), ["a-1", "a-2"]),
+        (("#### PMID = 111", "#### PMID = 222"), ["111", "222"]),
+        (
+            ("#begin document (x/1); part 000", "#begin document (x/1); part 001"),
+            ["x/1-part-000", "x/1-part-001"],
+        ),
+    ],
+)
+def test_marks_of_other_corpora_make_documents(tmp_path, marks, ids):
+    first, second = marks
+    content = f"{first}\n\na\tB-x\n\nb\tO\n#end document\n\n{second}\n\nc\tB-x\n"
+    assert read(tmp_path, content) == [
+        Note(ids[0], "a\nb", spans=(Span(0, 1, "x"),)),
+        Note(ids[1], "c", spans=(Span(0, 1, "x"),)),
+    ]
+
+
+def test_a_mark_that_is_not_known_is_no_note(tmp_path):
+    content = "@@@1\n\na\tB-x\n\nb\tO\n"
+    with pytest.raises(FaultyNotesError, match=r"a\.conll:1 .*a line of one column between"):
+        read(tmp_path, content)
+    assert [note.text for note in read(tmp_path, content, on_error="skip")] == ["a", "b"]
+
+
+OTHER_TAGS = {
+    "IOBES": "a\tS-x\n\nb\tB-x\nc\tE-x\n\nd\tO\n\ne\tO\n",
+    "BILOU": "a\tU-x\n\nb\tB-x\nc\tL-x\n\nd\tO\n\ne\tO\n",
+    "IOB1": "a\tI-x\n\nb\tI-x\nc\tI-x\n\nd\tO\n\ne\tO\n",
+}
+
+
+@pytest.mark.parametrize("scheme", OTHER_TAGS)
+def test_another_scheme_is_named_and_not_skipped(tmp_path, scheme):
+    for options in ({}, {"on_error": "skip"}):
+        with pytest.raises(FaultyNotesError, match=f"allowed: scheme='{scheme}'"):
+            read(tmp_path, OTHER_TAGS[scheme], **options)
+    assert len(read(tmp_path, OTHER_TAGS[scheme], scheme=scheme)) == 4
+
+
+def test_tags_of_no_scheme_do_not_leave_the_empty_sentences_alone(tmp_path):
+    content = "a\tGENE\n\nb\tGENE\n\nc\tO\n"
+    with pytest.raises(FaultyNotesError, match="tags of one scheme"):
+        read(tmp_path, content, on_error="skip")
+
+
+def test_one_odd_sentence_of_many_is_skipped_alone(tmp_path):
+    content = "a\tB-x\n\n" * 5 + "b\tE-x\n\n"
+    assert len(read(tmp_path, content, on_error="skip")) == 5
+
+
+def test_a_long_line_that_is_nearly_a_mark_takes_no_longer(tmp_path):
+    with pytest.raises(FaultyNotesError, match="not of the scheme"):
+        read(tmp_path, "# doc id" + " " * 50_000 + "\tx\n")

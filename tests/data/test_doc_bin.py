@@ -1,4 +1,5 @@
 import logging
+import zlib
 
 import pytest
 import spacy
@@ -52,10 +53,8 @@ def test_mentions_cut_tokens_and_the_rest_is_as_the_tokenizer_has_it(caplog):
     ]
     (odd,) = notes_to_docs([Note("1", "a fever now", spans=(Span(1, 8, "X"),))])
     assert [(t.text, t.whitespace_) for t in odd] == [
-        ("a", ""),
-        (" ", ""),
-        ("fever", ""),
-        (" ", ""),
+        ("a", " "),
+        ("fever", " "),
         ("now", ""),
     ]
 
@@ -148,3 +147,31 @@ def test_spacy_trains_on_the_file(tmp_path):
     write_notes([Note("1", TEXT, spans=(CANCER, FEVER))], tmp_path / "train.spacy")
     (example,) = Corpus(tmp_path / "train.spacy")(nlp)
     assert [e.text for e in example.reference.ents] == ["small cell cancer", "fever"]
+
+
+def test_a_blank_category_is_a_fault_as_it_is_elsewhere():
+    doc = spacy.blank("en")("fever")
+    doc.cats = {"\t": 1.0}
+    with pytest.raises(FaultyNotesError, match="a blank label"):
+        docs_to_notes([doc])
+
+
+def test_a_documents_own_errors_are_its_own_faults():
+    class Broken:
+        def __init__(self):
+            self.text, self.user_data, self.cats = "SECRET", {}, {}
+
+        def has_annotation(self, _):
+            raise OverflowError("SECRET")
+
+    sound = spacy.blank("en")("fever")
+    with pytest.raises(FaultyNotesError, match=r"OverflowError") as caught:
+        docs_to_notes([sound, Broken(), sound])
+    assert "SECRET" not in str(caught.value)
+    assert len(caught.value.faults) == 1
+
+
+def test_a_file_that_grows_out_of_proportion_is_refused(tmp_path):
+    (tmp_path / "a.spacy").write_bytes(zlib.compress(bytes(80 * 2**20), 9))
+    with pytest.raises(FaultyNotesError, match=r"packed data .* unpack it"):
+        read_notes(tmp_path / "a.spacy")

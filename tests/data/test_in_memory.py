@@ -117,7 +117,10 @@ def test_values_are_read_as_json_has_them():
         (Note("1", SECRET, label=3), "label of type int"),
         (Note("1", SECRET, codes="I10"), "codes of type str"),
         (Note("1", SECRET, spans=({"start": 0},)), "a tuple of Span"),
-        (Note("1", SECRET, metadata={"seen": date(2024, 5, 1)}), "what JSON knows"),
+        (
+            Note("1", SECRET, metadata={"seen": date(2024, 5, 1)}),
+            "metadata that JSON does not know",
+        ),
     ],
 )
 def test_notes_with_fields_of_another_type_are_faults(note, message, tmp_path):
@@ -133,3 +136,34 @@ def test_a_column_name_given_twice_is_refused():
     frame = pd.DataFrame([["1", "a", "b"]], columns=["note_id", "text", "text"])
     with pytest.raises(FaultyNotesError, match="1 column names that occur more than once"):
         read_notes(frame)
+
+
+def cyclic():
+    held = {}
+    held["a"] = held
+    return held
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"note_id": "1", "text": SECRET, "metadata": cyclic()},
+        {"note_id": 10**5000, "text": SECRET},
+        {"note_id": "1", "text": SECRET, "metadata": {"a": 10**5000}},
+        Note("1", SECRET, metadata=cyclic()),
+        Note("1", SECRET, metadata={1: "a", "b": 2}),
+        Note("1", SECRET, label="\t"),
+        Note("1", SECRET, codes=("",)),
+        Note("1", SECRET, spans=(Span("0", 5, "a") if False else Span(0, 10**30, "a"),)),
+        {"note_id": "1", "text": SECRET, "spans": [{"start": 0, "end": 10**5000, "label": "a"}]},
+    ],
+    ids=range(9),
+)
+def test_whatever_a_record_causes_is_its_own_fault(tmp_path, record):
+    records = [{"note_id": "0", "text": "sound"}, record, {"note_id": "2", "text": "sound"}]
+    with pytest.raises(FaultyNotesError) as caught:
+        read_notes(records)
+    assert SECRET not in str(caught.value)
+    assert {fault.where.split(" ")[0] for fault in caught.value.faults} == {"records:2"}
+    kept = read_notes(records, on_error="skip", rejects=tmp_path / "side.jsonl")
+    assert kept["note_id"][:] == ["0", "2"]

@@ -226,3 +226,26 @@ def test_what_json_cannot_hold_is_refused_and_nothing_written(tmp_path, note):
     assert "Zebrafish" not in str(caught.value)
     assert path.read_text(encoding="utf-8") == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["notes.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (noted('"metadata": {"a": 1e400}'), "a number too large"),
+        (noted('"label": "a", "label": "b"'), "a name twice"),
+        (noted('"metadata": {"a": 1, "a": 2}'), "a name twice"),
+        (noted('"patient_id": ' + "1" * 5000), "a value that JSON does not know"),
+        (noted('"metadata": ' + '{"a":' * 3000 + "1" + "}" * 3000), "deep nesting"),
+        (
+            spanned('{"start": ' + "1" * 4000 + ', "end": ' + "2" * 4000 + ', "label": "a"}'),
+            "offsets",
+        ),
+    ],
+)
+def test_what_python_reads_and_json_does_not_say_is_a_fault(tmp_path, line, found):
+    path = tmp_path / "notes.jsonl"
+    path.write_text(f'{line}\n{{"note_id": "2", "text": "a"}}\n'.replace("%s", SECRET), "utf-8")
+    with pytest.raises(FaultyNotesError, match=found) as caught:
+        read_notes(path)
+    assert len(caught.value.faults) == 1
+    assert read_notes(path, on_error="skip")["note_id"][:] == ["2"]

@@ -110,3 +110,15 @@ def test_repeated_documents(tmp_path, caplog):
     assert read_notes(path, duplicates="first")["note_id"][:] == ["1"]
     assert "2 repeated notes left out" in caplog.text
     assert read_notes(path, duplicates="number")["note_id"][:] == ["1", "1#2", "1#3"]
+
+
+def test_offsets_of_thousands_of_digits_cost_their_document_alone(tmp_path):
+    path = tmp_path / "a.pubtator"
+    huge = "9" * 5000
+    path.write_text(
+        f"1|t|fever\n1|a|\n1\t0\t{huge}\tfever\tS\t\n\n2|t|cough\n2|a|\n2\t0\t5\tcough\tS\t\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(FaultyNotesError, match="neither a mention nor a relation"):
+        read_notes(path)
+    assert read_notes(path, on_error="skip")["note_id"][:] == ["2"]

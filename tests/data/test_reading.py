@@ -1,7 +1,10 @@
+import gzip
 import json
+import os
 
 import pytest
 
+from clinical_tl.data import faults
 from clinical_tl.data.reading import guess_format, read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
 from clinical_tl.schema import Note, dataset_to_notes, note_features
@@ -150,3 +153,40 @@ def test_the_first_sound_of_two_equal_ids_is_kept(tmp_path):
     rows = [{"note_id": "1", "text": text} for text in ("", "first", "second")]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert dataset_to_notes(read_notes(path, on_error="skip")) == [Note("1", "first")]
+
+
+def test_a_pipe_or_a_device_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+    for path in (tmp_path / "a.jsonl", "/dev/zero"):
+        with pytest.raises(NoteError, match="no regular file"):
+            read_notes(path, format="json_lines")
+
+
+def test_a_packed_file_that_grows_out_of_proportion_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(b'{"note_id": "1", "text": "')
+        for _ in range(80):
+            file.write(b"a" * 2**20)
+        file.write(b'"}\n')
+    with pytest.raises(FaultyNotesError, match=r"packed data .* gunzip"):
+        read_notes(path)
+
+
+def test_a_million_faults_are_counted_and_the_first_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "KEPT_FAULTS", 50)
+    path = lines(tmp_path / "a.jsonl", *[""] * 200, "fever")
+    with pytest.raises(FaultyNotesError, match=r"200 faults") as caught:
+        read_notes(path)
+    assert (len(caught.value.faults), caught.value.total) == (50, 200)
+    assert "… and 180 more" in str(caught.value)
+    assert len(read_notes(path, on_error="skip")) == 1
+    side = (tmp_path / "a.jsonl.rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(side) == 51
+    assert "150 more faults" in side[-1]
+
+
+def test_many_notes_of_one_id_are_numbered_without_going_through_all_numbers():
+    records = [{"note_id": "a", "text": "fever"}] * 3000
+    numbered = read_notes(records, duplicates="number")["note_id"][:]
+    assert numbered[:2] + numbered[-1:] == ["a", "a#2", "a#3000"]

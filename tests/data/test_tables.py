@@ -196,3 +196,73 @@ def test_a_mapping_that_cannot_be_is_refused_before_reading(tmp_path, options, m
     (tmp_path / "a.csv").write_text(json.dumps({}), encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         read_notes(tmp_path / "a.csv", **options)
+
+
+def test_parquet_metadata_may_hold_what_json_does_not_know(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    seen = {"day": dt.date(2020, 1, 2), "at": dt.datetime(2020, 1, 2, 3), "raw": b"x"}  # noqa: DTZ001
+    rows = [{"note_id": "1", "text": "a", "metadata": {**seen, "all": [dt.date(2020, 1, 2)]}}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    (note,) = dataset_to_notes(read_notes(tmp_path / "a.parquet"))
+    assert note.metadata["day"] == "2020-01-02"
+    assert note.metadata["all"] == ["2020-01-02"]
+
+
+def test_damaged_pages_cost_what_stands_in_them(tmp_path, caplog):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    rows = [{"note_id": str(i), "text": f"sound {i}"} for i in range(3000)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1000, compression="gzip")
+    group = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    raw = bytearray(path.read_bytes())
+    at = group.dictionary_page_offset + group.total_compressed_size // 2
+    raw[at : at + 40] = bytes(40)
+    path.write_bytes(raw)
+    with pytest.raises(FaultyNotesError, match="pages that are damaged after row 1000"):
+        read_notes(path)
+    assert len(read_notes(path, on_error="skip")) == 1000
+    assert "1000 notes kept, 2000 rejected" in caplog.text
+
+
+def test_text_of_windows_is_told_the_command_that_mends_it(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("note_id,text\n1,“no” – 5 €\n".encode("cp1252"))
+    with pytest.raises(FaultyNotesError, match="iconv -f cp1252 -t utf-8"):
+        read_notes(path)
+    path.write_bytes(b"note_id,text\n1,\x81\x8d\n")
+    with pytest.raises(FaultyNotesError, match="cp1252 it is not"):
+        read_notes(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("“no”".encode("cp1252").decode("latin-1"), "control characters"),
+        ("é “no”".encode().decode("cp1252", "replace"), "letter pairs"),
+        ("caf\ufffd", "an earlier conversion has lost"),
+    ],
+)
+def test_text_that_was_converted_wrongly_is_doubted(tmp_path, caplog, text, said):
+    path = tmp_path / "a.csv"
+    path.write_text(f"note_id,text\n1,{text}\n2,naïve Ångström\n", encoding="utf-8")
+    assert read_notes(path)["text"][0] == text
+    assert said in caplog.text
+    assert " 1 notes" in caplog.text
+
+
+def test_utf16_and_other_delimiters_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("note_id,text\n1,a\n".encode("utf-16"))
+    with pytest.raises(FaultyNotesError, match="iconv -f utf-16 -t utf-8"):
+        read_notes(path)
+    path.write_text("note_id;text\n1;a\n", encoding="utf-8")
+    with pytest.raises(FaultyNotesError, match="delimiter=';'"):
+        read_notes(path)
+    path.write_text("sep=;\nnote_id;text\n1;a\n", encoding="utf-8")
+    assert read_notes(path, delimiter=";")["text"][:] == ["a"]
+    with pytest.raises(FaultyNotesError, match="another delimiter"):
+        read_notes(path)
