@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+")
 # A heading starts a line: up to six words before a colon ("Past medical history:", "S:"),
 # whatever follows it but a digit ("At 10:30"), or a line of one to six words in capitals.
 _HEADING = re.compile(
-    r"^[ \t]*(?:([^\W\d_][\w/&()'’-]*(?:[ \t]+[\w/&()'’-]+){0,5})[ \t]*:(?!\d)"
+    r"^[ \t]*+(?:([^\W\d_][\w/&()'’-]*(?:[ \t]+[\w/&()'’-]+){0,5})[ \t]*:(?!\d)"
     r"|((?=[^\n]*[^\W\d_]{2})[^\W\d_a-z][^\Wa-z]*(?:[ \t]+[^\Wa-z]+){0,5})[ \t]*$)",
     re.MULTILINE,
 )

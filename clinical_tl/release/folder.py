@@ -24,7 +24,7 @@ VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "spm.model", "spiec
 # Runs of characters in a binary file that may be words, as `strings` finds them.
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{6,}")
 # A pretrained vocabulary's own years, sums and addresses are single words without these.
-_ODD_WORD = re.compile(r"\S\s+\S|@\w+\.|\d-\d|[A-Za-z]{2,}[-#:]?\d{4,}")
+_ODD_WORD = re.compile(r"\S\s+\S|@\w+\.|\d-\d|[A-Za-z]{2}[-#:]?\d{4}")
 _VOCABULARY_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*[:,]')
 # Numbers that the libraries and this package write, and that may be as long as a record's.
 _COUNTS = frozenset(

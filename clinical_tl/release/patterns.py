@@ -40,7 +40,8 @@ PATTERNS: dict[str, re.Pattern[str]] = {
         r"|(?![cd]\d)[a-z]{1,3}-?\d{7,})(?![\w.])",
         re.IGNORECASE,
     ),
-    "email": re.compile(r"(?<![\w.])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    # Without a bound, every letter of a long run would begin a search to its end.
+    "email": re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"),
     "URL": re.compile(r"\b(?:https?|ftp)://[^\s)>\]]+|\bwww\.[\w-]+\.\w+", re.IGNORECASE),
     "name after a title": re.compile(
         r"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor|Nurse)\b\.? ?"

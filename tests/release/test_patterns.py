@@ -79,3 +79,10 @@ def test_figures_codes_and_names_of_files_are_none(text):
 def test_any_date_of_a_century_is_found(day, style):
     written = day.replace(year=1900 + day.year % 200).strftime(style)
     assert find_identifiers(f"on {written} at noon")["date"] == 1
+
+
+@pytest.mark.parametrize("unit", ["a-", "a.", "a+", "a", "1-", "1.", "a@", "a@a.", "mrn ", "may "])
+def test_long_runs_are_read_in_one_pass(unit):
+    # A search anew at every letter would take minutes.
+    text = unit * (200_000 // len(unit))
+    assert find_identifiers(f"{text} jane.doe@example.org")["email"] >= 1
