@@ -111,7 +111,7 @@ def adapt_encoder(
 
     Raises:
         NoteError: there are no unlabelled notes, or too few to hold any out; held-out notes
-            without text, or with texts of `notes`.
+            without text, or with texts or patients of `notes`.
         EncoderError: no such encoder, no mask token, or no head for its architecture.
         ConfigError: settings that can't work, or a checkpoint of another run.
     """
@@ -324,10 +324,13 @@ def _apart(held_out: list[Note], train: list[Note]) -> list[Note]:
         )
     known = {text_key(note.text) for note in train}
     shared = sum(text_key(note.text) in known for note in held_out)
-    if shared:
+    patients = {note.patient_id for note in train} - {None}
+    whose = sum(note.patient_id in patients for note in held_out)
+    if shared or whose:
         raise NoteError(
-            f"{shared} of the {len(held_out)} held-out notes have a text of the notes to adapt "
-            "to, which would make the perplexity too low; leave them out of one of the two"
+            f"{shared} of the {len(held_out)} held-out notes have a text of the notes to adapt to, "
+            f"and {whose} are of their patients, which would make the perplexity too low; leave "
+            "them out of one of the two"
         )
     return held_out
 

@@ -284,6 +284,9 @@ def test_held_out_notes_must_be_able_to_tell_something(tiny_encoder, tmp_path):
         adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=[" "])
     with pytest.raises(NoteError, match="1 of the 2 held-out notes have a text of the notes"):
         adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=["No  fever", "rash"])
+    ours, theirs = Note("1", "No cough", "p1"), Note("2", "A rash", "p1")
+    with pytest.raises(NoteError, match=r"0 of the 1 held-out .* and 1 are of their patients"):
+        adapt_encoder(tiny_encoder, [ours], tmp_path / "o", held_out=[theirs])
 
 
 def test_another_encoder_does_not_go_on_from_a_killed_adaptation(
