@@ -6,7 +6,6 @@ folder stays there, and nothing that is pulled is code.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shutil
@@ -22,6 +21,8 @@ from clinical_tl.hub_cache import HubId, hub_id
 from clinical_tl.hub_failure import speaking_to_hub
 from clinical_tl.paths import as_path
 from clinical_tl.release.gate import ReleaseReport, require_release
+from clinical_tl.replacement import whole_folder
+from clinical_tl.sealed_json import read_object
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -187,7 +188,7 @@ def find_folder(name: str | Path, *, revision: str | None = None) -> Path:
     Raises `ArtifactError` if there is neither, `ConfigError` for a revision of a local folder;
     else what `pull_folder` does.
     """
-    path = as_path(name)
+    path = whole_folder(as_path(name))
     wanted = None if path.exists() or not isinstance(name, str) else hub_id(name)
     if wanted is not None and (wanted.asked or "/" in wanted.repo):
         return pull_folder(str(wanted), revision=revision)
@@ -374,7 +375,6 @@ def _tag(api: HfApi, repo_id: str, tag: str, commit: CommitInfo) -> None:
 def _declared(file: Path) -> list[str] | None:
     """The files that a `task.json` declares; None if it does not say."""
     try:
-        files = json.loads(file.read_text(encoding="utf-8"))["files"]
-        return [str(name) for name in dict(files)]
-    except (ValueError, KeyError, TypeError):
+        return [str(name) for name in dict(read_object(file, mend="")["files"])]
+    except (ArtifactError, ValueError, KeyError, TypeError):
         return None

@@ -5,7 +5,6 @@ Metadata as the Hub reads it (Mitchell et al. 2019, arXiv 1810.03993, is where c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID
 from clinical_tl.paths import as_path
 from clinical_tl.release.folder import ADAPTATION_FILE
 from clinical_tl.release.licence import encoder_licence
+from clinical_tl.replacement import replace_text
+from clinical_tl.sealed_json import read_object
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -111,21 +112,13 @@ def write_card(
         )
     if report is None:
         report = read_report(folder)
-    file = folder / CARD_FILE
-    file.write_text(
-        model_card(description, metrics, report=report, details=details), encoding="utf-8"
+    return replace_text(
+        folder / CARD_FILE, model_card(description, metrics, report=report, details=details)
     )
-    return file
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{shown_path(file)} is missing or damaged; save the model again"
-        ) from error
-    return dict(value)
+    return read_object(file, mend="save the model again")
 
 
 def _adaptation(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from clinical_tl.artifact import write_artifact
 from clinical_tl.errors import EncoderError, NoteError, shown_path
+from clinical_tl.output import require_replaceable, writing
 from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 
@@ -79,6 +80,7 @@ def export_onnx(
             quantising, gives other numbers than the model (by more than `TOLERANCE`).
         ArtifactError: `folder` holds something else.
         NoteError: `check` is empty.
+        OutputError: `folder` can't be written; found out before the work begins.
     """
     from clinical_tl.models.onnx_graph import load_graphs, quantise, write_graphs
 
@@ -86,7 +88,8 @@ def export_onnx(
     notes = None if check is None else as_notes(check)
     if notes is not None and not notes:
         raise NoteError("check: there are no notes to compare; give at least one, or None")
-    with tempfile.TemporaryDirectory() as name:
+    require_replaceable(folder)
+    with tempfile.TemporaryDirectory() as name, writing(Path(name) / "model.onnx"):
         draft = Path(name)
         write_graphs(model.network, draft)
         exported = load_graphs(draft)

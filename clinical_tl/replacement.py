@@ -5,7 +5,7 @@ in by renaming. A file that exists is replaced in one step. A folder can't be: i
 aside (`.old`), the new one takes its place, then the old one goes. A kill between the two
 renames leaves the old folder aside, whole, where `whole_folder` finds it.
 
-Names say whose they are: `.<name>.<machine>-<process>-<number>.draft` (or `.old`). Drafts of
+Names say whose they are: `.draft-<machine>-<process>-<number>-<name>` (or `.old-…`). Drafts of
 processes that live no more are removed when something is written beside them again.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -26,7 +27,10 @@ from pathlib import Path
 
 from clinical_tl.output import file_place, folder_place, writing
 
-_DRAFT, _ASIDE = ".draft", ".old"
+logger = logging.getLogger(__name__)
+
+_DRAFT, _ASIDE = "draft", "old"
+_NAME = re.compile(r"\.(draft|old)-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(.+)", re.DOTALL)
 _LONGEST_NAME = 120
 # Whether a process of another machine lives can't be seen; none writes on a draft for longer.
 _ABANDONED_SECONDS = 24 * 3600
@@ -58,9 +62,12 @@ def replacing_file(file: str | Path, *, keep: Path | None = None) -> Iterator[Pa
                 shutil.copymode(target, draft)
             draft.replace(target)
             _sync_folder(target.parent)
+            if keep is not None:
+                keep.unlink(missing_ok=True)
         except BaseException:
-            if keep is not None and draft.exists():
+            if keep is not None and draft.exists() and draft.stat().st_size:
                 draft.replace(keep)
+                logger.warning("%s is unfinished; what there is of it is %s", target, keep)
             draft.unlink(missing_ok=True)
             raise
         finally:
@@ -190,40 +197,44 @@ def _sweep(target: Path) -> None:
                 _remove_aside(path, target)
 
 
-def _beside(target: Path, ending: str) -> Path:
+def _beside(target: Path, kind: str) -> Path:
     owner = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-    path = target.with_name(f".{_label(target)}.{owner}{ending}")
+    path = target.with_name(f".{kind}-{owner}-{_label(target)}")
     _live.add(path.name)
     return path
 
 
 def _label(target: Path) -> str:
+    """The name, or what stands for a long one; it keeps its ending, which writers look at."""
     name = target.name
     if len(os.fsencode(name)) <= _LONGEST_NAME:
         return name
-    return f"{name[:20]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}{target.suffix[:10]}"
 
 
-def _leftovers(folder: Path, ending: str, target: Path | None = None) -> list[Path]:
+def _leftovers(folder: Path, kind: str, target: Path | None = None) -> list[Path]:
     """Drafts, or folders set aside, in a folder: all of them, or those of one target."""
-    name = ".+" if target is None else re.escape(_label(target))
-    owner = r"[0-9a-f]{8}-\d+-[0-9a-f]{8}"
-    pattern = re.compile(rf"\.{name}\.{owner}{re.escape(ending)}", re.DOTALL)
     try:
-        return [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
+        names = {path: _NAME.fullmatch(path.name) for path in folder.iterdir()}
     except (OSError, ValueError):
         return []
+    return [
+        path
+        for path, found in names.items()
+        if found and found[1] == kind and (target is None or found[4] == _label(target))
+    ]
 
 
 def _is_alive(path: Path) -> bool:
     """Whether the process that a leftover is named after may still be at work on it."""
-    machine, process, _ = path.stem.rsplit(".", 1)[-1].split("-")
-    if machine == _machine() and os.name == "posix":
-        if int(process) == os.getpid():
+    found = _NAME.fullmatch(path.name)
+    if found and found[2] == _machine() and os.name == "posix":
+        process = int(found[3])
+        if process == os.getpid():
             return path.name in _live
         try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
+            os.kill(process, 0)
+        except (ProcessLookupError, OverflowError):
             return False
         except PermissionError:
             return True

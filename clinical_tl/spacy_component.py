@@ -30,6 +30,7 @@ from spacy.util import raise_error
 
 from clinical_tl.errors import ArtifactError, ConfigError, shown_path
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replacing_file
 from clinical_tl.schema import Note
 from clinical_tl.spacy_annotations import ComponentSettings, add_extension, set_prediction
 from clinical_tl.spacy_source import MODEL_FOLDER, RULES_FILE, Predict, load_source, save_source
@@ -120,7 +121,8 @@ class ClinicalComponent:
         folder.mkdir(parents=True, exist_ok=True)
         if self.settings.save_source:
             save_source(self.settings, folder)
-        (folder / SETTINGS_FILE).write_bytes(self.to_bytes())
+        with replacing_file(folder / SETTINGS_FILE) as draft:
+            draft.write_bytes(self.to_bytes())
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> ClinicalComponent:
         """Read what `to_disk` wrote; a model or rules saved there take the place of the source."""

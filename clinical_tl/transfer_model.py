@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
+from clinical_tl.artifact import read_artifact, read_metrics, refuse_others, write_artifact
 from clinical_tl.data import icd10
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, shown_path
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
@@ -35,6 +35,7 @@ from clinical_tl.models.saved_network import (
 from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
 from clinical_tl.release.licence import shareable_name
+from clinical_tl.replacement import replacing_folder, whole_folder
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
@@ -296,11 +297,14 @@ class TransferModel:
         """Write a plain transformers folder, the adapter folded into the weights.
 
         `transformers.pipeline` runs it; of a long note it reads what fits one window. Raises
-        `ArtifactError` for a label-attention head.
+        `ArtifactError` for a label-attention head, or where `folder` holds anything else.
         """
-        folder = as_path(folder)
-        merged_model(self.network).save_pretrained(str(folder))
-        self.tokenizer.save_pretrained(folder)
+        folder = whole_folder(as_path(folder))
+        merged = merged_model(self.network)
+        with replacing_folder(folder) as draft:
+            merged.save_pretrained(str(draft))
+            self.tokenizer.save_pretrained(draft)
+            refuse_others(folder, draft)
         return folder
 
     def predict(

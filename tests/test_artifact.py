@@ -6,15 +6,18 @@ import shutil
 import pytest
 import torch
 
+from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.errors import ArtifactError, EncoderError
 from clinical_tl.hub import push_folder
 from clinical_tl.models.lora import LoRA
+from clinical_tl.sealed_json import write_sealed
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.transfer_model import TransferModel
+from tests.crash_points import every_crash_point
 from tests.tiny_encoders import write_encoder
 
 STOCK = {
@@ -149,7 +152,8 @@ def test_damage_is_noticed(saved, damage, message):
 )
 def test_an_incompatible_description_is_refused(saved, change, message):
     description = json.loads((saved / "task.json").read_text())
-    (saved / "task.json").write_text(json.dumps({**description, **change}))
+    del description["digest"]
+    write_sealed(saved / "task.json", {**description, **change})
     with pytest.raises(ArtifactError, match=message):
         TransferModel.load(saved)
 
@@ -158,8 +162,124 @@ def test_a_folder_that_is_no_artifact_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match=r"holds no task\.json"):
         TransferModel.load(tmp_path)
     (tmp_path / "task.json").write_text("{not json")
-    with pytest.raises(ArtifactError, match="no valid JSON"):
+    with pytest.raises(ArtifactError, match="missing or damaged"):
         TransferModel.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.update(files={}),
+        lambda rows: rows["files"].pop("adapter_model.safetensors"),
+        lambda rows: rows["files"].pop("tokenizer.json"),
+        lambda rows: rows["files"].update({"../x.json": "0" * 64}),
+        lambda rows: rows["files"].update({"metrics.json": None}),
+        lambda rows: rows.update(files=None),
+        lambda rows: rows.update(encoder=None),
+        lambda rows: rows.update(task=[]),
+        lambda rows: rows.update(windowing=1),
+    ],
+)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_description_that_was_changed_is_refused(artifact, change, sealed):
+    file = artifact / "task.json"
+    rows = json.loads(file.read_text())
+    change(rows)
+    if sealed:
+        del rows["digest"]
+        write_sealed(file, rows)
+    else:
+        file.write_text(json.dumps(rows))
+    with pytest.raises(ArtifactError):
+        read_artifact(artifact)
+
+
+def test_labels_in_another_order_are_refused(artifact):
+    rows = json.loads((artifact / "task.json").read_text())
+    rows["task"]["labels"]["names"].reverse()
+    (artifact / "task.json").write_text(json.dumps(rows))
+    with pytest.raises(ArtifactError, match="differs from what was saved"):
+        read_artifact(artifact)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "[]", "null", '"task"', '{"files": 1}', "\ufeff{}", " " * ((1 << 26) + 1)],
+    ids=["deep", "list", "null", "text", "number", "mark", "huge"],
+)
+def test_a_description_that_is_none_is_one_error(artifact, content):
+    for name in ("task.json", "metrics.json"):
+        (artifact / name).write_text(content)
+        with pytest.raises(ArtifactError, match="again"):
+            read_artifact(artifact)
+            read_metrics(artifact)
+
+
+def test_every_flipped_bit_of_a_description_is_noticed(artifact):
+    file = artifact / "task.json"
+    content = file.read_bytes()
+    for position, byte in enumerate(content):
+        if bytes([byte]).isspace():
+            continue
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << position % 7
+        file.write_bytes(flipped)
+        with pytest.raises(ArtifactError):
+            read_artifact(artifact)
+
+
+@pytest.mark.parametrize("then", ["the next save", "a load"])
+def test_a_kill_at_any_point_of_a_save_leaves_the_old_model_or_the_new(tmp_path, then):
+    folder = tmp_path / "model"
+
+    def before():
+        shutil.rmtree(tmp_path)
+        write("old", folder)
+        (folder / "predictions.jsonl").write_text("theirs")
+
+    def after():
+        if then == "a load":
+            assert read_artifact(folder)["task"]["kind"] in ("old", "new")
+        write("next", folder)
+        assert read_artifact(folder)["task"]["kind"] == "next"
+        assert (folder / "predictions.jsonl").read_text() == "theirs"
+        assert [path.name for path in tmp_path.iterdir()] == ["model"], "leftovers"
+
+    assert every_crash_point(before, lambda: write("new", folder), after) > 10
+
+
+def test_what_others_put_beside_a_model_stays_and_its_old_parts_go(tmp_path):
+    folder = tmp_path / "model"
+    write("old", folder)
+    (folder / "report.json").write_text("{}")
+    (folder / "run" / "checkpoint-1").mkdir(parents=True)
+    (folder / "run" / "checkpoint-1" / "weights").write_text("theirs")
+    write("new", folder)
+    assert (folder / "run" / "checkpoint-1" / "weights").read_text() == "theirs"
+    assert not (folder / "report.json").exists(), "a report of another model"
+    read_artifact(folder)
+
+
+def write(word, folder):
+    description = {
+        "package_version": "0",
+        "task": {"kind": word, "labels": {"names": ["a", "b"]}},
+        "encoder": {"name": "e"},
+        "adapter": "peft",
+        "windowing": {},
+    }
+
+    def write_files(draft):
+        (draft / "adapter_model.safetensors").write_text(word)
+        (draft / "tokenizer.json").write_text(word)
+
+    write_artifact(folder, description, metrics={}, card="# Card", write_files=write_files)
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    write("kind", tmp_path / "artifact")
+    return tmp_path / "artifact"
 
 
 def test_another_encoder_is_refused_and_a_copy_of_the_right_one_taken(saved, encoder, tmp_path):

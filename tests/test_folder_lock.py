@@ -51,7 +51,7 @@ def test_the_second_run_is_told_the_holder_and_nothing_to_remove(holder, tmp_pat
 
 
 def test_a_killed_run_locks_nothing_and_its_drafts_go(holder, tmp_path):
-    draft = tmp_path / "run" / f".checkpoint-1.00000000-{holder.pid}-00000000.draft"
+    draft = tmp_path / "run" / f".draft-00000000-{holder.pid}-00000000-checkpoint-1"
     draft.mkdir()
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()

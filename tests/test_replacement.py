@@ -85,7 +85,7 @@ def test_a_folder_that_a_kill_left_aside_is_read_where_nothing_can_be_written(
     tmp_path, monkeypatch
 ):
     fill(tmp_path / "model", "old")
-    aside = tmp_path / ".model.00000000-1-00000000.old"
+    aside = tmp_path / ".old-00000000-1-00000000-model"
     (tmp_path / "model").rename(aside)
     os.utime(aside, (0, 0))
 
@@ -138,7 +138,7 @@ def test_the_draft_of_a_process_that_lives_stays_and_that_of_a_dead_one_goes(tmp
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         number = other.stdout.readline().strip()
-        draft = tmp_path / f".predictions.jsonl.{replacement._machine()}-{number}-00000000.draft"
+        draft = tmp_path / f".draft-{replacement._machine()}-{number}-00000000-predictions.jsonl"
         draft.write_text("half")
         replace_text(tmp_path / "predictions.jsonl", "")
         assert draft.exists()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clinical_tl.artifact import REPORT_FILE
+from clinical_tl.boundary import refusing
 from clinical_tl.errors import ArtifactError
+from clinical_tl.sealed_json import read_object
 
 
 def card_report(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,9 +52,6 @@ def read_report(folder: Path) -> dict[str, Any] | None:
     file = folder / REPORT_FILE
     if not file.is_file():
         return None
-    try:
-        return card_report(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{file} is no evaluation report; write it again with recipes/evaluate.py, or remove it"
-        ) from error
+    mend = "write it again with recipes/evaluate.py, or remove it"
+    with refusing(ArtifactError, f"{file} is no evaluation report", mend):
+        return card_report(read_object(file, mend=mend))

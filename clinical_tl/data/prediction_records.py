@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replacing_file
 from clinical_tl.schema import LabelScores, Prediction, Span
 
 SHOWN_SCORES = 20
@@ -17,17 +18,19 @@ def write_predictions(predictions: Iterable[Prediction], path: str | os.PathLike
     """Write one JSON object a prediction; returns how many.
 
     Of a coding model's scores the 20 highest are kept. The file appears only when it is
-    complete.
+    complete; what there is of it when an error ends the writing is kept as `<path>.part`.
+    Raises `OutputError` where the file system refuses.
     """
     target = as_path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.tmp")
     n = 0
-    with draft.open("w", encoding="utf-8") as stream:
+    part = target.with_name(f"{target.name}.part")
+    with (
+        replacing_file(target, keep=part) as draft,
+        draft.open("w", encoding="utf-8", newline="\n") as stream,
+    ):
         for prediction in predictions:
             stream.write(json.dumps(prediction_record(prediction), ensure_ascii=False) + "\n")
             n += 1
-    draft.replace(target)
     return n
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinical_tl.replacement import replacing_file
 from clinical_tl.schema import Note, note_features, note_to_row
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def tabulate(notes: Iterable[Note], path: Path | None = None) -> Dataset:
         table = InMemoryTable(pa.Table.from_batches(kept, schema=schema))
         info = DatasetInfo(features=features)
         return Dataset(table, info=info, fingerprint=content.hexdigest())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+    with (
+        replacing_file(path) as draft,
+        pa.OSFile(str(draft), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as writer,
+    ):
         for batch in batches:
             writer.write_batch(batch)
-    part.replace(path)
     return Dataset.from_file(str(path))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from clinical_tl.data.losses import Losses
 from clinical_tl.data.standoff_writer import write_brat
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replacing_file, replacing_folder
 from clinical_tl.schema import Note, Notes, as_notes
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ def write_notes(
     Raises:
         NoteError: losses without `lossy`, notes the format can't hold at all, a folder in use.
         ConfigError: no format, or an unknown one.
+        OutputError: the file system refuses.
     """
     target = as_path(path)
     chosen = format or _guess_format(target)
@@ -74,21 +75,15 @@ def write_notes(
         raise ConfigError(f"format={shown_id(chosen)!r}; allowed: {list(WRITERS)}")
     _require_room(target, is_folder=chosen == "brat")
     losses = Losses()
-    target.parent.mkdir(parents=True, exist_ok=True)
     # All or nothing: an error or a kill leaves what stood there before.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
-        part = Path(folder) / target.name
-        if chosen == "brat":
-            part.mkdir()
+    replacing = replacing_folder if chosen == "brat" else replacing_file
+    with replacing(target) as part:
         WRITERS[chosen](_each(notes), part, losses)
         if losses.counts and not lossy:
             raise NoteError(
                 f"{shown_path(target.name)}: {chosen} can't hold {losses}; write JSON lines, or "
                 "leave them out with lossy=True"
             )
-        if chosen == "brat" and target.exists():
-            target.rmdir()
-        part.replace(target)
     if losses.counts:
         log.warning(
             "%s: %d notes written without %s", shown_path(target.name), losses.notes, losses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,6 +16,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
+from clinical_tl.boundary import refusing
 from clinical_tl.errors import ArtifactError, TaskError, shown_path
 from clinical_tl.estimators.logistic_regression import (
     CHUNK,
@@ -24,6 +26,7 @@ from clinical_tl.estimators.logistic_regression import (
     log_losses,
 )
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replacing_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +163,6 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
 
         weights = self._fitted()
         folder = as_path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
             "classes": None if self.multi_label_ else self.classes_.tolist(),
             "strength": self.strength_,
@@ -172,21 +174,31 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         }
         arrays = {"coefficients": weights.coefficients, "intercepts": weights.intercepts}
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(contiguous, folder / FILE, metadata={"state": json.dumps(state)})
+        text = json.dumps(state)
+        metadata = {
+            "state": text,
+            "sha256": _digest(text, arrays["coefficients"], arrays["intercepts"]),
+        }
+        with replacing_file(folder / FILE) as draft:
+            save_file(contiguous, draft, metadata=metadata)
         return folder
 
     @classmethod
     def load(cls, folder: str | Path) -> FeatureClassifier:
         """The inverse of `save`. Raises `ArtifactError` if the file is missing or damaged."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        file = as_path(folder) / FILE
-        try:
+        file, mend = as_path(folder) / FILE, "save it again"
+        with refusing(ArtifactError, f"{shown_path(file)} holds no feature classifier", mend):
             with safe_open(file, framework="numpy") as stored:
-                state = json.loads(stored.metadata()["state"])
+                metadata = stored.metadata()
                 weights = LinearWeights(
                     stored.get_tensor("coefficients"), stored.get_tensor("intercepts")
                 )
+            found = _digest(metadata["state"], weights.coefficients, weights.intercepts)
+            if metadata["sha256"] != found:
+                raise ArtifactError(f"{shown_path(file)} differs from what was saved; {mend}")
+            state = json.loads(metadata["state"])
             classifier = cls(
                 strengths=state["strengths"],
                 folds=state["folds"],
@@ -203,11 +215,6 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
                 StrengthScore(*pair) for pair in state["cross_validation"]
             )
             classifier.n_features_in_ = weights.coefficients.shape[1]
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise ArtifactError(
-                f"{shown_path(file)} holds no feature classifier ({type(error).__name__}); save it "
-                "again"
-            ) from error
         classifier.weights_ = weights
         return classifier
 
@@ -433,3 +440,12 @@ def _features(given: npt.ArrayLike) -> npt.NDArray[np.floating]:
             f"is row {first}; embed the notes again"
         )
     return features
+
+
+def _digest(state: str, *arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256(state.encode())
+    for array in arrays:
+        digest.update(
+            f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
+        )
+    return digest.hexdigest()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ArtifactError, shown_path
+from clinical_tl.boundary import refusing
+from clinical_tl.errors import ArtifactError, shown_id, shown_path
+from clinical_tl.output import require_folder
+from clinical_tl.replacement import replacing_file
+from clinical_tl.sealed_json import file_digest, read_object, read_sealed, write_sealed
 
 FORMAT = 1
+_MEND = "copy the folder again, or save the estimator again"
 
 Array = npt.NDArray[Any]
 
@@ -30,23 +35,31 @@ class SavedEstimator:
 def write_estimator(folder: Path, name: str, estimator: SavedEstimator) -> None:
     """Write `<name>.safetensors` and `<name>.json` into a folder, which is made if need be.
 
-    The JSON comes last and holds the SHA-256 of the arrays' file, so that half a save is
-    noticed.
+    The JSON comes last, and names the arrays' file and its SHA-256. Where an estimator is
+    replaced the arrays go into `<name>-2.safetensors` (and back), so that a kill leaves the
+    earlier one or this. Raises `OutputError` where the file system refuses.
     """
     from safetensors.numpy import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays, settings = folder / f"{name}.safetensors", folder / f"{name}.json"
-    settings.unlink(missing_ok=True)
+    folder = require_folder(folder)
+    settings, names = folder / f"{name}.json", _array_files(name)
+    taken = None
+    with suppress(ArtifactError):
+        taken = read_sealed(settings, mend=_MEND).get("arrays")
+    new, other = names if taken != names[0] else names[::-1]
     # safetensors writes the buffer as it lies; ascontiguousarray would give scalars an axis.
     plain = {key: np.array(array, order="C") for key, array in estimator.arrays.items()}
-    save_file(plain, str(arrays))
+    with replacing_file(folder / new) as draft:
+        save_file(plain, str(draft))
     description = {
         "format": FORMAT,
-        "arrays_sha256": hashlib.sha256(arrays.read_bytes()).hexdigest(),
+        "arrays": new,
+        "arrays_sha256": file_digest(folder / new),
         "settings": dict(estimator.settings),
     }
-    settings.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with replacing_file(settings) as draft:
+        write_sealed(draft, description)
+    (folder / other).unlink(missing_ok=True)
 
 
 def read_estimator(folder: Path, name: str) -> SavedEstimator:
@@ -54,35 +67,36 @@ def read_estimator(folder: Path, name: str) -> SavedEstimator:
 
     Raises `ArtifactError` for files that are missing, damaged or of another format.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    settings, arrays = folder / f"{name}.json", folder / f"{name}.safetensors"
-    missing = [file.name for file in (settings, arrays) if not file.is_file()]
-    if missing:
+    settings = folder / f"{name}.json"
+    if not settings.is_file():
         raise ArtifactError(
-            f"{shown_path(folder)} lacks {' and '.join(missing)}; give a folder that save() wrote"
+            f"{shown_path(folder)} lacks {settings.name}; give a folder that save() wrote"
         )
-    try:
-        description = json.loads(settings.read_text(encoding="utf-8"))
-        found, digest = description["format"], description["arrays_sha256"]
-        values = dict(description["settings"])
-    except (KeyError, TypeError, UnicodeDecodeError, ValueError) as error:
-        raise ArtifactError(f"{settings} is damaged; save the estimator again") from error
+    found = read_object(settings, mend=_MEND).get("format")
     if found != FORMAT:
         raise ArtifactError(
-            f"{settings} has format {found!r}, this version reads format {FORMAT}; use the "
-            "version that wrote it, or fit and save again"
+            f"{settings} has format {shown_id(found)}, this version reads format {FORMAT}; use "
+            "the version that wrote it, or fit and save again"
         )
-    content = arrays.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise ArtifactError(
-            f"{arrays} differs from what was saved; copy the folder again, or save again"
-        )
-    try:
-        return SavedEstimator(values, load(content))
-    except SafetensorError as error:
-        raise ArtifactError(f"{arrays} is damaged; save the estimator again") from error
+    description = read_sealed(settings, mend=_MEND)
+    with refusing(ArtifactError, f"{settings} is damaged", _MEND):
+        if description["arrays"] not in _array_files(name):
+            raise ArtifactError(f"{settings} names no file of its own; {_MEND}")
+        arrays = folder / description["arrays"]
+        if not arrays.is_file():
+            raise ArtifactError(
+                f"{shown_path(folder)} lacks {arrays.name}; give a folder that save() wrote"
+            )
+        content = arrays.read_bytes()
+        if hashlib.sha256(content).hexdigest() != description["arrays_sha256"]:
+            raise ArtifactError(f"{arrays} differs from what was saved; {_MEND}")
+        return SavedEstimator(dict(description["settings"]), load(content))
+
+
+def _array_files(name: str) -> tuple[str, str]:
+    return f"{name}.safetensors", f"{name}-2.safetensors"
 
 
 def prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

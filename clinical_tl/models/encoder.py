@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_tl.errors import ArtifactError, EncoderError, MissingExtraError, shown_path
 from clinical_tl.hub_cache import HUB_PREFIX, HubId, cached_snapshot, hub_id
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import whole_folder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -99,7 +100,7 @@ def find_encoder(name: str | Path, *, revision: str | None = None) -> EncoderSou
     if name == OFFLINE:
         path = offline_encoder_path()
         return _with_settings(EncoderSource(OFFLINE, str(path), None, OFFLINE_SHA256))
-    if as_path(name).is_dir():
+    if whole_folder(as_path(name)).is_dir():
         # As given it would be another folder, or none, wherever the model is loaded from.
         name = path_name = str(Path(name).resolve())
     else:

@@ -15,6 +15,7 @@ from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.paths import as_path
 from clinical_tl.release.patterns import find_identifiers
+from clinical_tl.sealed_json import read_object
 
 ADAPTATION_FILE = "adaptation.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -202,7 +203,6 @@ def read_header(file: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(file, mend="")
+    except ArtifactError:
         return {}
-    return value if isinstance(value, dict) else {}

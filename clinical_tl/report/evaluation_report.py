@@ -11,6 +11,7 @@ from typing import Any
 from clinical_tl.artifact import REPORT_FILE
 from clinical_tl.card.report import card_report
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replace_text
 from clinical_tl.report.confidence import Calibration
 
 FORMAT = 1
@@ -101,7 +102,5 @@ class EvaluationReport:
     def save(self, folder: str | Path) -> Path:
         """Write `report.json` into a folder, such as the saved model's; returns the file."""
         file = as_path(folder) / REPORT_FILE
-        file.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-        file.write_text(text + "\n", encoding="utf-8")
-        return file
+        return replace_text(file, text + "\n")

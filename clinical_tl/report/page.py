@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_tl.metrics.table import UNDEFINED
 from clinical_tl.metrics_record import LEAKAGE, leaks_of
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replace_text
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.calibration import ReliabilityBin
@@ -31,9 +32,7 @@ def write_page(report: EvaluationReport, file: str | Path) -> Path:
     It shows names of labels and groups, never text of notes.
     """
     file = as_path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(report_page(report), encoding="utf-8")
-    return file
+    return replace_text(file, report_page(report))
 
 
 def report_page(report: EvaluationReport) -> str:

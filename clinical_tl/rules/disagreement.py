@@ -13,6 +13,7 @@ from typing import Literal
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, shown_path
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replace_text
 from clinical_tl.rules.voting import mention_key, overlap, paired
 from clinical_tl.schema import Prediction, Span
 
@@ -89,12 +90,7 @@ class DisagreementReport(Discreet):
         target = as_path(path)
         if target.suffix not in (".tsv", ".jsonl"):
             raise ConfigError(f"{shown_path(target.name)}: allowed endings: .tsv and .jsonl")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.tmp")
-        with draft.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(self._lines(table=target.suffix == ".tsv"))
-        draft.replace(target)
-        return target
+        return replace_text(target, "".join(self._lines(table=target.suffix == ".tsv")))
 
     def _lines(self, *, table: bool) -> Iterator[str]:
         if table:

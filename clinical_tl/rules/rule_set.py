@@ -16,6 +16,7 @@ from clinical_tl.data.streams import numbered_lines
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import NoteError, shown_path
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import replace_text
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import Note, Notes, as_notes
 
@@ -104,13 +105,8 @@ class RuleSet(Discreet):
         this file.
         """
         target = as_path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.tmp")
-        with draft.open("w", encoding="utf-8", newline="\n") as stream:
-            for rule in self.rules:
-                stream.write(json.dumps(asdict(rule), ensure_ascii=False) + "\n")
-        draft.replace(target)
-        return target
+        lines = (json.dumps(asdict(rule), ensure_ascii=False) + "\n" for rule in self.rules)
+        return replace_text(target, "".join(lines))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RuleSet:

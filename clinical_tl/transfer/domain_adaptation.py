@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,8 +19,11 @@ import numpy as np
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.folder_lock import holding
 from clinical_tl.models.lora import LoRA
+from clinical_tl.output import require_replaceable
 from clinical_tl.paths import as_path
+from clinical_tl.replacement import discard, replacing_folder, whole_folder
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.masked_language import MaskedLanguage
@@ -114,6 +116,7 @@ def adapt_encoder(
             without text, or with texts or patients of `notes`.
         EncoderError: no such encoder, no mask token, or no head for its architecture.
         ConfigError: settings that can't work, or a checkpoint of another run.
+        OutputError: `output` can't be written, or another run is at work there.
     """
     from clinical_tl.models.encoder import find_encoder
     from clinical_tl.models.frozen_encoder import encoder_windowing
@@ -127,7 +130,8 @@ def adapt_encoder(
         raise ConfigError(
             f"adapter {shown_id(adapter)!r}: give LoRA(...), or 'full' to train all weights"
         )
-    output = as_path(output)
+    output = whole_folder(as_path(output))
+    require_replaceable(output)
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{shown_path(output)} is not empty; choose another folder, or remove it")
     train, dev = _divide(as_notes(notes), held_out, config.seed)
@@ -136,24 +140,25 @@ def adapt_encoder(
     windowing = encoder_windowing(source, tokenizer, window, overlap)
     task = MaskedLanguage.for_tokenizer(tokenizer, share=share)
     reading = _Reading(task, tokenizer, windowing, train, dev, Path(f"{output}.run"), config)
-    network, figures = _train(reading, source, adapter, head_epochs)
-    result = AdaptationResult(
-        folder=str(output),
-        encoder=source.name,
-        train_notes=len(train),
-        held_out_notes=len(dev),
-        **figures,
-    )
-    report = {
-        **asdict(result),
-        "encoder_sha256": source.sha256,
-        "adapter": adapter if isinstance(adapter, str) else asdict(adapter),
-        "share": share,
-        "training": {**asdict(config), "output_dir": None},
-    }
-    del report["folder"]
-    _write(output, network, tokenizer, report)
-    shutil.rmtree(reading.folder)
+    with holding(reading.folder):
+        network, figures = _train(reading, source, adapter, head_epochs)
+        result = AdaptationResult(
+            folder=str(output),
+            encoder=source.name,
+            train_notes=len(train),
+            held_out_notes=len(dev),
+            **figures,
+        )
+        report = {
+            **asdict(result),
+            "encoder_sha256": source.sha256,
+            "adapter": adapter if isinstance(adapter, str) else asdict(adapter),
+            "share": share,
+            "training": {**asdict(config), "output_dir": None},
+        }
+        del report["folder"]
+        _write(output, network, tokenizer, report)
+        discard(reading.folder)
     logger.info(
         "adapted %s: perplexity of held-out notes %.2f, before %.2f",
         source.name,
@@ -347,13 +352,8 @@ def _write(
     model: Any = network.model
     if is_peft(model):
         model = model.merge_and_unload()
-    draft = output.with_name(f".{output.name}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    model.save_pretrained(str(draft))
-    tokenizer.save_pretrained(draft)
-    text = json.dumps(report, indent=2, sort_keys=True) + "\n"
-    (draft / REPORT_FILE).write_text(text, encoding="utf-8")
-    if output.exists():
-        output.rmdir()
-    draft.replace(output)
+    with replacing_folder(output) as draft:
+        model.save_pretrained(str(draft))
+        tokenizer.save_pretrained(draft)
+        text = json.dumps(report, indent=2, sort_keys=True) + "\n"
+        (draft / REPORT_FILE).write_text(text, encoding="utf-8")

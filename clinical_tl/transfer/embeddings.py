@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import EncoderError, NoteError
+from clinical_tl.output import require_folder
 from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, Notes, as_notes, in_order
 from clinical_tl.transfer.vector_store import VectorStore, text_digest
@@ -23,7 +24,7 @@ from clinical_tl.transfer.vector_store import VectorStore, text_digest
 if TYPE_CHECKING:
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
 
-FORMAT = 2
+FORMAT = 3
 CHUNK = 512
 """Notes whose vectors are written at once: what a kill can cost."""
 IN_MEMORY = 2**28
@@ -105,7 +106,7 @@ def embed(
     from filelock import FileLock
 
     folder = as_path(cache) / name
-    folder.mkdir(parents=True, exist_ok=True)
+    require_folder(folder)
     keys: list[bytes] = []
     # Two processes may share a cache; the second finds what the first has computed.
     with FileLock(folder / "lock"):

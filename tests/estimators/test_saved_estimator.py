@@ -11,6 +11,7 @@ from clinical_tl.estimators.saved_estimator import (
     unprefixed,
     write_estimator,
 )
+from tests.crash_points import every_crash_point
 
 ARRAYS = {"weights": np.arange(6.0).reshape(2, 3).T, "count": np.array(3)}
 
@@ -35,7 +36,7 @@ def test_missing_files_are_named(saved):
     (saved / "forest.safetensors").unlink()
     with pytest.raises(ArtifactError, match=r"lacks forest\.safetensors"):
         read_estimator(saved, "forest")
-    with pytest.raises(ArtifactError, match=r"lacks tree\.json and tree\.safetensors"):
+    with pytest.raises(ArtifactError, match=r"lacks tree\.json"):
         read_estimator(saved, "tree")
 
 
@@ -51,8 +52,35 @@ def test_damage_is_noticed(saved):
     with pytest.raises(ArtifactError, match="has format 9, this version reads format 1"):
         read_estimator(saved, "forest")
     settings.write_text("{")
-    with pytest.raises(ArtifactError, match=r"forest\.json is damaged"):
+    with pytest.raises(ArtifactError, match=r"forest\.json is missing or damaged"):
         read_estimator(saved, "forest")
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(saved):
+    for file in (saved / "forest.safetensors", saved / "forest.json"):
+        content = file.read_bytes()
+        for position in range(0, len(content), 3):
+            flipped = bytearray(content)
+            flipped[position] ^= 4
+            if content[position : position + 1].isspace():
+                continue
+            file.write_bytes(flipped)
+            with pytest.raises(ArtifactError):
+                read_estimator(saved, "forest")
+        file.write_bytes(content)
+
+
+def test_a_kill_at_any_point_leaves_the_old_estimator_or_the_new(tmp_path):
+    def write(word):
+        write_estimator(tmp_path, "forest", SavedEstimator({"word": word}, ARRAYS))
+
+    def after():
+        assert read_estimator(tmp_path, "forest").settings["word"] in ("old", "new")
+        write("next")
+        assert read_estimator(tmp_path, "forest").settings["word"] == "next"
+        assert len(list(tmp_path.iterdir())) == 2, "leftovers"
+
+    assert every_crash_point(lambda: write("old"), lambda: write("new"), after) > 3
 
 
 def test_prefixes_are_taken_off_again():

@@ -16,6 +16,7 @@ from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.models.network import HeadSpec, load_pretrained
 from clinical_tl.schema import Note, Span
+from clinical_tl.sealed_json import file_digest, write_sealed
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -203,11 +204,10 @@ def saved(tiny_encoder, tmp_path_factory):
 
 def resaved(folder):
     """Hashes made anew, as by whoever changed the file."""
-    from clinical_tl import artifact
-
     rows = json.loads((folder / "task.json").read_text())
-    rows["files"] = {n: artifact._sha256(folder / n) for n in rows["files"]}
-    (folder / "task.json").write_text(json.dumps(rows))
+    del rows["digest"]
+    rows["files"] = {n: file_digest(folder / n) for n in rows["files"]}
+    write_sealed(folder / "task.json", rows)
 
 
 @pytest.mark.parametrize("task", ["classes", "codes", "entities"])
