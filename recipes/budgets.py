@@ -72,6 +72,13 @@ def epochs_for(epochs: int, budget: int, n_notes: int) -> int:
     return min(max(MOST_EPOCHS, epochs), math.ceil(epochs * math.sqrt(n_notes / budget)))
 
 
+def with_tracked_folder(training: TrainingConfig, output: str) -> TrainingConfig:
+    """The settings with a folder for all runs where trackers need one and none is named."""
+    if training.trackers and training.output_dir is None:
+        return replace(training, output_dir=f"{output}/runs")
+    return training
+
+
 def run_settings(
     training: TrainingConfig, n_seen: int, n_notes: int, seed: int, name: str
 ) -> TrainingConfig:

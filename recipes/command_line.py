@@ -10,6 +10,7 @@ from typing import Any
 from jsonargparse import auto_cli
 
 from clinical_tl.errors import ClinicalTLError
+from recipes.settings_file import bound_settings
 
 
 def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any:  # noqa: ANN401  (what the recipe returns)
@@ -19,6 +20,7 @@ def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any: 
     told to stop with 143 (SIGTERM) or 130 (Ctrl-C), both without a traceback; anything else is
     a bug and shows one.
     """
+    bound_settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         return auto_cli(recipe, as_positional=False, args=arguments)

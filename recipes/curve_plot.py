@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_tl.errors import MissingExtraError
+from clinical_tl.replacement import replacing_file
 from clinical_tl.transfer.gain import Point
 
 if TYPE_CHECKING:
@@ -46,5 +47,6 @@ def draw_curve(points: Sequence[Point], metric: str) -> Figure:
 def plot_curve(points: Sequence[Point], metric: str, file: str | Path) -> Path:
     """Write `draw_curve` as a picture. Raises `MissingExtraError` without matplotlib."""
     figure = draw_curve(points, metric)
-    figure.savefig(file, dpi=150)
+    with replacing_file(file) as draft:
+        figure.savefig(draft, dpi=150)
     return Path(file)

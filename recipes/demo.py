@@ -12,6 +12,7 @@ import clinical_tl as ctl
 from clinical_tl import baselines
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
+from recipes.claim import claim_output
 from recipes.command_line import run
 
 NOTICE = (
@@ -41,6 +42,7 @@ def main(output: str = "runs/demo", seed: int = 0, notes: int = 200, epochs: int
         notes: how many synthetic notes to generate.
         epochs: passes over the training notes.
     """
+    claim_output(output)
     started = time.perf_counter()
     generated = ctl.generate_notes(notes, seed=seed, words=(40, 120))
     splits = ctl.split_notes(

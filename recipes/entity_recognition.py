@@ -9,6 +9,7 @@ import clinical_tl as ctl
 from clinical_tl.metrics_record import leaks_of
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
+from recipes.claim import claim_output
 from recipes.command_line import run
 
 
@@ -55,6 +56,7 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
+    claim_output(output)
     splits = ctl.note_splits(
         corpus, train, dev, test, format=format, columns=columns, limit=limit,
         allow_implausible=allow_implausible, allow_leakage=allow_leakage,

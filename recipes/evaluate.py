@@ -9,8 +9,10 @@ import clinical_tl as ctl
 from clinical_tl.data.seen_notes import Leak
 from clinical_tl.errors import ConfigError, shown_path
 from clinical_tl.metrics_record import record_scores
+from clinical_tl.output import require_replaceable
 from clinical_tl.report.evaluation_report import EvaluationReport
 from clinical_tl.report.page import write_page
+from recipes.claim import claim_output
 from recipes.command_line import run
 
 
@@ -58,6 +60,7 @@ def main(
     Returns:
         The report.
     """
+    claim_output(output)
     if (notes is None) == (corpus is None):
         raise ConfigError(
             "give one of the two: notes (a file or folder), or corpus (the name of a public one)"
@@ -77,6 +80,8 @@ def main(
         raise ConfigError(
             f"--card writes into the model's folder, and {shown_path(model)} is none here"
         )
+    if card:
+        require_replaceable(model)
     loaded = ctl.load_model(model, encoder=encoder, revision=revision)
     report = ctl.evaluation_report(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,

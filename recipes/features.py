@@ -5,6 +5,7 @@ from __future__ import annotations
 import clinical_tl as ctl
 from clinical_tl.metrics_record import leaks_of
 from recipes.budgets import Level, TaskName, VectorPooling, fit_task
+from recipes.claim import claim_output
 from recipes.command_line import run
 
 
@@ -51,6 +52,7 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
+    claim_output(output)
     splits = ctl.note_splits(
         corpus, train, dev, test, format=format, columns=columns, limit=limit,
         allow_implausible=allow_implausible, allow_leakage=allow_leakage,

@@ -10,7 +10,15 @@ import clinical_tl as ctl
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
-from recipes.budgets import Level, TaskName, check_budgets, run_settings, subset
+from recipes.budgets import (
+    Level,
+    TaskName,
+    check_budgets,
+    run_settings,
+    subset,
+    with_tracked_folder,
+)
+from recipes.claim import claim_output
 from recipes.command_line import run
 from recipes.curve_methods import METHODS, Run, choose_methods
 from recipes.curve_plot import plot_curve
@@ -71,6 +79,8 @@ def main(
     Returns:
         One row a cell: method, kind, budget, seed, value, seconds.
     """
+    claim_output(output)
+    training = with_tracked_folder(training, output)
     settings = {
         "task": task, "corpus": corpus, "level": level, "limit": limit, "encoder": encoder,
         "lora": lora, "training": training, "full_learning_rate": full_learning_rate,

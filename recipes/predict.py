@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import clinical_tl as ctl
+from clinical_tl.output import require_file
 from recipes.command_line import run
+
+CHUNK = 1_000
 
 
 def main(
@@ -27,7 +30,8 @@ def main(
     Args:
         model: a folder written by a training recipe (…/model), or a Hub id ("hub:org/name").
         notes: a file or folder of notes (JSON lines, CSV, Parquet, BRAT, PubTator, …).
-        output: the predictions' file, JSON lines; written when complete.
+        output: the predictions' file, JSON lines; it appears when complete (what a failure
+            leaves of it is <output>.part).
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
         allow_implausible: take labels and ids that look like text and not like names.
@@ -41,6 +45,7 @@ def main(
     Returns:
         How many notes were predicted.
     """
+    require_file(output)
     read = ctl.read_notes(
         notes,
         format=format,
@@ -49,9 +54,17 @@ def main(
         allow_implausible=allow_implausible,
     )
     transfer_model = ctl.TransferModel.load(model, encoder=encoder, revision=revision)
-    predictions = transfer_model.predict(
-        read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
+    predictions = (
+        prediction
+        for start in range(0, len(read), CHUNK)
+        for prediction in transfer_model.predict(
+            read.select(range(start, min(start + CHUNK, len(read)))),
+            batch_tokens=batch_tokens,
+            precision=precision,
+            with_novelty=with_novelty,
+        )
     )
+    # They are written as they come: neither memory nor a full disk at the end costs them all.
     n = ctl.write_predictions(predictions, output)
     print(f"{n} predictions: {output}")
     return n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from clinical_tl.output import require_replaceable
 from recipes.command_line import run
 from recipes.gate_notes import gate_notes
 
@@ -57,6 +58,8 @@ def main(
     """
     from clinical_tl.hub import push_folder
 
+    if merged_folder is not None:
+        require_replaceable(merged_folder)
     options: PushOptions = {
         "private": not public,
         "revision": revision,

@@ -16,6 +16,7 @@ import clinical_tl as ctl
 from clinical_tl import baselines
 from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
 from recipes import diagnosis_coding, entity_recognition, note_classification, trainer_peer
+from recipes.claim import claim_output
 from recipes.command_line import run
 from recipes.results import Results
 from recipes.workers import default_workers, run_side_by_side
@@ -94,6 +95,7 @@ def main(
         workers: rows run at a time; 0 for one a core, or one where there is a GPU.
     """
     folder = Path(output + "-quick" if quick else output)
+    claim_output(folder)
     results = Results(folder / "summary.json")
     workers = workers or default_workers()
     # Bars of runs side by side would write over each other.

@@ -22,6 +22,7 @@ from recipes import (
     similarity,
     source_task,
 )
+from recipes.claim import claim_output
 from recipes.command_line import run
 from recipes.results import Results
 
@@ -73,6 +74,7 @@ def main(output: str = "runs/real_transfer", only: str = "") -> None:
         output: folder for summary.json and what the recipes write; several hours on two cores.
         only: run only the configs whose name contains this.
     """
+    claim_output(output)
     results = Results(f"{output}/summary.json")
     for step in STEPS:
         key = {"row": step.config}

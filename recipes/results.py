@@ -8,8 +8,12 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ArtifactError, ConfigError
+from clinical_tl.replacement import replace_text
+from clinical_tl.sealed_json import read_json, read_object
 from clinical_tl.training.config import FREE, TrainingConfig
+
+_MEND = "put a copy of it in its place, or name another output to run all rows again"
 
 
 class Results:
@@ -24,9 +28,12 @@ class Results:
         self.file = Path(file)
         if settings is not None:
             self._check(_plain(settings))
-        self.rows: list[dict[str, Any]] = (
-            json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else []
-        )
+        self.rows: list[dict[str, Any]] = []
+        if self.file.exists():
+            found = read_json(self.file, mend=_MEND)
+            if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+                raise ArtifactError(f"{self.file} holds no rows of results; {_MEND}")
+            self.rows = found
 
     def has(self, key: Mapping[str, Any]) -> bool:
         """Whether a row agrees with all of `key`."""
@@ -41,7 +48,7 @@ class Results:
         kept = self.file.with_name("settings.json")
         saved: dict[str, Any] = {}
         if kept.exists():
-            saved = json.loads(kept.read_text(encoding="utf-8"))
+            saved = read_object(kept, mend=_MEND)
         elif self.file.exists():
             raise ConfigError(
                 f"{self.file} does not say what its rows were run with; choose another output"
@@ -69,7 +76,4 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(file: Path, value: object) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    draft.replace(file)
+    replace_text(file, json.dumps(value, indent=1) + "\n")

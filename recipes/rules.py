@@ -8,6 +8,7 @@ import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
 from clinical_tl.rules.disagreement import disagreements
 from clinical_tl.rules.voting import HOWS, combine
+from recipes.claim import claim_output
 from recipes.command_line import run
 from recipes.rule_sources import RuleSources, rules_from
 
@@ -51,6 +52,7 @@ def main(
     Returns:
         Who predicts → metric name → value.
     """
+    claim_output(output)
     splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
     source, notes = splits["train"], splits[split]
     compiled = rules_from(rules, source, limit)

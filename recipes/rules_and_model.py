@@ -9,10 +9,12 @@ from typing import Any
 import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
 from clinical_tl.models.lora import LoRA
+from clinical_tl.replacement import whole_folder
 from clinical_tl.rules.voting import HOWS, combine
 from clinical_tl.schema import Notes
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import check_budgets, run_settings, subset
+from recipes.budgets import check_budgets, run_settings, subset, with_tracked_folder
+from recipes.claim import claim_output
 from recipes.command_line import run
 from recipes.results import Results
 from recipes.rule_sources import RuleSources, rules_from
@@ -56,6 +58,8 @@ def main(
     Returns:
         One row a run: budget, seed, the test F1 of rules, model and votes, and the chosen vote.
     """
+    claim_output(output)
+    training = with_tracked_folder(training, output)
     settings = {
         "corpus": corpus, "limit": limit, "rules": rules,
         "encoder": encoder, "lora": lora, "training": training,
@@ -92,7 +96,7 @@ def _cell(
     splits = ctl.note_splits(corpus, limit=limit)
     train, dev = subset(splits, budget, seed)
     matcher = ctl_rules.RuleMatcher(rules_from(rules, train, limit))
-    folder = Path(output) / f"model-{budget}-{seed}"
+    folder = whole_folder(Path(output) / f"model-{budget}-{seed}")
     if not folder.exists():
         task = ctl.EntityRecognition.from_notes(train)
         new = ctl.TransferModel.from_pretrained(encoder, task, adapter=lora, seed=seed)

@@ -16,7 +16,9 @@ from recipes.budgets import (
     run_settings,
     subset,
     unlabelled_rest,
+    with_tracked_folder,
 )
+from recipes.claim import claim_output
 from recipes.command_line import run
 from recipes.results import Results
 from recipes.workers import run_side_by_side
@@ -70,6 +72,8 @@ def main(
     Returns:
         One row a run: share, seed, test score of the teacher alone and of the best student.
     """
+    claim_output(output)
+    training = with_tracked_folder(training, output)
     wrong = [share for share in shares if not 0 < share < 1]
     if wrong:
         raise ConfigError(f"shares {wrong}: above 0 and below 1, or nothing stays unlabelled")

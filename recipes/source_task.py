@@ -8,8 +8,10 @@ from typing import Any
 
 import clinical_tl as ctl
 from clinical_tl.models.lora import LoRA
+from clinical_tl.replacement import whole_folder
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import check_budgets, run_settings, subset, with_labels
+from recipes.budgets import check_budgets, run_settings, subset, with_labels, with_tracked_folder
+from recipes.claim import claim_output
 from recipes.command_line import run
 from recipes.results import Results
 from recipes.workers import run_side_by_side
@@ -49,6 +51,8 @@ def main(
     Returns:
         One row a run: start, budget, seed and the test scores.
     """
+    claim_output(output)
+    training = with_tracked_folder(training, output)
     settings = {
         "source": source, "target": target, "labels": labels, "match": match, "limit": limit,
         "encoder": encoder, "lora": lora, "training": training,
@@ -116,7 +120,7 @@ def _source_model(
     training: TrainingConfig,
     output: str,
 ) -> Path:
-    folder = Path(output) / "source"
+    folder = whole_folder(Path(output) / "source")
     if folder.exists():
         return folder
     splits = {

@@ -50,7 +50,8 @@ class TrainingConfig:
         output_dir: for the training log, checkpoints and trackers; `None`: nothing is written.
         checkpoint_steps: also write a checkpoint every so many steps; `None`: each epoch only.
         resume: go on from the newest checkpoint in `output_dir`, if there is one.
-        trackers: names that Accelerate knows, e.g. `("tensorboard",)`.
+        trackers: names that Accelerate knows, e.g. `("tensorboard",)`; they need an `output_dir`
+            (in recipes that of their output).
         progress: show progress bars.
         dp: train with differential privacy (extra `[privacy]`); its `notes_per_step` and
             `max_grad_norm` then take the place of this config's batches and clipping, the
@@ -112,10 +113,6 @@ class TrainingConfig:
             "checkpoint_steps": (
                 self.checkpoint_steps is None or self.checkpoint_steps >= 1,
                 "at least 1, or None",
-            ),
-            "trackers": (
-                not self.trackers or self.output_dir is not None,
-                "empty unless output_dir is set",
             ),
         }
         wrong = [

@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 def build_accelerator(
     config: TrainingConfig, folder: Path | None, precision: Literal["no", "bf16", "fp16"]
 ) -> Accelerator:
-    """An accelerator with the trackers of `config`."""
+    """An accelerator with the trackers of `config`.
+
+    Raises `ConfigError` for trackers without a folder.
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
+    if config.trackers and folder is None:
+        raise ConfigError(
+            f"trackers={list(config.trackers)} write into output_dir, which is not set; name one, "
+            "or leave the trackers out"
+        )
     # Accelerate keeps the precision of a process's first accelerator for all later ones.
     AcceleratorState._reset_state()  # noqa: SLF001  (there is no public way)
     accelerator = Accelerator(

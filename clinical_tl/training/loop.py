@@ -34,6 +34,7 @@ from clinical_tl.folder_lock import holding
 from clinical_tl.models.device import autocast, resolve_precision
 from clinical_tl.models.dropout import dropout
 from clinical_tl.models.feature_cache import FeatureCache
+from clinical_tl.output import require_folder
 from clinical_tl.paths import as_path
 from clinical_tl.prediction import decode_notes, run_network
 from clinical_tl.schema import Note, Prediction
@@ -120,6 +121,8 @@ class TrainingRun:
                 "near its start; use l2_sp=0, or an adapter"
             )
         self.precision = resolve_precision(config.precision, network.device)
+        if self.folder is not None:
+            require_folder(self.folder)
         self.accelerator = build_accelerator(config, self.folder, self.precision)
         processes = self.accelerator.num_processes
         # Alone, a model is trained where its owner put it.

@@ -121,7 +121,8 @@ class VectorStore:
         with self._vectors.open("rb") as stream:
             np.lib.format.read_magic(stream)
             (rows_told, width), by_columns, kind = np.lib.format.read_array_header_1_0(stream)
-            if (width, by_columns, kind) != (self.dimension, False, "<f4") or rows_told < n:
+            as_written = width == self.dimension and not by_columns and kind == np.dtype("<f4")
+            if not as_written or rows_told < n:
                 raise ArtifactError(f"{self._vectors} is not what was written; {_MEND}")
         rows = np.memmap(
             self._vectors, dtype="<f4", mode="r", shape=(n, self.dimension), offset=start

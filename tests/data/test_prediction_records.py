@@ -38,3 +38,21 @@ def test_a_file_that_could_not_be_finished_does_not_appear(tmp_path):
     with pytest.raises(RuntimeError):
         write_predictions(broken(), tmp_path / "p.jsonl")
     assert not (tmp_path / "p.jsonl").exists()
+
+
+def test_predictions_that_were_made_before_an_error_are_kept_beside(tmp_path, caplog):
+    target = tmp_path / "predictions.jsonl"
+    write_predictions([Prediction("old", label="a")], target)
+
+    def failing():
+        yield Prediction("n1", label="a")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_predictions(failing(), target)
+    assert "old" in target.read_text()
+    part = tmp_path / "predictions.jsonl.part"
+    assert json.loads(part.read_text())["note_id"] == "n1"
+    assert str(part) in caplog.text
+    write_predictions([Prediction("new", label="a")], target)
+    assert [file.name for file in tmp_path.iterdir()] == [target.name]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +49,51 @@ def test_workers_share_the_cores_and_outlive_a_failure(capsys):
     assert {result["threads"] for result in results.values()} == {expected}
     out = capsys.readouterr().out
     assert all(f"cell {n} begins\ncell {n} ends\n" in out for n in (0, 1, 3))
+
+
+def linger(folder: str) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(120)
+
+
+PARENT = """
+import sys
+from recipes.workers import run_side_by_side
+from tests.recipes.test_workers import linger
+if __name__ == "__main__":
+    list(run_side_by_side(linger, [(sys.argv[1],)] * 3, workers=2))
+"""
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_their_parent_however_it_ends(tmp_path, number):
+    (tmp_path / "workers").mkdir()
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    root = Path(__file__).parent.parent.parent
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "workers")],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL,
+    ) as parent:
+        deadline = time.monotonic() + 60
+        while len(workers := list((tmp_path / "workers").iterdir())) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        parent.send_signal(number)
+        parent.wait(30)
+    while any(is_alive(int(worker.name)) for worker in workers):
+        assert time.monotonic() < deadline + 30, "workers outlive their parent"
+        time.sleep(0.05)
+    assert len(list((tmp_path / "workers").iterdir())) == 2, "another cell was begun"
 
 
 def test_no_cells_no_results():

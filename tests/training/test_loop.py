@@ -353,8 +353,8 @@ def test_rates_climb_and_fall_in_straight_lines():
 
 
 def test_wrong_settings_are_all_named_at_once():
-    with pytest.raises(ConfigError, match=r"epochs=0 .*warmup=2 .*trackers=\('tensorboard',\)"):
-        TrainingConfig(epochs=0, warmup=2, trackers=("tensorboard",))
+    with pytest.raises(ConfigError, match=r"epochs=0 .*warmup=2 "):
+        TrainingConfig(epochs=0, warmup=2)
 
 
 def test_an_unknown_metric_is_refused_with_those_there_are(model, notes):

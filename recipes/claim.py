@@ -1,0 +1,28 @@
+"""The folder that a recipe writes into: tried, and kept for this run, before the work begins."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from clinical_tl.folder_lock import holding
+from clinical_tl.output import require_folder
+
+_held: dict[Path, ExitStack] = {}
+
+
+def claim_output(folder: str | Path) -> None:
+    """Make the folder if need be, and keep other runs out of it until this process ends.
+
+    Recipes that call one another may share it. Of several processes of one launch the first
+    holds it. Raises `OutputError` where it can't be written, or another run is at work there.
+    """
+    place = require_folder(folder)
+    if place in _held or os.environ.get("RANK", "0") != "0":
+        return
+    held = ExitStack()
+    held.enter_context(holding(folder))
+    atexit.register(held.close)
+    _held[place] = held

@@ -1,0 +1,211 @@
+"""A fit that is refused leaves the model as it was, and one that began leaves nothing behind."""
+
+import pytest
+import torch
+
+from clinical_tl.errors import ClinicalTLError, ConfigError, TrainingError
+from clinical_tl.models.lora import LoRA
+from clinical_tl.schema import Note, Span
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.training.source_weights import weights_digest
+from clinical_tl.transfer_model import TransferModel
+from tests.tiny_encoders import write_encoder
+
+WORDS = ["fever", "cough", "chills", "rash"]
+NOTES = [
+    Note(
+        str(i),
+        f"Seen for {WORDS[i % 4]} on day {i}.",
+        label=WORDS[i % 2],
+        codes=("R50.9",) if i % 2 else ("R05", "R50.9"),
+        spans=(Span(9, 9 + len(WORDS[i % 4]), "P"),),
+    )
+    for i in range(12)
+]
+TRAIN, DEV = NOTES[:8], NOTES[8:]
+QUICK = TrainingConfig(epochs=1, batch_tokens=256, progress=False)
+
+
+def coder(encoder, **settings):
+    task = DiagnosisCoding.from_notes(NOTES, describe_labels=False)
+    return TransferModel.from_pretrained(encoder, task, window=32, **settings)
+
+
+def state(model):
+    rates = [m.p for m in model.network.modules() if isinstance(m, torch.nn.Dropout)]
+    return weights_digest(model.network), model.task, rates, str(model.metrics)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, _: fit(m, []),
+        lambda m, _: fit(m, TRAIN, []),
+        lambda m, _: fit(m, [Note("x", "fever")], DEV),
+        lambda m, _: fit(m, TRAIN, TRAIN),
+        lambda m, _: fit(m, TRAIN, DEV, TrainingConfig(precision="fp16")),
+        lambda m, _: fit(m, TRAIN, DEV, init_adapter=7),
+        lambda m, other: fit(m, TRAIN, DEV, init_adapter=other),
+        lambda m, _: fit(m, [Note("a", " ", codes=()), Note("b", "", codes=())][:0], DEV),
+    ],
+)
+def test_a_refused_fit_changes_nothing(tiny_encoder, call):
+    model = coder(tiny_encoder)
+    fit(model, TRAIN, DEV, QUICK)
+    assert model.task != model.task.untuned()
+    other = coder(tiny_encoder, adapter=LoRA(r=3))
+    before = state(model)
+    with pytest.raises(ClinicalTLError):
+        call(model, other)
+    assert state(model) == before
+
+
+def test_a_checkpoint_of_another_run_changes_nothing_either(tiny_encoder, tmp_path):
+    folder = TrainingConfig(epochs=1, batch_tokens=256, progress=False, output_dir=tmp_path / "run")
+    fit(coder(tiny_encoder), TRAIN, DEV, folder)
+    model, source = coder(tiny_encoder), coder(tiny_encoder, seed=5)
+    fit(model, TRAIN, DEV, QUICK)
+    before = state(model)
+    with pytest.raises(ConfigError, match="a checkpoint made with other"):
+        fit(model, TRAIN, DEV, folder, init_adapter=source)
+    assert state(model) == before
+
+
+def test_a_checkpoint_of_other_starting_weights_is_not_this_runs(tiny_encoder, tmp_path):
+    """Least of all the pretrained arm's, for the control from random weights."""
+    folder = TrainingConfig(epochs=1, batch_tokens=256, progress=False, output_dir=tmp_path / "run")
+    fit(coder(tiny_encoder), TRAIN, None, folder)
+    with pytest.raises(ConfigError, match="made with other weights seed"):
+        fit(coder(tiny_encoder, seed=1), TRAIN, None, folder)
+    with pytest.raises(ConfigError, match="made with other weights;"):
+        fit(coder(tiny_encoder, pretrained=False), TRAIN, None, folder)
+    fit(coder(tiny_encoder), TRAIN, None, folder)
+
+
+def test_dropout_of_one_fit_is_not_the_next_ones(tiny_encoder):
+    model = coder(tiny_encoder)
+    before = state(model)[2]
+    fit(model, TRAIN, None, TrainingConfig(epochs=1, progress=False, dropout=0.5))
+    assert state(model)[2] == before
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_control_trains_in_the_precision_of_the_pretrained_arm(tmp_path, precision):
+    """Whatever the config says of how the weights were stored."""
+    folder = write_encoder(tmp_path / "e", "bert")
+    config = (folder / "config.json").read_text().replace('"float32"', f'"{precision}"')
+    assert precision in config
+    (folder / "config.json").write_text(config)
+    for adapter in (LoRA(r=2), "full", "frozen"):
+        arms = [coder(folder, pretrained=p, adapter=adapter) for p in (True, False)]
+        kinds = {p.dtype for model in arms for p in model.network.parameters()}
+        assert kinds == {torch.float32}
+        fit(arms[1], TRAIN, None, QUICK)
+
+
+def test_batches_in_which_nothing_is_decided_are_no_end(tiny_encoder):
+    blank = [Note(f"b{i}", " \n " if i % 2 else "", spans=(), label="fever") for i in range(40)]
+    task = EntityRecognition.from_notes(NOTES)
+    model = TransferModel.from_pretrained(tiny_encoder, task, window=32)
+    config = TrainingConfig(epochs=2, batch_tokens=64, progress=False)
+    result = fit(model, [*NOTES, *blank], None, config)
+    assert all(epoch.loss is not None and epoch.loss > 0 for epoch in result.epochs)
+    model = TransferModel.from_pretrained(tiny_encoder, task, window=32)
+    with pytest.raises(TrainingError, match="nothing is decided in any of the 40 training notes"):
+        fit(model, blank, None, config)
+
+
+def test_l2_sp_needs_weights_of_the_encoder(tiny_encoder):
+    with pytest.raises(ConfigError, match="no weight of the encoder is trained"):
+        fit(coder(tiny_encoder, adapter="frozen"), TRAIN, None, TrainingConfig(l2_sp=0.1))
+
+
+@pytest.mark.parametrize("architecture", ["longformer", "albert"])
+@pytest.mark.parametrize("task", [NoteClassification, EntityRecognition, DiagnosisCoding])
+def test_frozen_encoders_train_as_they_read(tmp_path, architecture, task):
+    folder = write_encoder(tmp_path / "e", architecture)
+    made = task.from_notes(NOTES, describe_labels=False) if task is DiagnosisCoding else None
+    models = [
+        TransferModel.from_pretrained(
+            folder, made or task.from_notes(NOTES), adapter="frozen", window=32
+        )
+        for _ in range(2)
+    ]
+    config = TrainingConfig(epochs=3, batch_tokens=128, progress=False)
+    fit(models[0], TRAIN, None, config)
+    with pytest.MonkeyPatch.context() as patch:
+        # The same training with nothing kept.
+        patch.setattr("clinical_tl.models.feature_cache.DEFAULT_LIMIT", 0)
+        patch.setattr("clinical_tl.training.loop.FeatureCache", lambda _: None)
+        fit(models[1], TRAIN, None, config)
+    first, second = (model.network.trainable() for model in models)
+    for name, weight in first.items():
+        torch.testing.assert_close(weight, second[name], atol=1e-4, rtol=1e-3)
+
+
+class Held:
+    """A tensor kept for the backward pass, counted while it is."""
+
+    now = most = 0
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+        Held.now += tensor.numel() * tensor.element_size()
+        Held.most = max(Held.most, Held.now)
+
+    def __del__(self):
+        Held.now -= self.tensor.numel() * self.tensor.element_size()
+
+
+@pytest.mark.parametrize("task", [NoteClassification, DiagnosisCoding])
+def test_one_long_note_takes_no_more_memory_than_a_batch(tiny_encoder, task):
+    def kept(words, budget=128):
+        note = Note("long", "fever and cough " * words, label="fever", codes=("R05",))
+        other = Note("other", "no", label="cough", codes=())
+        settings = {} if task is NoteClassification else {"describe_labels": False}
+        model = TransferModel.from_pretrained(
+            tiny_encoder, task.from_notes([note, other], **settings), window=32
+        )
+        Held.now = Held.most = 0
+        with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
+            fit(
+                model,
+                [note, other],
+                None,
+                TrainingConfig(epochs=1, batch_tokens=budget, progress=False),
+            )
+        return Held.most
+
+    whole = kept(400, budget=100_000)
+    print(task, kept(50), kept(400), whole)
+    if task is NoteClassification:
+        assert kept(400) < 3 * kept(50)
+    # Label attention reads the tokens' last states of the whole note; the encoder's activations
+    # (two small blocks here) are a batch's.
+    assert kept(400) < whole / 3
+
+
+@pytest.mark.parametrize("task", [NoteClassification, DiagnosisCoding])
+@pytest.mark.parametrize("adapter", [LoRA(r=4), "full"])
+def test_parts_that_are_computed_again_give_the_gradients_of_the_whole(tiny_encoder, task, adapter):
+    note = Note("long", "fever and cough " * 60, label="fever", codes=("R05",))
+    settings = {} if task is NoteClassification else {"describe_labels": False}
+    made = task.from_notes([note, Note("o", "no", label="cough", codes=())], **settings)
+    ends = []
+    for budget in (128, 100_000):
+        model = TransferModel.from_pretrained(tiny_encoder, made, adapter=adapter, window=32)
+        fit(
+            model,
+            [note],
+            None,
+            TrainingConfig(
+                epochs=2, batch_tokens=budget, dropout=0.0, attention_dropout=0.0, progress=False
+            ),
+        )
+        ends.append(model.network.trainable())
+    for name, weight in ends[0].items():
+        torch.testing.assert_close(weight, ends[1][name], atol=1e-6, rtol=1e-4)
