@@ -10,12 +10,12 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
 from clinical_tl.data.plausibility import IDS, check_plausible
-from clinical_tl.errors import TaskError, shown_ids
+from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.metrics.entities import (
     EntityScores,
     SeqevalScores,
@@ -25,7 +25,8 @@ from clinical_tl.metrics.entities import (
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, Span, as_notes
 from clinical_tl.tasks.task import check_annotated, check_order, unsure
 from clinical_tl.text.decoding import decode_tags
-from clinical_tl.text.tags import Representation, Scheme, TagSet, Units, find_units, text_units
+from clinical_tl.text.tags import Representation, Scheme, TagSet
+from clinical_tl.text.units import Units, UnitSize, find_units, text_units
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,11 @@ logger = logging.getLogger(__name__)
 
 # Tokens at which nothing is decided: the inside of units, and white space.
 IGNORED = -100
+FINE_SHARE = 0.01
+"""Units are tokens where that brings back at least this share of the training mentions: units
+of tokens let every prediction end inside a word, which is not worth a mention in thousands."""
+MAX_LOST = 0.5
+"""Training is refused where more than this share of the mentions can't be represented."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class EntityRecognitionScores:
 class EntityRecognition:
     """Mentions of several types, tagged as BIO or BILOU.
 
+    What mentions can begin and end with are `units` of words or of tokens (`text.units`).
+    Training is refused where they can't represent more than the share `max_lost` of the
+    mentions; 1 never refuses.
+
     Mentions with a score below `threshold` are left out; it is tuned on dev notes, `None`
     until then. With `overlooked`, stretches that no mention was made of are predicted too where
     one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
@@ -69,11 +79,19 @@ class EntityRecognition:
     scheme: Scheme = "BIO"
     threshold: float | None = None
     overlooked: float | None = None
+    units: UnitSize = "words"
+    max_lost: float = MAX_LOST
 
     kind: ClassVar[str] = "entity_recognition"
     whole_notes: ClassVar[bool] = False
     multi_label: ClassVar[bool] = False
     monitor: ClassVar[str] = "f1"
+
+    def __post_init__(self) -> None:
+        if self.units not in get_args(UnitSize):
+            raise ConfigError(f"units={self.units!r}; allowed: {list(get_args(UnitSize))}")
+        if not 0 <= self.max_lost <= 1:
+            raise ConfigError(f"max_lost={self.max_lost}; allowed: 0 to 1")
 
     @classmethod
     def from_notes(
@@ -81,11 +99,16 @@ class EntityRecognition:
         notes: Notes | Sequence[Note],
         *,
         scheme: Scheme = "BIO",
+        units: UnitSize | Literal["auto"] = "auto",
+        max_lost: float = MAX_LOST,
         allow_implausible: bool = False,
     ) -> EntityRecognition:
         """Fit the mention types on training notes (never on dev or test).
 
-        `allow_implausible` takes labels and ids that look like text and not like names.
+        With `units="auto"` the notes decide what mentions can begin and end with: words, or
+        tokens where at least 1 % of the mentions need them (`FINE_SHARE`), as those of
+        compounds, of words with particles and of words run together do. `allow_implausible`
+        takes labels and ids that look like text and not like names.
 
         Raises `TaskError` for notes whose spans are not annotated, or without any span, and for
         labels or ids that look like text.
@@ -98,7 +121,9 @@ class EntityRecognition:
             raise TaskError(
                 f"entity recognition: the {len(records)} training notes have no span at all"
             )
-        return cls(labels, scheme)
+        if units == "auto":
+            units = _units_for(records, TagSet(labels, scheme))
+        return cls(labels, scheme, units=units, max_lost=max_lost)
 
     @property
     def tag_set(self) -> TagSet:
@@ -120,13 +145,10 @@ class EntityRecognition:
         seen in training are left out here (and count as missed in `evaluate`).
         """
         check_annotated(notes, "spans", "entity recognition")
-        tag_set, known = self.tag_set, set(self.labels)
         represented = Representation()
         targets = []
         for note, note_tokens in zip(notes, tokens, strict=True):
-            units = find_units(note.text, note_tokens)
-            spans = [span for span in note.spans or () if span.label in known]
-            tags, found = tag_set.encode(units, spans)
+            units, tags, found = self._encoded(note, note_tokens)
             represented += found
             target = np.full(len(note_tokens), IGNORED, dtype=np.int64)
             target[units.tokens] = tags
@@ -137,6 +159,29 @@ class EntityRecognition:
         if represented.lost:
             logger.warning("entity recognition: %s", describe_lost(represented, self.scheme))
         return targets
+
+    def check_targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> None:
+        """Refuse training notes too many of whose mentions tags can't represent.
+
+        Raises `TaskError` where those are more than the share `max_lost`.
+        """
+        check_annotated(notes, "spans", "entity recognition")
+        represented = Representation()
+        for note, note_tokens in zip(notes, tokens, strict=True):
+            represented += self._encoded(note, note_tokens)[2]
+        if represented.lost > self.max_lost * represented.gold:
+            raise TaskError(
+                f"entity recognition: {describe_lost(represented, self.scheme)}. So much is not "
+                f"left out of training unasked (max_lost={self.max_lost}); to train on the rest "
+                "all the same: EntityRecognition.from_notes(notes, max_lost=1)"
+            )
+
+    def _encoded(
+        self, note: Note, tokens: TokenisedNote
+    ) -> tuple[Units, np.ndarray, Representation]:
+        units, known = find_units(note.text, tokens, self.units), set(self.labels)
+        spans = [span for span in _distinct(note) if span.label in known]
+        return (units, *self.tag_set.encode(units, spans))
 
     def decisions(
         self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[np.ndarray]
@@ -198,8 +243,8 @@ class EntityRecognition:
     def unit_log_probabilities(
         self, note: Note, tokens: TokenisedNote, pieces: Sequence[tuple[int, np.ndarray]]
     ) -> tuple[Units, np.ndarray]:
-        """The note's units (words, numbers, signs), and their tags' (units, tags)."""
-        units = find_units(note.text, tokens)
+        """The note's units, and their tags' (units, tags)."""
+        units = find_units(note.text, tokens, self.units)
         ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
         return units, np.concatenate(ordered)[units.tokens].astype(np.float64)
 
@@ -269,12 +314,11 @@ class EntityRecognition:
         every_label = LabelSet.fitted(span.label for spans in (*gold, *predicted) for span in spans)
         tag_set, left_out = TagSet(every_label), 0
         for i, (note, note_predicted) in enumerate(zip(records, predicted, strict=True)):
-            units = text_units(note.text)
-            # One mention annotated twice is one to find, and none is lost.
-            note_gold = list({(*span.key, span.fragments): span for span in gold[i]}.values())
+            units, note_gold = text_units(note.text, self.units), _distinct(note)
             tags, found = tag_set.encode(units, note_gold)
             if tokens is not None:
-                found = tag_set.encode(find_units(note.text, tokens[i]), note_gold)[1]
+                own_units = find_units(note.text, tokens[i], self.units)
+                found = tag_set.encode(own_units, note_gold)[1]
             represented += found
             gold_tags.append(_names(tag_set, tags))
             tags, said = tag_set.encode(units, note_predicted)
@@ -326,6 +370,8 @@ class EntityRecognition:
             LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])),
             row["scheme"],
             row.get("threshold"),
+            units=row.get("units", "words"),
+            max_lost=row.get("max_lost", MAX_LOST),
         )
 
 
@@ -337,12 +383,50 @@ def unsure_stretches(note: Note) -> list[tuple[int, int]]:
 def describe_lost(represented: Representation, scheme: str) -> str:
     """One line on what of the gold spans tags can't hold; counts alone."""
     share = 100 * represented.lost / max(represented.gold, 1)
+    mends = [
+        mend
+        for lost, mend in (
+            (represented.overlapping, "a task a type holds those that overlap another type"),
+            (represented.inside_word, "units='tokens' holds those inside a word"),
+            (represented.inside_token, "an encoder with finer tokens holds those inside a token"),
+        )
+        if lost
+    ]
     return (
         f"{represented.lost} of {represented.gold} gold mentions ({share:.1f} %) can't be "
         f"represented in {scheme}: {represented.overlapping} overlap a longer one, "
-        f"{represented.discontinuous} are discontinuous, {represented.misaligned} start or end "
-        "inside a word or token; they are left out of training and count as missed in scores"
+        f"{represented.discontinuous} are discontinuous, {represented.inside_word} begin or end "
+        f"inside a word, {represented.inside_token} inside a token, {represented.on_space} on "
+        "white space; they are left out of training and count as missed in scores"
+        + "".join(f"; {mend}" for mend in mends)
     )
+
+
+def _units_for(notes: Sequence[Note], tag_set: TagSet) -> UnitSize:
+    """Units of words, or of tokens where those bring back `FINE_SHARE` of the mentions."""
+    mentions = inside = gained = 0
+    for note in notes:
+        spans = _distinct(note)
+        mentions += len(spans)
+        words = tag_set.encode(text_units(note.text), spans)[1]
+        if words.inside_word:
+            inside += words.inside_word
+            gained += words.lost - tag_set.encode(text_units(note.text, "tokens"), spans)[1].lost
+    if gained < FINE_SHARE * mentions or not gained:
+        return "words"
+    logger.info(
+        "entity recognition: units are tokens, since %d of %d mentions (%.1f %%) begin or end "
+        "inside a word (choose with units=…)",
+        inside,
+        mentions,
+        100 * inside / mentions,
+    )
+    return "tokens"
+
+
+def _distinct(note: Note) -> list[Span]:
+    """The mentions of a note; one that is annotated twice is one to find, and none is lost."""
+    return list({(*span.key, span.fragments): span for span in note.spans or ()}.values())
 
 
 def _names(tag_set: TagSet, tags: np.ndarray) -> list[str]:

@@ -131,6 +131,15 @@ class ReadsExamples(Protocol):
 
 
 @runtime_checkable
+class LosesGold(Protocol):
+    """What a task adds to the contract where not all gold can be learnt."""
+
+    def check_targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> None:
+        """Raise `TaskError` where too much of the training notes' gold can't be learnt."""
+        ...
+
+
+@runtime_checkable
 class HidesInputs(Protocol):
     """What a task adds to the contract where its gold is what it hides of the input."""
 

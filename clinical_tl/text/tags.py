@@ -1,73 +1,54 @@
 """Character spans to tags and back, exactly.
 
-Tags are given to *units*: the tokens of one run of letters, one run of digits or one other
-visible character. Whatever the tokenizer (WordPiece, BPE, Unigram), a unit starts where a
-reader sees one start, "500mg," has three, and a mention may begin and end at any of them.
-A unit is decided at its first token.
+Tags are given to *units* (`text.units`): a mention may begin and end with any of them, and a
+unit is decided at its first token.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
 
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import LabelSet, Span
-from clinical_tl.text.tokenizer import IntArray, TokenisedNote
+from clinical_tl.text.tokenizer import IntArray
+from clinical_tl.text.units import Units
 
 Scheme = Literal["BIO", "BILOU"]
 OUTSIDE = 0
 
 _POSITIONS: dict[str, str] = {"BIO": "BI", "BILOU": "BILU"}
-_MARKS = {"Mn", "Mc", "Me", "Cf"}
-_UNIT = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
-
-
-@dataclass(frozen=True)
-class Units:
-    """The units of a note, in order.
-
-    `tokens` (the token each is decided at), `starts` and `ends` (characters, half-open)
-    have shape (units,).
-    """
-
-    tokens: IntArray
-    starts: IntArray
-    ends: IntArray
-
-    def __len__(self) -> int:
-        return len(self.tokens)
 
 
 @dataclass(frozen=True)
 class Representation:
     """What of the gold spans tags could represent, in mentions.
 
-    `overlapping` were nested in or overlapped a longer one, `discontinuous` have gaps,
-    `misaligned` start or end inside a unit or on white space.
+    `overlapping` were nested in or overlapped a longer one, `discontinuous` have gaps. Others
+    begin or end `inside_word`, where units of tokens would hold them, `inside_token`, where no
+    units do, or `on_space`.
     """
 
     gold: int = 0
     overlapping: int = 0
     discontinuous: int = 0
-    misaligned: int = 0
+    inside_word: int = 0
+    inside_token: int = 0
+    on_space: int = 0
 
     @property
     def lost(self) -> int:
         """Mentions that no tag sequence can give back."""
-        return self.overlapping + self.discontinuous + self.misaligned
+        reasons = (self.overlapping, self.discontinuous, self.inside_word, self.inside_token)
+        return sum(reasons) + self.on_space
 
     def __add__(self, other: Representation) -> Representation:
         return Representation(
-            self.gold + other.gold,
-            self.overlapping + other.overlapping,
-            self.discontinuous + other.discontinuous,
-            self.misaligned + other.misaligned,
+            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
         )
 
 
@@ -130,24 +111,21 @@ class TagSet:
         represented is counted, never moved to fit. A label outside the set raises KeyError.
         """
         tags = np.full(len(units), OUTSIDE, dtype=np.int64)
-        first_of = {int(start): i for i, start in enumerate(units.starts)}
-        last_of = {int(end): i for i, end in enumerate(units.ends)}
         taken = np.zeros(len(units), dtype=bool)
-        overlapping = discontinuous = misaligned = 0
+        lost = Counter[str]()
         for span in sorted(spans, key=lambda s: (s.start - s.end, s.start, s.label)):
-            if span.is_discontinuous:
-                discontinuous += 1
+            why_not = "discontinuous" if span.is_discontinuous else units.why_not(span)
+            if why_not is not None:
+                lost[why_not] += 1
                 continue
-            first, last = first_of.get(span.start), last_of.get(span.end)
-            if first is None or last is None or last < first:
-                misaligned += 1
-                continue
+            first = int(np.searchsorted(units.starts, span.start))
+            last = int(np.searchsorted(units.ends, span.end))
             if taken[first : last + 1].any():
-                overlapping += 1
+                lost["overlapping"] += 1
                 continue
             taken[first : last + 1] = True
             self._fill(tags, first, last, span.label)
-        return tags, Representation(len(spans), overlapping, discontinuous, misaligned)
+        return tags, Representation(len(spans), **lost)
 
     def _fill(self, tags: IntArray, first: int, last: int, label: str) -> None:
         if self.scheme == "BILOU" and first == last:
@@ -215,45 +193,3 @@ class TagSet:
 
     def _goes_on(self, tags: IntArray, i: int) -> bool:
         return i + 1 < len(tags) and self._position(int(tags[i + 1]))[1] == "I"
-
-
-def text_units(text: str) -> Units:
-    """The units of a text by itself, without a tokenizer; `tokens` numbers them."""
-    bounds = np.array([m.span() for m in _UNIT.finditer(text)], dtype=np.int64).reshape(-1, 2)
-    return Units(np.arange(len(bounds)), bounds[:, 0], bounds[:, 1])
-
-
-def find_units(text: str, tokens: TokenisedNote) -> Units:
-    """The units of a text, as its tokens can tell them apart.
-
-    Tokens without a visible character (line breaks in some tokenizers) belong to none. Where
-    one token holds several runs (rare), they make one unit. Combining marks that a tokenizer
-    drops belong to the unit before them.
-    """
-    if not len(tokens):
-        empty = np.zeros(0, dtype=np.int64)
-        return Units(empty, empty, empty)
-    run_starts = np.array([m.start() for m in _UNIT.finditer(text)] or [0], dtype=np.int64)
-    visible = np.flatnonzero(tokens.ends > tokens.starts)
-    run = np.searchsorted(run_starts, tokens.starts[visible], side="right") - 1
-    # A token that begins inside a run goes on with what the one before it began.
-    opens = tokens.starts[visible] == run_starts[np.maximum(run, 0)]
-    opens[1:] &= run[1:] != run[:-1]
-    opens[:1] = True
-    first = np.flatnonzero(opens)
-    ends = np.maximum.reduceat(tokens.ends[visible], first) if len(first) else first
-    starts = tokens.starts[visible][first]
-    return Units(
-        visible[first], starts, ends if text.isascii() else _with_marks(text, starts, ends)
-    )
-
-
-def _with_marks(text: str, starts: IntArray, ends: IntArray) -> IntArray:
-    """The ends, moved over combining and joining characters up to the next unit's start."""
-    moved = ends.copy()
-    for i, limit in enumerate([*starts[1:].tolist(), len(text)]):
-        end = int(ends[i])
-        while end < limit and unicodedata.category(text[end]) in _MARKS:
-            end += 1
-        moved[i] = end
-    return moved

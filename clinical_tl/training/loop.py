@@ -39,7 +39,7 @@ from clinical_tl.paths import as_path
 from clinical_tl.prediction import decode_notes, run_network
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
-from clinical_tl.tasks.task import HidesInputs, examples_of
+from clinical_tl.tasks.task import HidesInputs, LosesGold, examples_of
 from clinical_tl.text.batches import (
     build_items,
     collate,
@@ -105,6 +105,8 @@ class TrainingRun:
         examples = examples_of(task, train, training=True)
         self.train = [example for own in examples for example in own]
         self.tokens = tokenizer.encode([note.text for note in self.train])
+        if isinstance(task, LosesGold):
+            task.check_targets(self.train, self.tokens)
         self.targets = task.targets(self.train, self.tokens)
         self.items = build_items(
             self.tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes

@@ -23,6 +23,7 @@ from clinical_tl.transfer.vector_store import VectorStore, text_digest
 
 if TYPE_CHECKING:
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
+    from clinical_tl.text.units import UnitSize
 
 FORMAT = 3
 CHUNK = 512
@@ -48,7 +49,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class UnitEmbeddings:
-    """Vectors of the units of notes (words, numbers, single characters), for tagging.
+    """Vectors of the units of notes (`text.units`), for tagging.
 
     `matrix` has shape (units, d), float32; `note` (the note's position), `starts` and `ends`
     (characters) have shape (units,). Units of a note are in text order.
@@ -133,24 +134,26 @@ def embed_units(
     notes: Notes | Sequence[Note] | Sequence[str],
     *,
     layer: int = -1,
+    size: UnitSize = "words",
     limit: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> UnitEmbeddings:
     """The state of each unit's first token, where a tagger decides it.
 
-    With `limit` a random sample of so many units is kept, drawn by `seed`; all are read.
+    Units are of the `size` of the tagger's task (`EntityRecognition.units`). With `limit` a
+    random sample of so many units is kept, drawn by `seed`; all are read.
 
     Raises as `embed`; `NoteError` also where the notes have no visible character.
     """
-    from clinical_tl.text.tags import find_units
+    from clinical_tl.text.units import find_units
 
     records = as_notes(notes)
     if not records:
         raise NoteError("there are no notes to embed; give at least one note or text")
     loaded = _load(encoder)
     tokens = loaded.tokenizer.encode([note.text for note in records])
-    units = [find_units(note.text, t) for note, t in zip(records, tokens, strict=True)]
+    units = [find_units(note.text, t, size) for note, t in zip(records, tokens, strict=True)]
     owner = np.repeat(np.arange(len(records)), [len(u) for u in units])
     if not len(owner):
         raise NoteError(f"the {len(records)} notes have no visible character; nothing to embed")

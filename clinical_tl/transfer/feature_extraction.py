@@ -29,7 +29,7 @@ from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.decoding import decode_tags
-from clinical_tl.text.tags import Units, find_units
+from clinical_tl.text.units import Units, find_units
 from clinical_tl.training.checks import check_notes
 from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
 
@@ -57,7 +57,7 @@ UNSEEN = 1e-9
 class FeatureModel:
     """A task solved by a linear model on an encoder's features.
 
-    One vector a note for classification and coding, one a unit (word, number, character) for
+    One vector a note for classification and coding, one a unit (word or token) for
     entity recognition, whose tags are then decoded into a valid sequence.
     """
 
@@ -125,8 +125,9 @@ class FeatureModel:
         if isinstance(task, EntityRecognition):
             if cache is not None:
                 logger.warning("cache: vectors of whole notes are kept, those of words are not")
-            units = embed_units(encoder, records, layer=layer, progress=progress)
             tokens = encoder.tokenizer.encode([note.text for note in records])
+            task.check_targets(records, tokens)
+            units = embed_units(encoder, records, layer=layer, size=task.units, progress=progress)
             classifier = _fit_units(classifier, task, records, units, tokens)
         else:
             features = embed(
@@ -293,7 +294,9 @@ class FeatureModel:
         tag_set = task.tag_set
         if not any(note.text.strip() for note in notes):
             return [Prediction(note.note_id, spans=()) for note in notes]
-        units = embed_units(self.encoder, notes, layer=self.layer, progress=progress)
+        units = embed_units(
+            self.encoder, notes, layer=self.layer, size=task.units, progress=progress
+        )
         every = np.full((len(units), len(tag_set)), UNSEEN)
         every[:, self.classifier.classes_] = np.maximum(
             self.classifier.predict_proba(units.matrix), UNSEEN
@@ -345,7 +348,7 @@ def _unit_tags(
     tags, taught = [], []
     first = np.searchsorted(units.note, np.arange(len(notes)))
     for note, target, own_tokens, start in zip(notes, targets, tokens, first, strict=True):
-        own = target[find_units(note.text, own_tokens).tokens]
+        own = target[find_units(note.text, own_tokens, task.units).tokens]
         known = np.flatnonzero(own >= 0)
         tags.append(own[known])
         taught.append(start + known)
@@ -353,7 +356,8 @@ def _unit_tags(
 
 
 def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:
-    return Units(np.arange(high - low), units.starts[low:high], units.ends[low:high])
+    starts, ends = units.starts[low:high], units.ends[low:high]
+    return Units(np.arange(high - low), starts, ends, (starts, ends))
 
 
 def _shares(task: NoteClassification | DiagnosisCoding) -> np.ndarray:

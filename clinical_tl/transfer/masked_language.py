@@ -16,7 +16,7 @@ import numpy as np
 
 from clinical_tl.errors import ConfigError, EncoderError
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction
-from clinical_tl.text.tags import find_units
+from clinical_tl.text.units import find_units
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,8 @@ from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.task import check_annotated
-from clinical_tl.text.tags import OUTSIDE, text_units
+from clinical_tl.text.tags import OUTSIDE
+from clinical_tl.text.units import text_units
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
@@ -86,7 +87,7 @@ def _tagging(
     known = set(task.labels)
     keys, tags = [], []
     for row, note in enumerate(notes):
-        units = text_units(note.text)
+        units = text_units(note.text, task.units)
         spans = [span for span in note.spans or () if span.label in known]
         tags.append(task.tag_set.encode(units, spans)[0])
         keys.append(np.stack([np.full(len(units), row), units.starts, units.ends], axis=1))

@@ -173,7 +173,8 @@ def rank_encoders(
             found = embed(encoder, chosen, layer=layer, cache=cache, progress=progress)
             features.append(np.asarray(found.matrix))
         else:
-            units = embed_units(encoder, records, layer=layer, progress=progress)
+            size = task.units if isinstance(task, EntityRecognition) else "words"
+            units = embed_units(encoder, records, layer=layer, size=size, progress=progress)
             at = _positions(np.stack([units.note, units.starts, units.ends], axis=1), asked.keys)
             present &= at >= 0
             features.append(units.matrix[at])
@@ -264,6 +265,12 @@ def _note_probabilities(
 
 
 def _positions(units: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Where each of `keys`, (note, start, end), stands in `units`; −1 if it doesn't."""
-    place = {tuple(key): i for i, key in enumerate(units.tolist())}
-    return np.array([place.get(tuple(key), -1) for key in keys.tolist()])
+    """Which of `units` holds the first character of each of `keys`, (note, start, end); −1: none.
+
+    Both are in order; an encoder's tokens may make one unit of several that are asked about.
+    """
+    width = 1 + max(int(rows[:, 1:].max(initial=0)) for rows in (units, keys))
+    starts, asked = units[:, 0] * width + units[:, 1], keys[:, 0] * width + keys[:, 1]
+    at = np.searchsorted(starts, asked, side="right") - 1
+    holds = (at >= 0) & (units[at, 0] == keys[:, 0]) & (units[at, 2] > keys[:, 1])
+    return np.where(holds, at, -1)

@@ -2,11 +2,16 @@ import logging
 
 import pytest
 
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.models.encoder import find_encoder
 from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
-from clinical_tl.text.tags import find_units, text_units
 from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.text.units import find_units, text_units
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer.feature_extraction import FeatureModel
+from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import build_tokenizer
 
 TEXT = "Aspirin 81 mg for chest pain."
@@ -46,7 +51,8 @@ def test_what_tags_cannot_hold_is_logged_in_counts_alone(caplog):
     with caplog.at_level(logging.WARNING):
         task.targets([NOTE], tokens)
     assert "3 of 5 gold mentions (60.0 %)" in caplog.text
-    assert "1 overlap a longer one, 1 are discontinuous, 1 start or end inside" in caplog.text
+    assert "1 overlap a longer one, 1 are discontinuous" in caplog.text
+    assert "0 begin or end inside a word, 1 inside a token, 0 on white space" in caplog.text
     assert "Aspirin" not in caplog.text
 
 
@@ -131,3 +137,129 @@ def test_a_threshold_knows_that_a_stretch_is_no_discontinuous_mention():
     task = EntityRecognition.from_notes([note])
     said = (Span(0, 14, "S", score=0.3), Span(18, 23, "S", score=0.9))
     assert task.tuned([note], [Prediction("1", spans=said)]).threshold == 0.9
+
+
+def marked(note_id, text, *mentions):
+    return Note(
+        note_id,
+        text,
+        spans=tuple(Span(text.index(m), text.index(m) + len(m), "Dx") for m in mentions),
+    )
+
+
+CHINESE = [
+    marked(f"c{i}", f"{text} {i}", *mentions)
+    for i in range(2)
+    for text, *mentions in (
+        ("患者有高血压病史三年，否认糖尿病。", "高血压", "糖尿病"),
+        ("入院诊断为肺炎，伴有发热。CT示正常。", "肺炎", "发热"),
+    )
+]
+GLUED = [
+    marked(f"g{i}", f"{text} {i}", *mentions)
+    for i in range(2)
+    for text, *mentions in (
+        ("PainDenies fever today", "Pain"),
+        ("Bekannter Blutdruckabfall nach Gabe", "Blutdruck"),
+        ("환자는 고혈압으로 입원", "환자"),
+    )
+]
+WHOLE = [marked(f"w{i}", "no fever", "fever") for i in range(200)]
+BOTH = pytest.mark.parametrize("notes", [CHINESE, GLUED], ids=["chinese", "glued and compound"])
+
+
+def offline_tokens(offline_encoder, notes):
+    tokenizer = NoteTokenizer.from_pretrained(find_encoder(offline_encoder).path)
+    return tokenizer.encode([note.text for note in notes])
+
+
+@BOTH
+def test_mentions_within_runs_of_letters_are_learnt_and_found(notes, offline_encoder, tmp_path):
+    task = EntityRecognition.from_notes(notes)
+    assert task.units == ("words" if notes is CHINESE else "tokens")
+    model = TransferModel.from_pretrained(offline_encoder, task)
+    config = TrainingConfig(epochs=12, batch_tokens=32, learning_rate=3e-3, progress=False)
+    fit(model, notes, None, config)
+    scores = model.evaluate(notes, progress=False).summary()
+    assert scores["share_lost"] == 0
+    assert scores["f1"] > 0.9
+    assert scores["seqeval_f1"] == scores["f1"]
+    model.save_pretrained(tmp_path / "model")
+    again = TransferModel.load(tmp_path / "model")
+    assert again.task.units == task.units
+    said = [[s.key for s in p.spans] for p in model.predict(notes, progress=False)]
+    assert [[s.key for s in p.spans] for p in again.predict(notes, progress=False)] == said
+
+
+@BOTH
+def test_frozen_features_find_mentions_within_runs_of_letters(notes, offline_encoder):
+    task = EntityRecognition.from_notes(notes)
+    model = FeatureModel.fit(offline_encoder, task, notes, strengths=[10.0], progress=False)
+    scores = model.evaluate(notes, progress=False).summary()
+    assert scores["share_lost"] == 0
+    assert scores["f1"] > 0.9
+
+
+def test_units_are_tokens_where_a_hundredth_of_the_mentions_needs_them(caplog):
+    caplog.set_level(logging.INFO)
+    assert EntityRecognition.from_notes([*WHOLE[:100], GLUED[0]]).units == "words"
+    assert not caplog.records
+    task = EntityRecognition.from_notes([*WHOLE[:99], GLUED[0]])
+    assert task.units == "tokens"
+    assert "units are tokens, since 1 of 100 mentions (1.0 %) begin or end inside a" in caplog.text
+    assert EntityRecognition.from_notes(GLUED, units="words").units == "words"
+    assert EntityRecognition.from_notes(WHOLE, units="tokens").units == "tokens"
+
+
+def test_mentions_inside_longer_ones_give_no_reason_for_units_of_tokens():
+    nested = Note("n", "PainDenies fever", spans=(Span(0, 16, "Dx"), Span(0, 4, "Dx")))
+    assert EntityRecognition.from_notes([nested]).units == "words"
+
+
+def test_a_few_mentions_inside_words_are_told_of_with_the_mend(caplog, offline_encoder):
+    notes = [*WHOLE, GLUED[0]]
+    task = EntityRecognition.from_notes(notes)
+    task.targets(notes, offline_tokens(offline_encoder, notes))
+    assert "1 of 201 gold mentions (0.5 %) can't be represented in BIO" in caplog.text
+    assert "1 begin or end inside a word" in caplog.text
+    assert "units='tokens' holds those inside a word" in caplog.text
+
+
+def test_training_in_a_language_whose_words_are_unknown_tokens_is_refused(offline_encoder):
+    thai = [marked(f"t{i}", "ผู้ป่วยมีไข้สูง ไม่มีอาการปวด", "ไข้", "ปวด") for i in range(3)]
+    task = EntityRecognition.from_notes(thai)
+    model = TransferModel.from_pretrained(offline_encoder, task)
+    with pytest.raises(TaskError, match=r"6 of 6 .* 6 inside a token.* finer tokens .*max_lost=1"):
+        fit(model, thai, None, TrainingConfig(epochs=1, progress=False))
+    with pytest.raises(TaskError, match="6 of 6"):
+        FeatureModel.fit(offline_encoder, task, thai, progress=False)
+
+
+def test_half_lost_is_the_limit_unless_more_is_allowed_by_name(offline_encoder):
+    notes = [*WHOLE[:3], *GLUED[:4]]
+    tokens = offline_tokens(offline_encoder, notes)
+    task = EntityRecognition.from_notes(notes, units="words")
+    with pytest.raises(TaskError, match=r"4 of 7 gold mentions .*max_lost=0.5"):
+        task.check_targets(notes, tokens)
+    task.check_targets(notes[:6], tokens[:6])
+    allowing = EntityRecognition.from_notes(notes, units="words", max_lost=1)
+    allowing.check_targets(notes, tokens)
+    assert EntityRecognition.from_dict(allowing.to_dict()) == allowing
+
+
+def test_a_mention_annotated_twice_is_not_lost_in_training():
+    note = Note("1", "has fever", spans=tuple(Span(4, 9, "S", id=i) for i in "abc"))
+    tokens = NoteTokenizer(build_tokenizer("wordpiece")).encode([note.text])
+    EntityRecognition.from_notes([note], max_lost=0).check_targets([note], tokens)
+
+
+def test_tasks_saved_before_units_were_chosen_decode_in_words():
+    row = EntityRecognition.from_notes([NOTE]).to_dict()
+    del row["units"], row["max_lost"]
+    assert EntityRecognition.from_dict(row).units == "words"
+
+
+@pytest.mark.parametrize("wrong", [{"units": "letters"}, {"max_lost": 1.5}])
+def test_unknown_units_and_shares_are_refused(wrong):
+    with pytest.raises(ConfigError, match="allowed"):
+        EntityRecognition.from_notes([NOTE], **wrong)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from clinical_tl.errors import ConfigError
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.schema import LabelSet, Span
-from clinical_tl.text.tags import Representation, TagSet, find_units, text_units
+from clinical_tl.text.tags import Representation, TagSet
 from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.text.units import find_units, text_units
 from tests.tiny_encoders import build_tokenizer
 
 TOKENIZERS = {
@@ -81,7 +82,7 @@ def test_what_tags_cannot_hold_is_counted_and_the_longest_kept():
     tag_set = TagSet(LABELS)
     units = text_units(text)
     tags, found = tag_set.encode(units, spans)
-    assert found == Representation(gold=4, overlapping=1, discontinuous=1, misaligned=1)
+    assert found == Representation(gold=4, overlapping=1, discontinuous=1, inside_word=1)
     assert found.lost == 3
     assert tag_set.decode(units, tags) == (Span(0, 13, "Drug"),)
 

@@ -114,6 +114,16 @@ def test_whole_words_are_hidden_once_at_the_stated_share(tokenizer):
     assert sum(word[0] for word in by_word) == round(0.25 * len(by_word)) == 40
 
 
+def test_in_scripts_without_blanks_letters_are_hidden_and_not_sentences(tmp_path):
+    encoder = write_encoder(tmp_path / "bytes", "roberta")
+    text = "患者有高血压病史否认糖尿病" * 8
+    plain, hidden, task, tokens = corrupted(NoteTokenizer.from_pretrained(encoder), [text])
+    (words,) = task.targets([Note("0", text)], tokens)
+    assert words.max() + 1 == len(text)
+    share = (hidden.hidden_ids >= 0).sum() / plain.owned.sum()
+    assert float(share) == pytest.approx(0.15, abs=0.05)
+
+
 def test_of_the_chosen_words_80_10_and_10_percent(tokenizer):
     plain, hidden, task, _ = corrupted(tokenizer, ["a, " * 5000], share=0.9)
     chosen = hidden.hidden_ids >= 0

@@ -163,6 +163,19 @@ def test_units_that_one_tokenizer_cannot_show_are_left_out_for_all(pair, monkeyp
     assert found.rows_left_out >= 1
 
 
+@pytest.mark.parametrize("text", ["患者有高血压病史", "Seen: Blutdruckabfall"])
+def test_mentions_inside_runs_of_letters_are_asked_about(pair, text):
+    inside = Span(3, 6, "Problem") if text[0] == "患" else Span(6, 15, "Problem")
+    notes = [Note(str(i), f"{text} {i}", spans=(inside,)) for i in range(12)]
+    task = EntityRecognition.from_notes(notes)
+    tagger = TransferModel.from_pretrained(pair[1], task)
+    models = {str(pair[1]): tagger}
+    found = rank_encoders(pair, notes, task, source_models=models, progress=False)
+    assert found.rows >= 24
+    assert found.rows_left_out == 0
+    assert found.encoders[1].leep is not None
+
+
 class Source:
     """A source classifier that knows fevers from the rest."""
 
