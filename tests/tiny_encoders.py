@@ -55,6 +55,17 @@ CONFIGS: dict[str, dict[str, object]] = {
         "eos_token_id": 2,
         "sep_token_id": 2,
     },
+    "albert": {**_COMMON, "embedding_size": 16, "max_position_embeddings": POSITIONS},
+    "mpnet": {**_COMMON, "max_position_embeddings": POSITIONS + 2, "pad_token_id": 1},
+    "eurobert": {
+        **_COMMON,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": POSITIONS,
+        "pad_token_id": 1,
+        "mask_token_id": 4,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    },
     "longformer": {
         **_COMMON,
         "max_position_embeddings": POSITIONS + 2,
@@ -69,6 +80,9 @@ _KINDS = {
     "roberta": "byte_bpe",
     "modernbert": "byte_bpe",
     "longformer": "byte_bpe",
+    "mpnet": "byte_bpe",
+    "eurobert": "byte_bpe",
+    "albert": "unigram",
     "deberta-v2": "unigram",
 }
 

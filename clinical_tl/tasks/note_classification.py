@@ -232,16 +232,16 @@ def _weights(
     return tuple(w / mean for w in own)
 
 
-def _check_weights(labels: LabelSet, weights: Sequence[float]) -> None:
+def _check_weights(labels: LabelSet, weights: Sequence[object]) -> None:
     """Raise `ConfigError` unless there is one positive finite number a label."""
     if len(weights) != len(labels):
         raise ConfigError(
             f"class_weights has {len(weights)} numbers for {len(labels)} labels; give one a label"
         )
     for name, weight in zip(labels, weights, strict=True):
-        is_number = isinstance(weight, Real) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < inf:
-            said = repr(weight) if is_number else f"a {type(weight).__name__}"
+        number = None if isinstance(weight, bool) or not isinstance(weight, Real) else weight
+        if number is None or not 0 < float(number) < inf:
+            said = f"a {type(weight).__name__}" if number is None else repr(number)
             raise ConfigError(
                 f"class_weights of {shown_id(name, 'label')!r} is {said}; allowed: a number "
                 "above 0 and finite. To leave a label out, leave its notes out"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from clinical_tl.errors import ConfigError
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
