@@ -8,7 +8,7 @@ EXTRAS := offline,plots,trackers,privacy,onnx,dev
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test lint unit real real-quick real-transfer real-tests bench clean
+.PHONY: demo test lint unit real real-quick real-transfer real-tests bench gpu-check test-lowest clean
 
 demo: $(READY)  ## Train and score all three tasks on synthetic notes (under 5 minutes on 2 cores).
 	$(BIN)/python -m recipes.demo
@@ -39,6 +39,20 @@ real-tests: $(READY)  ## Tests that train on the real corpora.
 bench: $(READY)  ## Speed against transformers' Trainer and pipeline.
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
 
+gpu-check: $(READY)  ## The whole path on a GPU: training, precisions, the same bits, a loaded model.
+	$(BIN)/python -m pytest -m gpu -ra tests/test_gpu.py
+
+LOWEST := .venv-lowest
+LOWEST_TESTS := tests/data tests/metrics tests/text tests/models tests/tasks tests/test_artifact.py \
+	tests/test_prediction.py tests/training/test_loop.py tests/transfer/test_domain_adaptation.py
+
+test-lowest:  ## The lowest versions that pyproject.toml allows, on tests that touch every one of them.
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--editable '.[offline,dev]'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default $(LOWEST_TESTS)
+
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
@@ -46,4 +60,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

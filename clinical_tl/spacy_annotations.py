@@ -34,7 +34,8 @@ class ComponentSettings:
     overwrite_ents: bool
     save_source: bool
     encoder: str | None = None
-    batch_tokens: int = 8192
+    device: str | None = None
+    batch_tokens: int | None = None
     context: bool = True
 
     def __post_init__(self) -> None:

@@ -218,7 +218,8 @@ class ClinicalComponent:
         "alignment_mode": "expand",
         "set_ents": True,
         "overwrite_ents": False,
-        "batch_tokens": 8192,
+        "device": None,
+        "batch_tokens": None,
         "save_model": False,
     },
 )
@@ -231,7 +232,8 @@ def make_component(
     alignment_mode: str,
     set_ents: bool,
     overwrite_ents: bool,
-    batch_tokens: int,
+    device: str | None,
+    batch_tokens: int | None,
     save_model: bool,
 ) -> ClinicalComponent:
     """A trained model as a component.
@@ -247,7 +249,8 @@ def make_component(
             none), `expand` takes all tokens that it touches.
         set_ents: whether mentions become entities, where there is room.
         overwrite_ents: whether they displace entities that stand there already.
-        batch_tokens: bounds memory.
+        device: where the model computes; by default a GPU where there is one.
+        batch_tokens: bounds memory; by default chosen by the device.
         save_model: whether `nlp.to_disk` writes the model too.
     """
     del nlp
@@ -262,6 +265,7 @@ def make_component(
             overwrite_ents,
             save_model,
             encoder=encoder,
+            device=device,
             batch_tokens=batch_tokens,
         ),
     )

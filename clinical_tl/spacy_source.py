@@ -40,7 +40,7 @@ def load_source(settings: ComponentSettings) -> Predict:
         return RuleMatcher(RuleSet.load(settings.source), context=settings.context).predict
     from clinical_tl.transfer.feature_extraction import FeatureModel
 
-    model = load_model(settings.source, encoder=settings.encoder)
+    model = load_model(settings.source, encoder=settings.encoder, device=settings.device)
     if model.task.kind == "relation_extraction":
         raise ConfigError(
             f"{settings.source}: a relation model needs mentions with ids, which documents don't "

@@ -20,8 +20,9 @@ def main(
     allow_implausible: bool = False,
     encoder: str | None = None,
     revision: str | None = None,
-    batch_tokens: int = 8192,
-    precision: Literal["no", "bf16"] = "no",
+    device: str | None = None,
+    batch_tokens: int | None = None,
+    precision: Literal["auto", "no", "bf16"] = "no",
     with_novelty: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
 ) -> int:
@@ -37,8 +38,10 @@ def main(
         allow_implausible: take labels and ids that look like text and not like names.
         encoder: where the model's encoder lies, if not where it was in training.
         revision: of a Hub id: a branch, tag or commit.
-        batch_tokens: bound on the tokens of a batch; lower it where memory is short.
-        precision: "bf16" is faster on most hardware, and not bit-exact.
+        device: where to compute, e.g. "cpu" or "cuda:1"; by default a GPU where there is one.
+        batch_tokens: bound on the tokens of a batch; by default chosen by the device.
+        precision: "no" (fp32), so that thresholds tuned on one machine hold on another; "bf16"
+            where the hardware is faster for it, "auto" to find out.
         with_novelty: say of each note how unlike the training notes it is (model.fit_novelty).
         on_error: stop at faulty notes, or skip them (listed in <notes>.rejected.jsonl).
 
@@ -53,7 +56,9 @@ def main(
         on_error=on_error,
         allow_implausible=allow_implausible,
     )
-    transfer_model = ctl.TransferModel.load(model, encoder=encoder, revision=revision)
+    transfer_model = ctl.TransferModel.load(
+        model, encoder=encoder, revision=revision, device=device
+    )
     predictions = (
         prediction
         for start in range(0, len(read), CHUNK)

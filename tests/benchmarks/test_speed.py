@@ -60,8 +60,17 @@ def test_prediction_against_the_pipeline(offline_encoder, notes, tmp_path):
     report("prediction of 120 notes, pipeline with batch size 32", *times)
 
 
+CONFIGS = {
+    "untouched defaults": TrainingConfig(epochs=1, progress=False),
+    "the peer's dropout": TrainingConfig(
+        epochs=1, batch_tokens=2048, attention_dropout=None, progress=False
+    ),
+}
+
+
 @pytest.mark.benchmark
-def test_training_against_the_trainer(offline_encoder, notes, tmp_path):
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_training_against_the_trainer(offline_encoder, notes, tmp_path, config, request):
     from peft import LoraConfig, TaskType, get_peft_model
     from transformers import (
         AutoModelForSequenceClassification,
@@ -107,15 +116,9 @@ def test_training_against_the_trainer(offline_encoder, notes, tmp_path):
     def train_ours() -> None:
         torch.manual_seed(0)
         model = TransferModel.from_pretrained(offline_encoder, task, adapter=LoRA(r=16))
-        fit(
-            model,
-            notes,
-            config=TrainingConfig(
-                epochs=1, batch_tokens=2048, attention_dropout=None, progress=False
-            ),
-        )
+        fit(model, notes, config=config)
 
     report(
-        "one LoRA epoch over 120 notes, Trainer with batch size 8",
+        f"one LoRA epoch over 120 notes, {request.node.callspec.id}, Trainer with batch size 8",
         *interleaved(train_ours, train_peer),
     )

@@ -110,7 +110,7 @@ def command(*arguments):
     [
         ("--training.epoks=3", "epoks"),
         ("--training.epochs=many", "training.epochs"),
-        ("--training.epochs=0", "epochs=0 (allowed: at least 1)"),
+        ("--training.epochs=0", "epochs=0 (allowed: at least 1, or None)"),
         ("--adapter=prefix", "adapter"),
     ],
 )
