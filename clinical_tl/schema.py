@@ -44,6 +44,8 @@ _BLANKS = re.compile(rf"[\s{WIDTHLESS}]*")
 def visible(text: str, start: int = 0, end: int | None = None) -> tuple[int, int]:
     """The stretch without the blank characters at its ends; empty if it has no others."""
     end = len(text) if end is None else min(end, len(text))
+    if start < end and text[start].isalnum() and text[end - 1].isalnum():
+        return start, end
     first = _BLANKS.match(text, start, end)
     start = end if first is None else first.end()
     while end > start and _BLANKS.fullmatch(text, end - 1, end):

@@ -152,6 +152,10 @@ class Cells:
         code = self.present(code, "codes")
         if not isinstance(code, str) or "codes" in self.as_written:
             return code if isinstance(code, str) else None
+        tally = self.faults.tally
+        tally["codes"] += 1
+        if code[0].isalpha() and code[-1].isalnum():
+            return code
         code = self._unquoted(code, "codes") or ""
         if {code[:1], code[-1:]} & set("\"'[]{}"):
             self._fault("a code in quotes or brackets", "codes with a separator between them")
@@ -162,8 +166,6 @@ class Cells:
             code = whole[1]
         elif _SCIENTIFIC.fullmatch(code):
             code = self._number(code, "codes") or ""
-        tally = self.faults.tally
-        tally["codes"] += 1
         tally["codes as floats"] += bool(_FROM_A_FLOAT.fullmatch(code))
         tally["codes in .0"] += code.endswith(".0")
         return code or None

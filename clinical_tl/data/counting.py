@@ -99,6 +99,8 @@ def settle(text: str, mentions: Sequence[Quoted], faults: Faults) -> Settled:
     """
     as_given = Settled(tuple(mention.pieces for mention in mentions))
     quoted = sum(mention.quoted is not None for mention in mentions)
+    if not quoted:
+        return as_given
     plain = _agreeing(text, mentions, [mention.pieces for mention in mentions])
     if plain == quoted or len(text) > LONGEST_TRIED:
         return as_given
