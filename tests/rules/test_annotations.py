@@ -38,7 +38,7 @@ def test_whatever_becomes_no_rule_is_counted(caplog):
     text = "ague gout pregout scurvy scurvy scurvy lung cancer cell"
     at = text.index
     spans = (
-        Span(0, 9, "P", fragments=((0, 4), (5, 9))),
+        Span(0, 17, "P", fragments=((0, 4), (10, 17))),
         Span(at("pregout") + 3, at("pregout") + 7, "P"),
         Span(at("scurvy"), at("scurvy") + 6, "P"),
         Span(at("cancer"), at("cancer") + 6, "P"),
