@@ -1,4 +1,8 @@
-"""The units that rules are matched on: words, and every other visible character by itself."""
+"""The units that rules are matched on: words, and every other visible character by itself.
+
+In scripts that set no blank between words (`text.scripts`) each letter is a unit, so that rules
+find what stands within a sentence of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from clinical_tl.discreet import Discreet
+from clinical_tl.text.scripts import Bounds, has_blankless, parts
 
 SOFT_HYPHEN = "\u00ad"
 _JOINED = "".join(
@@ -38,17 +43,25 @@ class TextUnits(Discreet):
 
 def split_units(text: str) -> TextUnits:
     """All units of a text; white space belongs to none."""
-    found = list(_UNIT.finditer(text))
+    bounds = unit_bounds(text)
     return TextUnits(
-        [_composed(match[0]) for match in found],
-        [match.start() for match in found],
-        [match.end() for match in found],
+        [_composed(text[start:end]) for start, end in bounds],
+        [start for start, _ in bounds],
+        [end for _, end in bounds],
     )
 
 
 def words_of(text: str) -> list[str]:
     """The units of a text without their places."""
-    return [_composed(word) for word in _UNIT.findall(text)]
+    return split_units(text).words
+
+
+def unit_bounds(text: str) -> Bounds:
+    """Start and end of each unit of a text, in order."""
+    bounds = [found.span() for found in _UNIT.finditer(text)]
+    if has_blankless(text):
+        return [part for start, end in bounds for part in parts(text, start, end)]
+    return bounds
 
 
 def lowered(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clinical_tl.schema import Span
+from clinical_tl.text.scripts import is_blankless
 
 if TYPE_CHECKING:
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -25,9 +26,9 @@ def code_evidence(
         # Out to the line or word boundary within reach, so that a person can read it.
         left = max(0, start - EVIDENCE_CONTEXT)
         right = min(len(text), end + EVIDENCE_CONTEXT)
-        while left < start and left > 0 and not text[left - 1].isspace():
+        while left < start and left > 0 and _inside_word(text, left):
             left += 1
-        while right > end and right < len(text) and not text[right].isspace():
+        while right > end and right < len(text) and _inside_word(text, right):
             right -= 1
         stretch = text[left:right]
         left += len(stretch) - len(stretch.lstrip())
@@ -43,3 +44,8 @@ def code_evidence(
             )
         )
     return tuple(sorted(spans, key=lambda s: -(s.score or 0.0)))
+
+
+def _inside_word(text: str, position: int) -> bool:
+    beside = text[position - 1 : position + 1]
+    return not any(map(str.isspace, beside)) and not is_blankless(beside[1])

@@ -7,13 +7,17 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from clinical_tl.schema import Span
+from clinical_tl.text.scripts import has_blankless, parts
 
 _WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
 class Words:
-    """Where each run of visible characters starts and ends, in text order."""
+    """Where each run of visible characters starts and ends, in text order.
+
+    In scripts that set no blank between words (`text.scripts`) each letter is a word.
+    """
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
@@ -22,6 +26,8 @@ class Words:
     def of(cls, text: str) -> Words:
         """The words of a text; none for a blank one."""
         bounds = [found.span() for found in _WORD.finditer(text)]
+        if has_blankless(text):
+            bounds = [part for start, end in bounds for part in parts(text, start, end)]
         return cls(tuple(start for start, _ in bounds), tuple(end for _, end in bounds))
 
     def __len__(self) -> int:

@@ -124,3 +124,10 @@ def test_occurrences_equal_a_search_word_by_word(patterns, words):
 @pytest.mark.parametrize("text", ["", " \n", "…", "x" * 10_000])
 def test_texts_without_a_mention_give_nothing(text):
     assert spans(text, rule("ague")) == ()
+
+
+def test_rules_fire_within_a_chinese_sentence_and_not_within_a_compound():
+    text = "患者有高血压病史，CT示肺炎。"
+    found = spans(text, rule("高血压"), rule("血压"), rule("肺炎"))
+    assert [(s.start, s.end) for s in found] == [(3, 6), (12, 14)]
+    assert spans("Blutdruckabfall", rule("Blutdruck")) == ()

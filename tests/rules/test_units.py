@@ -22,6 +22,10 @@ def test_accents_and_soft_hyphens_stay_in_their_word():
     assert lowered("कीवी") == ("कीवी",)
 
 
+def test_letters_of_scripts_without_blanks_are_units():
+    assert split_units("CT示肺炎2型 ไข้ p53").words == ["CT", *"示肺炎2型", "ไ", "ข้", "p53"]
+
+
 def test_a_run_of_letters_and_digits_is_one_unit():
     assert split_units("IL-6, p53  α_x").words == ["IL", "-", "6", ",", "p53", "α_x"]
     assert lowered("Type-2  DM") == ("type", "-", "2", "dm")

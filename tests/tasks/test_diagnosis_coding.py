@@ -5,9 +5,10 @@ import pytest
 
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.thresholds import Thresholds
+from clinical_tl.models.encoder import find_encoder
 from clinical_tl.schema import LabelScores, Note, Prediction
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.evidence import code_evidence
+from clinical_tl.tasks.evidence import EVIDENCE_CONTEXT, code_evidence
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
@@ -104,6 +105,14 @@ def test_evidence_is_the_text_that_attention_points_to():
     near = code_evidence(text, tokens, "I10", ((token, 0.5), (token + 1, 0.3)))
     assert len(near) == 1
     assert near[0].score == pytest.approx(0.8)
+
+
+def test_evidence_in_a_script_without_blanks_has_context(offline_encoder):
+    text = "患者有高血压病史三年否认糖尿病" * 4
+    tokenizer = NoteTokenizer.from_pretrained(find_encoder(offline_encoder).path)
+    (tokens,) = tokenizer.encode([text])
+    (span,) = code_evidence(text, tokens, "I10", ((30, 0.8),))
+    assert (span.start, span.end) == (30 - EVIDENCE_CONTEXT, 31 + EVIDENCE_CONTEXT)
 
 
 def test_a_trained_model_shows_evidence_for_each_code(tiny_encoder, synthetic_notes):
