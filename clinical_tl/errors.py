@@ -61,6 +61,13 @@ def shown_ids(note_ids: Iterable[object], noun: str = "id", *, at_most: int = 5)
     return str([shown_id(note_id, noun) for note_id in islice(note_ids, at_most)])
 
 
+def shown_value(value: object) -> str:
+    """A setting as it was given, fit for a message: text is described (`shown_id`)."""
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    return repr(shown_id(value, "text"))
+
+
 def shown_path(path: object) -> str:
     """A path, a file's name or a Hub id as it was given, fit for a message.
 
@@ -124,7 +131,7 @@ def _is_path(text: str) -> bool:
         os.path.exists(text)  # noqa: PTH110
         or is_inside
         or bool(_ENDING.search(parts[-1][-len(".safetensors") :]))
-        or bool(_HUB_ID.fullmatch(text))
+        or (bool(_HUB_ID.fullmatch(text)) and _is_name(parts[0]))
         or all(_is_name(part) for part in parts)
     )
 

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from clinical_tl.artifact import CARD_FILE, TASK_FILE, read_artifact
-from clinical_tl.errors import ArtifactError, ConfigError, HubError, shown_id, shown_path
+from clinical_tl.errors import (
+    ArtifactError,
+    ConfigError,
+    HubError,
+    shown_id,
+    shown_path,
+    shown_value,
+)
 from clinical_tl.hub_cache import HubId, hub_id
 from clinical_tl.hub_failure import speaking_to_hub
 from clinical_tl.paths import as_path
@@ -194,9 +201,8 @@ def find_folder(name: str | Path, *, revision: str | None = None) -> Path:
         return pull_folder(str(wanted), revision=revision)
     if revision is not None:
         raise ConfigError(
-            f"revision={shown_id(revision)!r}: only repositories of the Hub ('hub:org/name') "
-            "have revisions, "
-            f"and {shown_path(name)!r} is a folder of this machine; leave it out"
+            f"revision={shown_value(revision)}: only repositories of the Hub ('hub:org/name') have "
+            f"revisions, and {shown_path(name)!r} is a folder of this machine; leave it out"
         )
     return path
 
@@ -224,7 +230,7 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
     wanted = hub_id(repo_id)
     if wanted is None:
         raise ArtifactError(f"{shown_path(repo_id)!r} is no Hub id; give 'hub:org/name'")
-    at = "" if revision is None else f" at revision {revision!r}"
+    at = "" if revision is None else f" at revision {shown_value(revision)}"
 
     def fetch(name: str, revision: str | None) -> Path:
         return Path(
@@ -366,7 +372,7 @@ def _tag(api: HfApi, repo_id: str, tag: str, commit: CommitInfo) -> None:
             raise
         if api.model_info(repo_id, revision=tag).sha != commit.oid:
             raise HubError(
-                f"the model was pushed ({commit.commit_url}), but the tag {shown_id(tag)!r} names "
+                f"the model was pushed ({commit.commit_url}), but the tag {shown_value(tag)} names "
                 "another commit of the repository; push again with another tag, nothing is sent "
                 "twice"
             ) from error

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_tl.errors import shown_path
+from clinical_tl.errors import shown_path, shown_value
 
 HUB_PREFIX = "hub:"
 # Settings, vocabulary and weights; no pickle and no code is ever fetched.
@@ -53,7 +53,7 @@ def cached_snapshot(
             return Path(snapshot_download(wanted.repo, revision=revision, local_files_only=True))
         except (LocalEntryNotFoundError, OSError, ValueError):
             return None
-    at = "" if revision is None else f" at revision {revision!r}"
+    at = "" if revision is None else f" at revision {shown_value(revision)}"
     with speaking_to_hub(f"{shown_path(str(wanted))!r}{at} could not be pulled"):
         return Path(
             snapshot_download(

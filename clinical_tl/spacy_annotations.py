@@ -14,7 +14,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 from spacy.util import filter_spans
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.schema import LabelScores, Prediction, Span
 
 Alignment = Literal["strict", "contract", "expand"]
@@ -41,10 +41,13 @@ class ComponentSettings:
     def __post_init__(self) -> None:
         if self.alignment_mode not in get_args(Alignment):
             raise ConfigError(
-                f"alignment_mode={self.alignment_mode!r}; allowed: {list(get_args(Alignment))}"
+                f"alignment_mode={shown_value(self.alignment_mode)}; allowed: "
+                f"{list(get_args(Alignment))}"
             )
         if not self.key.isidentifier():
-            raise ConfigError(f"key={self.key!r}; allowed: a Python name, for doc._.<key>")
+            raise ConfigError(
+                f"key={shown_value(self.key)}; allowed: a Python name, for doc._.<key>"
+            )
 
 
 def add_extension(key: str) -> None:

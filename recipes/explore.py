@@ -26,6 +26,8 @@ def main(
     outside: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    allow_implausible: bool = False,
+    allow_leakage: bool = False,
     limit: int | None = None,
     encoder: str = "offline",
     cache: str | None = None,
@@ -45,6 +47,8 @@ def main(
         outside: notes of another kind: a public corpus by name (its test notes) or a file.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        allow_implausible: take labels and ids that look like text and not like names.
+        allow_leakage: go on where the files share patients or texts.
         limit: use at most so many notes of each set, for a quick look.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         cache: folder to keep embeddings in; as confidential as the notes.
@@ -62,7 +66,10 @@ def main(
 
     from clinical_tl.transfer.embeddings import embed
 
-    splits = ctl.note_splits(corpus, train, None, test, format=format, columns=columns, limit=limit)
+    splits = ctl.note_splits(
+        corpus, train, None, test, format=format, columns=columns, limit=limit,
+        allow_implausible=allow_implausible, allow_leakage=allow_leakage,
+    )  # fmt: skip
     notes = splits["train"]
     matrix = embed(encoder, notes, cache=cache).matrix
     clustering = cluster_notes(

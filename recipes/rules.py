@@ -22,6 +22,8 @@ def main(
     test: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    allow_implausible: bool = False,
+    allow_leakage: bool = False,
     limit: int | None = None,
     rules: RuleSources = RuleSources(),
     split: Literal["dev", "test"] = "test",
@@ -40,6 +42,8 @@ def main(
         test: notes to score on; split off train by patient if not given.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        allow_implausible: take labels and ids that look like text and not like names.
+        allow_leakage: go on where the files share patients or texts.
         limit: use at most so many notes of each set, for a quick look.
         rules: where the rules come from, and which of them stay.
         split: what is scored; choose settings on dev.
@@ -53,7 +57,10 @@ def main(
         Who predicts → metric name → value.
     """
     claim_output(output)
-    splits = ctl.note_splits(corpus, train, dev, test, format=format, columns=columns, limit=limit)
+    splits = ctl.note_splits(
+        corpus, train, dev, test, format=format, columns=columns, limit=limit,
+        allow_implausible=allow_implausible, allow_leakage=allow_leakage,
+    )  # fmt: skip
     source, notes = splits["train"], splits[split]
     compiled = rules_from(rules, source, limit)
     print(f"{compiled.summary()}\nrules: {compiled.save(f'{output}/rules.jsonl')}")

@@ -16,7 +16,7 @@ from clinical_tl.data.losses import Losses
 from clinical_tl.data.streams import numbered_lines, stem
 from clinical_tl.data.tags import Scheme, tagged_runs
 from clinical_tl.discreet import Discreet
-from clinical_tl.errors import ConfigError, NoteError, shown_id
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
 from clinical_tl.schema import Note, Span
 
 Grouping = Literal["auto", "sentence", "file"]
@@ -159,7 +159,7 @@ def _judge(schemes: _Schemes, place: Place, faults: Faults) -> None:
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
-        raise ConfigError(f"{name}={value!r}; allowed: {list(allowed)}")
+        raise ConfigError(f"{name}={shown_value(value)}; allowed: {list(allowed)}")
 
 
 def _sentences(path: Path, faults: Faults) -> Iterator[_Sentence]:

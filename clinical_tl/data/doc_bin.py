@@ -25,7 +25,7 @@ from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import check_regular, check_unpacked, stem
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids, shown_value
 from clinical_tl.schema import Note, Notes, Span, as_notes, note_to_row
 
 if TYPE_CHECKING:
@@ -54,10 +54,13 @@ class _Layers:
     def __post_init__(self) -> None:
         if self.mentions is not None and self.mentions not in get_args(Mentions):
             raise ConfigError(
-                f"mentions={self.mentions!r}; allowed: {list(get_args(Mentions))} or None"
+                f"mentions={shown_value(self.mentions)}; allowed: {list(get_args(Mentions))} or "
+                "None"
             )
         if self.cats not in get_args(Categories):
-            raise ConfigError(f"cats={self.cats!r}; allowed: {list(get_args(Categories))}")
+            raise ConfigError(
+                f"cats={shown_value(self.cats)}; allowed: {list(get_args(Categories))}"
+            )
 
 
 def notes_to_docs(

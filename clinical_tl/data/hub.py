@@ -11,7 +11,7 @@ from clinical_tl.data.cells import CELL_FIELDS
 from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.records import record_to_note
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path, shown_value
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def read_dataset(dataset: Dataset, faults: Faults, *, layout: Layout) -> Iterato
     for name, column in layout.missing(dataset.column_names).items():
         faults.add(
             place,
-            f"the dataset's {len(dataset.column_names)} columns do not include {column!r}",
+            f"the dataset's {len(dataset.column_names)} columns do not include "
+            f"{shown_id(column, 'column')!r}",
             f"the column of {name}; map it with columns={{{name!r}: '<column>'}}",
         )
     if len(faults) > mark:
@@ -85,7 +86,7 @@ def load_from_hub(name: str, split: str | None) -> Dataset:
         return load_dataset(repository, split=split)
     except (OSError, ValueError, RuntimeError) as error:
         raise NoteError(
-            f"{shown_path(name)}, split {shown_id(split)!r}: could not be loaded "
+            f"{shown_path(name)}, split {shown_value(split)}: could not be loaded "
             f"({type(error).__name__}). Check the id and the split; without a network (or with "
             "HF_HUB_OFFLINE=1) only datasets that were loaded before can be had"
         ) from error

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, shown_value
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -219,7 +219,7 @@ def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
         names = {found.name for found in chapters_by_letter()}
         rolled = [code if code in names else chapter(code).name for code in codes]
     else:
-        raise ConfigError(f"level {level!r} is unknown; allowed: {', '.join(LEVELS)}")
+        raise ConfigError(f"level {shown_value(level)} is unknown; allowed: {', '.join(LEVELS)}")
     return tuple(dict.fromkeys(rolled))
 
 

@@ -66,7 +66,9 @@ class Layout:
         else:
             required.pop("note_id", None)
         if self.metadata_columns != "rest":
-            required |= {f"metadata {name}": name for name in self.metadata_columns}
+            required |= {
+                f"metadata {shown_id(name, 'column')}": name for name in self.metadata_columns
+            }
         present = set(available)
         return {name: column for name, column in required.items() if column not in present}
 

@@ -9,7 +9,7 @@ from itertools import combinations
 
 from clinical_tl.data.traces import NEAR_DUPLICATE, Traces, near_pairs
 from clinical_tl.discreet import Discreet
-from clinical_tl.errors import ConfigError, shown_id
+from clinical_tl.errors import ConfigError, shown_id, shown_value
 from clinical_tl.schema import Note, Notes, as_notes
 
 GROUP_COLUMNS = ("patient_id", "note_id")
@@ -114,7 +114,7 @@ def check_leakage(
 def check_by(by: str) -> None:
     """Raises `ConfigError` unless `by` is a column that can make groups."""
     if by not in GROUP_COLUMNS:
-        raise ConfigError(f"by={shown_id(by)!r}; allowed: {list(GROUP_COLUMNS)}")
+        raise ConfigError(f"by={shown_value(by)}; allowed: {list(GROUP_COLUMNS)}")
 
 
 def _shared(

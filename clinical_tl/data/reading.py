@@ -27,7 +27,13 @@ from clinical_tl.data.pubtator import read_pubtator
 from clinical_tl.data.streams import check_regular, stem
 from clinical_tl.data.tables import read_csv, read_parquet, read_tsv
 from clinical_tl.data.tabulation import tabulate
-from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.errors import (
+    ClinicalTLError,
+    ConfigError,
+    NoteError,
+    shown_path,
+    shown_value,
+)
 from clinical_tl.paths import as_path
 from clinical_tl.schema import Note, dataset_to_notes
 
@@ -165,7 +171,7 @@ def read_notes(
     else:
         name, reader = (source, DATASET_READER) if isinstance(source, str) else _held(source)
         if format is not None:
-            raise ConfigError(f"format={shown_id(format)!r} is for files and folders")
+            raise ConfigError(f"format={shown_value(format)} is for files and folders")
     prefix = "note" if path is None else stem(path)
     layout = Layout(
         columns or {}, metadata_columns, separator, prefix if make_ids else None, as_written
@@ -221,7 +227,7 @@ def _check_columns(dataset: Dataset, layout: Layout) -> None:
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ConfigError(f"{name}={shown_id(value)!r}; allowed: {list(allowed)}")
+        raise ConfigError(f"{name}={shown_value(value)}; allowed: {list(allowed)}")
 
 
 def _reader(path: Path, format_name: str | None) -> Callable[..., Iterator[Note]]:
@@ -235,7 +241,7 @@ def _reader(path: Path, format_name: str | None) -> Callable[..., Iterator[Note]
     if path.is_dir() != (chosen in FOLDER_FORMATS):
         kind = "a folder" if path.is_dir() else "a file"
         raise ConfigError(
-            f"{shown_path(path.name)} is {kind}, which format={shown_id(chosen)!r} is not for; "
+            f"{shown_path(path.name)} is {kind}, which format={shown_value(chosen)} is not for; "
             f"folders: {list(FOLDER_FORMATS)}"
         )
     if not path.is_dir():

@@ -15,6 +15,7 @@ from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.json_values import parse_json
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.span_records import records_to_spans
+from clinical_tl.errors import shown_id
 from clinical_tl.schema import Note, Relation, Span
 
 # A Python parser takes some hundred times the text's size.
@@ -36,7 +37,11 @@ def record_to_note(
     """
     mark = len(faults)
     for name, column in layout.missing(record).items():
-        faults.add(place, f"no column {column!r}", f"the column of {name} (or map it: columns=…)")
+        faults.add(
+            place,
+            f"no column {shown_id(column, 'column')!r}",
+            f"the column of {name} (or map it: columns=…)",
+        )
     if len(faults) > mark:
         return None
     cells = Cells(place, faults, frozenset(layout.as_written))

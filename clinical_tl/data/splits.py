@@ -19,7 +19,7 @@ from clinical_tl.data.traces import (
     Traces,
     near_groups,
 )
-from clinical_tl.errors import ConfigError, NoteError, shown_id
+from clinical_tl.errors import ConfigError, NoteError, shown_value
 from clinical_tl.schema import Note, Notes, as_notes, dataset_to_notes, notes_to_dataset
 
 if TYPE_CHECKING:
@@ -169,14 +169,16 @@ def _stratify_column(notes: Dataset, stratify: str | None) -> str | None:
         return None
     if stratify not in get_args(Stratify):
         raise ConfigError(
-            f"stratify={shown_id(stratify)!r}; allowed: {[*get_args(Stratify), None]}"
+            f"stratify={shown_value(stratify)}; allowed: {[*get_args(Stratify), None]}"
         )
     for column in ("label", "codes") if stratify == "auto" else (stratify,):
         if any(value is not None for value in notes[column]):
             return column
     if stratify == "auto":
         return None
-    raise ConfigError(f"stratify={stratify!r}, but no note has it; allowed: stratify=None")
+    raise ConfigError(
+        f"stratify={shown_value(stratify)}, but no note has it; allowed: stratify=None"
+    )
 
 
 def _labels(notes: Dataset, units: NDArray[np.int64], column: str | None) -> csr_matrix:

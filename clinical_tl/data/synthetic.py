@@ -28,7 +28,7 @@ from clinical_tl.data.synthetic_phrasing import PROBLEM, Phrasing
 from clinical_tl.data.synthetic_records import Condition
 from clinical_tl.data.synthetic_sections import DAILY, FILLER, MAX_SENTENCE_WORDS, SECTIONS
 from clinical_tl.data.synthetic_writer import NoteWriter, Sentence
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.schema import Note, notes_to_dataset
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _word_bounds(length: str, words: tuple[int, int] | None) -> tuple[int, int]:
     if words is not None:
         return words
     if length not in LENGTHS:
-        raise ConfigError(f"length {length!r} is unknown; allowed: {', '.join(LENGTHS)}")
+        raise ConfigError(f"length {shown_value(length)} is unknown; allowed: {', '.join(LENGTHS)}")
     return LENGTHS[length]
 
 

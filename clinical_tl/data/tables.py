@@ -14,7 +14,7 @@ from clinical_tl.data.faults import Faults, Place
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import check_expansion, open_text
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_id, shown_value
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def _read_table(
 ) -> Iterator[Note]:
     if len(delimiter) != 1 or quoting not in get_args(Quoting):
         raise ConfigError(
-            f"delimiter={delimiter!r}, quoting={quoting!r}; allowed: one character, and "
-            f"{' or '.join(get_args(Quoting))}"
+            f"delimiter={shown_value(delimiter)}, quoting={shown_value(quoting)}; allowed: one "
+            f"character, and {' or '.join(get_args(Quoting))}"
         )
     # The limit of 131,072 characters a cell, which long records exceed, is csv's only global.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
@@ -152,7 +152,7 @@ def _is_sound(header: list[str], place: Place, faults: Faults, layout: Layout) -
         # The names found are not shown: where the header is missing, they are a note.
         faults.add(
             place,
-            f"the header's {len(header)} columns do not include {column!r}",
+            f"the header's {len(header)} columns do not include {shown_id(column, 'column')!r}",
             f"the column of {name}; map it with columns={{{name!r}: '<column>'}}"
             f"{_delimiter(header)}",
         )

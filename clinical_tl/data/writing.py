@@ -13,7 +13,7 @@ from clinical_tl.data.doc_bin import write_doc_bin
 from clinical_tl.data.json_lines import write_json_lines
 from clinical_tl.data.losses import Losses
 from clinical_tl.data.standoff_writer import write_brat
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import replacing_file, replacing_folder
 from clinical_tl.schema import Note, Notes, as_notes
@@ -72,7 +72,7 @@ def write_notes(
     target = as_path(path)
     chosen = format or _guess_format(target)
     if chosen not in WRITERS:
-        raise ConfigError(f"format={shown_id(chosen)!r}; allowed: {list(WRITERS)}")
+        raise ConfigError(f"format={shown_value(chosen)}; allowed: {list(WRITERS)}")
     _require_room(target, is_folder=chosen == "brat")
     losses = Losses()
     # All or nothing: an error or a kill leaves what stood there before.

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_value
 from clinical_tl.estimators.checks import (
     Embeddings,
     check_at_least,
@@ -125,7 +125,7 @@ def cluster_notes(
         ConfigError: an unknown method, a number out of its range, or `n_clusters` for HDBSCAN.
     """
     if method not in get_args(ClusterMethod):
-        raise ConfigError(f"method {method!r}: choose one of {get_args(ClusterMethod)}")
+        raise ConfigError(f"method {shown_value(method)}: choose one of {get_args(ClusterMethod)}")
     if method == "hdbscan" and n_clusters is not None:
         raise ConfigError(
             f"n_clusters={n_clusters}, but HDBSCAN finds the number itself; set "

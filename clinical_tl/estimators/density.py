@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError, shown_value
 from clinical_tl.estimators.checks import (
     Embeddings,
     check_at_least,
@@ -103,7 +103,9 @@ class DensityEstimator:
             ConfigError: an unknown method, or a number out of its range.
         """
         if method not in get_args(DensityMethod):
-            raise ConfigError(f"method {method!r}: choose one of {get_args(DensityMethod)}")
+            raise ConfigError(
+                f"method {shown_value(method)}: choose one of {get_args(DensityMethod)}"
+            )
         check_at_least(1, dimensions=dimensions, components=min(components, default=0))
         if bandwidth is not None and bandwidth <= 0:
             raise ConfigError(f"bandwidth={bandwidth}; allowed: above 0")

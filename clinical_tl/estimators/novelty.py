@@ -10,7 +10,13 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError, shown_path
+from clinical_tl.errors import (
+    ArtifactError,
+    ConfigError,
+    TaskError,
+    shown_path,
+    shown_value,
+)
 from clinical_tl.estimators.checks import (
     Embeddings,
     check_at_least,
@@ -103,14 +109,18 @@ class NoveltyDetector:
             ConfigError: an unknown method, or a number out of its range.
         """
         if method not in get_args(NoveltyMethod):
-            raise ConfigError(f"method {method!r}: choose one of {get_args(NoveltyMethod)}")
+            raise ConfigError(
+                f"method {shown_value(method)}: choose one of {get_args(NoveltyMethod)}"
+            )
         check_at_least(1, neighbours=neighbours, dimensions=dimensions, trees=trees)
         matrix = check_embeddings(embeddings, least=2 * FOLDS)
         if scale:
             matrix = unit_length(matrix)
         check_varied(matrix)
         if labels is not None and method not in ("mahalanobis", "relative_mahalanobis"):
-            raise TaskError(f"labels were given, but method={method!r} has no use for them")
+            raise TaskError(
+                f"labels were given, but method={shown_value(method)} has no use for them"
+            )
         if labels is not None and len(labels) != len(matrix):
             raise TaskError(f"{len(matrix)} notes have {len(labels)} labels; give one a note")
         settings = {"neighbours": neighbours, "dimensions": dimensions, "trees": trees}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from numbers import Integral, Real
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 
 STYLES = ("text", "markdown")
 UNDEFINED = "–"
@@ -36,7 +36,8 @@ def format_table(
     """
     if style not in STYLES or digits < 0:
         raise ConfigError(
-            f"style is {style!r} and digits {digits}; allowed: {' or '.join(STYLES)}, and 0 or more"
+            f"style is {shown_value(style)} and digits {digits}; allowed: {' or '.join(STYLES)}, "
+            "and 0 or more"
         )
     present = list(dict.fromkeys(name for row in rows for name in row))
     names = present if columns is None else list(columns)

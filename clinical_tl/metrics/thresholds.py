@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError, shown_value
 from clinical_tl.metrics.matrix import Bools, Floats, bool_matrix, score_matrix
 
 METRICS = ("micro_f1", "macro_f1")
@@ -115,7 +115,7 @@ def tune_thresholds(
         ConfigError: unknown `metric`, negative `shrinkage` or `unseen_gold`.
     """
     if metric not in METRICS:
-        raise ConfigError(f"metric is {metric!r}; allowed: {', '.join(METRICS)}")
+        raise ConfigError(f"metric is {shown_value(metric)}; allowed: {', '.join(METRICS)}")
     if not shrinkage >= 0 or unseen_gold < 0:
         raise ConfigError(
             f"shrinkage is {shrinkage} and unseen_gold {unseen_gold}; allowed: 0 or more for both"

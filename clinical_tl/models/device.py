@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import torch
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.training.config import Precision
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
             torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
-            f"device={str(device)!r} is not there ({type(error).__name__}); allowed: 'cpu', "
-            "'cuda', 'cuda:1', 'mps', or None for a GPU where there is one"
+            f"device={shown_value(str(device))} is not there ({type(error).__name__}); allowed: "
+            "'cpu', 'cuda', 'cuda:1', 'mps', or None for a GPU where there is one"
         ) from error
     return chosen
 
@@ -106,7 +106,9 @@ def autocast(precision: Literal["no", "bf16", "fp16"], device: torch.device) -> 
 def reading_precision(precision: str, device: torch.device) -> Autocast:
     """The context to predict in. Raises `ConfigError` for any but `auto`, `no` and `bf16`."""
     if precision not in ("auto", "no", "bf16"):
-        raise ConfigError(f"precision {precision!r}: predict with 'auto', 'no' or 'bf16'")
+        raise ConfigError(
+            f"precision {shown_value(precision)}: predict with 'auto', 'no' or 'bf16'"
+        )
     resolved = resolve_precision(cast("Precision", precision), device)
     return autocast("no" if resolved == "fp16" else resolved, device)
 

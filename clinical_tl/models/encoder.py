@@ -222,10 +222,9 @@ def weight_files(folder: str | Path, *, name: str | None = None) -> list[Path]:
     pickled = [file for file in _PICKLES if (folder / file).is_file()]
     if pickled:
         raise EncoderError(
-            f"the encoder {shown_path(name)!r} has pickled weights ({pickled[0]}), which may "
-            "hold code and "
-            "are never read here; convert them once, which runs none of it: "
-            f"clinical_tl.convert_encoder({name!r}, 'converted')"
+            f"the encoder {shown_path(name)!r} has pickled weights ({pickled[0]}), which may hold "
+            "code and are never read here; convert them once, which runs none of it: "
+            f"clinical_tl.convert_encoder({shown_path(name)!r}, 'converted')"
         )
     raise EncoderError(
         f"the folder {shown_path(name)!r} holds no weights: expected one of "
@@ -325,8 +324,8 @@ def _not_found(name: str) -> EncoderError:
         mend = "give a folder written by save_pretrained, a Hub id ('hub:org/name')"
     else:
         mend = (
-            f"if a folder is meant, correct its path; if a Hub id, 'hub:{name}' downloads it "
-            "(unless HF_HUB_OFFLINE is set). Also allowed:"
+            f"if a folder is meant, correct its path; if a Hub id, 'hub:{shown_path(name)}' "
+            "downloads it (unless HF_HUB_OFFLINE is set). Also allowed:"
         )
     return EncoderError(
         f"no encoder {shown_path(name)!r}: {where}. {mend} 'offline' for the encoder of the "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 
-from clinical_tl.errors import ConfigError, EncoderError, shown_path
+from clinical_tl.errors import ConfigError, EncoderError, shown_path, shown_value
 from clinical_tl.models.device import batch_tokens_for, choose_device
 from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
 from clinical_tl.models.network import HeadSpec, load_pretrained, quiet_transformers
@@ -180,7 +180,9 @@ def pool_texts(
     (under `cls`, the state of a window with nothing in it).
     """
     if pooling not in get_args(VectorPooling):
-        raise ConfigError(f"pooling {pooling!r}: choose one of {get_args(VectorPooling)}")
+        raise ConfigError(
+            f"pooling {shown_value(pooling)}: choose one of {get_args(VectorPooling)}"
+        )
     rows: dict[int, torch.Tensor] = {}
     tokens = tokenizer.encode(texts)
     with autocast or nullcontext():

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.models.adapter import Adapter, lora_config
 from clinical_tl.models.encoder import EncoderSource, hub_name, load_config
 from clinical_tl.models.label_attention import LabelAttention, NoteStates
@@ -296,7 +296,8 @@ def adapt_model(
     if isinstance(adapter, str):
         if adapter not in {"full", "frozen"}:
             raise ConfigError(
-                f"adapter {adapter!r}: choose LoRA(...), a peft config, 'full' or 'frozen'"
+                f"adapter {shown_value(adapter)}: choose LoRA(...), a peft config, 'full' or "
+                "'frozen'"
             )
         if adapter == "frozen":
             freeze(model, head)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from clinical_tl.errors import ConfigError, shown_id
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.release.check import DataUse, ReleaseCheck
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.schema import Note
@@ -38,7 +38,7 @@ def check_data_use(
     Raises `ConfigError` for a statement that is none of the known ones.
     """
     if data_use is not None and data_use not in get_args(DataUse):
-        raise ConfigError(f"data_use={shown_id(data_use)!r}; allowed: {list(get_args(DataUse))}")
+        raise ConfigError(f"data_use={shown_value(data_use)}; allowed: {list(get_args(DataUse))}")
     if data_use is None:
         return ReleaseCheck(
             NAME,

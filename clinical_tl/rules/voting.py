@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from clinical_tl.errors import ConfigError, TaskError, shown_id
+from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_value
 from clinical_tl.schema import Prediction, Span
 
 How = Literal["union", "intersection", "fill"]
@@ -55,8 +55,8 @@ def combine(
     """
     if how not in HOWS or not 0 <= threshold <= 1 or not 0 <= rule_threshold <= 1:
         raise ConfigError(
-            f"how is {how!r}, threshold {threshold} and rule_threshold {rule_threshold}; allowed: "
-            f"{', '.join(HOWS)}, and 0 to 1"
+            f"how is {shown_value(how)}, threshold {threshold} and rule_threshold "
+            f"{rule_threshold}; allowed: {', '.join(HOWS)}, and 0 to 1"
         )
     combined = []
     for claimed, ruled in paired(model, rules):

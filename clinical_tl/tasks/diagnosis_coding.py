@@ -17,7 +17,7 @@ import numpy as np
 
 from clinical_tl.data.icd10 import ICD9_MEND, check_codes, roll_up
 from clinical_tl.data.plausibility import IDS, check_plausible
-from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids
+from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.coding import CodingScores, coding_scores
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
@@ -92,7 +92,7 @@ class DiagnosisCoding:
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(
-                    f"{name} {getattr(self, name)!r}: choose one of {', '.join(allowed)}"
+                    f"{name} {shown_value(getattr(self, name))}: choose one of {', '.join(allowed)}"
                 )
         if not self.shrinkage >= 0:
             raise ConfigError(f"shrinkage {self.shrinkage}: allowed: 0 or more")

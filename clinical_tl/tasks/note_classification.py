@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from clinical_tl.data.plausibility import IDS, check_plausible
-from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids
+from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.task import check_annotated, check_order
@@ -54,7 +54,7 @@ class NoteClassification:
 
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "max"):
-            raise ConfigError(f"pooling {self.pooling!r}: choose 'mean' or 'max'")
+            raise ConfigError(f"pooling {shown_value(self.pooling)}: choose 'mean' or 'max'")
         if self.class_weights is not None:
             _check_weights(self.labels, self.class_weights)
 

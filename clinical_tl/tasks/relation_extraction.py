@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from clinical_tl.data.plausibility import IDS, check_plausible
-from clinical_tl.errors import ConfigError, TaskError, shown_ids
+from clinical_tl.errors import ConfigError, TaskError, shown_ids, shown_value
 from clinical_tl.metrics.relations import RelationExtractionScores, relation_scores
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, ScoredRelation, as_notes
 from clinical_tl.tasks.candidates import (
@@ -84,7 +84,7 @@ class RelationExtraction:
             "negatives_per_positive": (ratio is None or ratio > 0, "above 0, or None"),
         }
         wrong = [
-            f"{name}={getattr(self, name)!r} (allowed: {allowed})"
+            f"{name}={shown_value(getattr(self, name))} (allowed: {allowed})"
             for name, (ok, allowed) in rules.items()
             if not ok
         ]

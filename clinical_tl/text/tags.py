@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.schema import LabelSet, Span
 from clinical_tl.text.tokenizer import IntArray
 from clinical_tl.text.units import Units
@@ -61,7 +61,9 @@ class TagSet:
 
     def __post_init__(self) -> None:
         if self.scheme not in _POSITIONS:
-            raise ConfigError(f"scheme {self.scheme!r}: choose one of {sorted(_POSITIONS)}")
+            raise ConfigError(
+                f"scheme {shown_value(self.scheme)}: choose one of {sorted(_POSITIONS)}"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.training.dp import DP
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
@@ -116,7 +116,8 @@ class TrainingConfig:
             ),
         }
         wrong = [
-            f"{name}={'DP(…)' if name == 'dp' else repr(getattr(self, name))} (allowed: {allowed})"
+            f"{name}={'DP(…)' if name == 'dp' else shown_value(getattr(self, name))} (allowed: "
+            f"{allowed})"
             for name, (ok, allowed) in rules.items()
             if not ok
         ]

@@ -26,9 +26,9 @@ from clinical_tl.errors import (
     ArtifactError,
     ConfigError,
     TrainingError,
-    shown_id,
     shown_ids,
     shown_path,
+    shown_value,
 )
 from clinical_tl.folder_lock import holding
 from clinical_tl.models.device import autocast, resolve_precision
@@ -415,7 +415,7 @@ class TrainingRun:
         scores = {name: float(value) for name, value in summary.items()}
         if self.metric not in scores:
             raise ConfigError(
-                f"metric {shown_id(self.metric)!r} is not among the dev scores {sorted(scores)}"
+                f"metric {shown_value(self.metric)} is not among the dev scores {sorted(scores)}"
             )
         return scores, loss / decisions if decisions else None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from clinical_tl.data import icd10
-from clinical_tl.errors import ConfigError, shown_id, shown_ids, shown_path
+from clinical_tl.errors import ConfigError, shown_ids, shown_path, shown_value
 from clinical_tl.models.network import base_model
 from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.tasks.relation_extraction import UNRELATED
@@ -172,7 +172,7 @@ def _sources(
         return label_ancestry(targets, known)
     if not isinstance(labels, Mapping):
         raise ConfigError(
-            f"labels {shown_id(labels)!r}: choose 'exact', 'hierarchy', or give a mapping"
+            f"labels {shown_value(labels)}: choose 'exact', 'hierarchy', or give a mapping"
         )
     if any(isinstance(names, str) for names in labels.values()):
         raise ConfigError(

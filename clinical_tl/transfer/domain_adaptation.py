@@ -18,7 +18,7 @@ import numpy as np
 
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
 from clinical_tl.folder_lock import holding
 from clinical_tl.models.lora import LoRA
 from clinical_tl.output import require_replaceable
@@ -124,11 +124,11 @@ def adapt_encoder(
 
     if method != "mlm":
         raise ConfigError(
-            f"method {shown_id(method)!r}: masked language modelling, 'mlm', is the one known"
+            f"method {shown_value(method)}: masked language modelling, 'mlm', is the one known"
         )
     if adapter != "full" and not isinstance(adapter, LoRA):
         raise ConfigError(
-            f"adapter {shown_id(adapter)!r}: give LoRA(...), or 'full' to train all weights"
+            f"adapter {shown_value(adapter)}: give LoRA(...), or 'full' to train all weights"
         )
     output = whole_folder(as_path(output))
     require_replaceable(output)

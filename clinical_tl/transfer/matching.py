@@ -18,7 +18,7 @@ import numpy as np
 
 from clinical_tl.data import icd10
 from clinical_tl.discreet import Discreet
-from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids
+from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.estimators.nearest_nodes import (
     assign_nodes,
     cosine_distances,
@@ -142,7 +142,7 @@ def match_labels(
         EncoderError: as `embed`.
     """
     if field not in get_args(LabelField):
-        raise ConfigError(f"field {field!r}: choose 'label', 'codes' or 'spans'")
+        raise ConfigError(f"field {shown_value(field)}: choose 'label', 'codes' or 'spans'")
     if one_to_many and many_to_one:
         raise ConfigError("one_to_many and many_to_one exclude one another; choose one")
     sides = []
@@ -151,7 +151,9 @@ def match_labels(
         codes = _Codes.of(records, level) if field == "codes" else None
         examples = _examples(records, field, codes, seed)
         if not examples:
-            raise TaskError(f"the {name} notes have no {field!r} to match; annotate some")
+            raise TaskError(
+                f"the {name} notes have no {shown_value(field)} to match; annotate some"
+            )
         meanings = {
             label: meant
             for label in examples
@@ -212,19 +214,20 @@ def match_notes(
         EncoderError: as `embed`.
     """
     if field not in ("label", "codes"):
-        raise ConfigError(f"field {field!r}: notes carry their 'label' or their 'codes'")
+        raise ConfigError(f"field {shown_value(field)}: notes carry their 'label' or their 'codes'")
     source_notes, target_notes = as_notes(source), as_notes(target)
     unlabelled = sum(getattr(note, field) is None for note in source_notes)
     if unlabelled or not source_notes:
         raise TaskError(
-            f"{unlabelled} of {len(source_notes)} source notes have no {field!r} to carry over; "
-            "leave them out"
+            f"{unlabelled} of {len(source_notes)} source notes have no {shown_value(field)} to "
+            "carry over; leave them out"
         )
     known = [note.note_id for note in target_notes if getattr(note, field) is not None]
     if known:
         raise NoteError(
-            f"{len(known)} of {len(target_notes)} target notes have a {field!r} already, e.g. "
-            f"{shown_ids(known)}; give only notes without ({field}=None), so that no gold is lost"
+            f"{len(known)} of {len(target_notes)} target notes have a {shown_value(field)} "
+            f"already, e.g. {shown_ids(known)}; give only notes without ({field}=None), so that no "
+            "gold is lost"
         )
     source_nodes, target_nodes = (
         embed(encoder, notes, cache=cache, progress=progress).matrix

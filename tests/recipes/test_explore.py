@@ -23,7 +23,7 @@ def test_clusters_words_and_strange_notes(tiny_encoder, synthetic_notes, tmp_pat
 
     files = {name: str(tmp_path / f"{name}.jsonl") for name in ("train", "test", "outside")}
     write_notes(synthetic_notes.select(range(28)), files["train"])
-    write_notes(synthetic_notes.select(range(28, 40)), files["test"])
+    write_notes(synthetic_notes.select(range(29, 40)), files["test"])
     write_notes(generate_notes(6, seed=8, words=(40, 80)), files["outside"])
     figures = explore.main(**files, encoder=str(tiny_encoder), n_clusters=2, seed=1)
     assert -1 <= figures["ari"] <= 1

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def files(tmp_path, synthetic_notes):
-    named = {"train": range(24), "dev": range(24, 30), "test": range(30, 40)}
+    named = {"train": range(23), "dev": range(24, 30), "test": range(30, 40)}
     for split, rows in named.items():
         write_notes(synthetic_notes.select(rows), tmp_path / f"{split}.jsonl")
     return {split: str(tmp_path / f"{split}.jsonl") for split in named}
