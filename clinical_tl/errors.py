@@ -65,6 +65,8 @@ def shown_value(value: object) -> str:
     """A setting as it was given, fit for a message: text is described (`shown_id`)."""
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
+    if isinstance(value, list | tuple):
+        return repr(type(value)(shown_id(item, "text") for item in value))
     return repr(shown_id(value, "text"))
 
 
@@ -98,15 +100,28 @@ def blankless_letters(text: str) -> int:
 def _is_name(text: str) -> bool:
     if len(text) > LONGEST_SHOWN or any(c.isspace() or not c.isprintable() for c in text):
         return False
-    pieces = _PIECE.findall(text)
-    words = [word for piece in pieces if not _is_code(piece) for word in _words(piece)]
-    n_words = len(words) + math.ceil(blankless_letters(text) / LETTERS_A_WORD)
+    n_words = count_words(text)
     return (
         n_words <= MOST_WORDS
-        and (n_words <= 1 or len(pieces) <= MOST_PIECES)
-        and all(len(word) <= LONGEST_WORD for word in words)
-        and not _ESCAPED.search(text)
+        and (n_words <= 1 or len(_PIECE.findall(text)) <= MOST_PIECES)
+        and all(len(word) <= LONGEST_WORD for word in _words_of(text))
+        and not has_escapes(text)
     )
+
+
+def count_words(text: str) -> int:
+    """How many words a text has, however they are glued (`shown_id`); codes are none."""
+    return len(_words_of(text)) + math.ceil(blankless_letters(text) / LETTERS_A_WORD)
+
+
+def has_escapes(text: str) -> bool:
+    """Whether it has characters as a URL writes them (`%20`), or some that are not printable."""
+    return bool(_ESCAPED.search(text)) or not text.isprintable()
+
+
+def _words_of(text: str) -> list[str]:
+    pieces = _PIECE.findall(text)
+    return [word for piece in pieces if not _is_code(piece) for word in _words(piece)]
 
 
 def _is_code(piece: str) -> bool:

@@ -11,7 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
-from clinical_tl.errors import ClinicalTLError, TaskError, blankless_letters
+from clinical_tl.errors import (
+    ClinicalTLError,
+    TaskError,
+    blankless_letters,
+    count_words,
+    has_escapes,
+)
 from clinical_tl.schema import Note
 
 Field = Literal["label", "codes", "spans", "relations", "note_id", "patient_id"]
@@ -32,6 +38,8 @@ LONGEST_ID = 128
 MANY_WORDS = 9
 MANY_CHARACTERS = 80
 MANY_BLANKLESS = 20
+# "cantemist_train_cc_onco_0001" has four.
+MANY_ID_WORDS = 4
 # Of fewer, each may well have its own label.
 FEWEST = 20
 HALF = 0.5
@@ -89,7 +97,7 @@ def _found(field: Field, values: Sequence[str], texts: Sequence[str]) -> str:
     longest = LONGEST_ID if field in IDS else LONGEST_LABEL
     broken = sum(len(value) > longest or bool(_BREAK.search(value)) for value in counts)
     same = sum(_plain(v) == _plain(t) for v, t in zip(values, texts, strict=True) if t)
-    sentences = sum(_is_sentence(value) for value in counts)
+    sentences = sum(_is_sentence(value, is_id=field in IDS) for value in counts)
     single = sum(n == 1 for n in counts.values())
     of = f"of {len(counts)} different ones"
     if broken:
@@ -109,10 +117,12 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _is_sentence(value: str) -> bool:
+def _is_sentence(value: str, *, is_id: bool) -> bool:
+    if is_id and (count_words(value) > MANY_ID_WORDS or has_escapes(value)):
+        return True
     return (
         len(value) > MANY_CHARACTERS
-        or len(re.findall(r"[^\W_]+", value)) > MANY_WORDS
+        or max(len(value.split()), count_words(value)) > MANY_WORDS
         or blankless_letters(value) > MANY_BLANKLESS
     )
 

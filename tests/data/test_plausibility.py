@@ -85,6 +85,24 @@ def test_texts_in_place_of_ids_are_refused(field):
 
 
 @pytest.mark.parametrize(
+    "made", ["Zebrafinch_was_admitted_with_pain_{}", "ZebrafinchWasSeenForChestPain{}", "A%20b{}"]
+)
+def test_words_that_are_glued_are_no_ids(made):
+    assert "are sentences" in refused(
+        [replace(note(i, "a"), note_id=made.format(i)) for i in range(9)], "note_id"
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["cantemist_train_cc_onco_{}", "n2c2_2018_track2_train_file_{}", "S0004-06142005000900{}-1"],
+)
+def test_ids_of_public_corpora_pass(made):
+    notes = [replace(note(i, "a"), note_id=made.format(i)) for i in range(9)]
+    check_plausible(notes, "note_id", "patient_id", allow_implausible=False)
+
+
+@pytest.mark.parametrize(
     ("task", "wrong"),
     [
         (NoteClassification, {"label": sentence}),
