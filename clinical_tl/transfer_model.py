@@ -39,7 +39,7 @@ from clinical_tl.replacement import replacing_folder, whole_folder
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
@@ -399,11 +399,7 @@ class TransferModel:
             allow_leakage=allow_leakage,
         )
         predictions = self.predict(records, **predicting)
-        if isinstance(self.task, EntityRecognition):
-            tokens = self.tokenizer.encode([note.text for note in records])
-            scores: Scores = self.task.evaluate(records, predictions, tokens=tokens)
-        else:
-            scores = self.task.evaluate(records, predictions)
+        scores = score_predictions(self.task, records, predictions, self.tokenizer)
         record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores
 

@@ -11,23 +11,35 @@ from clinical_tl.boundary import refusing
 from clinical_tl.errors import ArtifactError
 from clinical_tl.sealed_json import read_object
 
+SHARED = "on shared labels"
+
 
 def card_report(report: Mapping[str, Any]) -> dict[str, Any]:
     """A report's content as `model_card` takes it: intervals, rows of groups, calibration."""
     name, metric = report["name"], report["metric"]
+    # Said where it tells something else than the group's own score.
+    partial = {gap["field"] for gap in report["gaps"] if gap["labels"] < gap["of_labels"]}
     rows: list[dict[str, Any]] = []
     for group in report["subgroups"]:
-        score = group["score"] or {"value": None, "low": None, "high": None}
         named = {
             "field": group["field"],
             "group": group["group"],
             "patients": "too few" if group["patients"] is None else group["patients"],
         }
-        rows.append({**named, metric: score["value"], "low": score["low"], "high": score["high"]})
+        row = {**named, **_figures(metric, group["score"])}
+        if partial:
+            of_field = group["shared"] if group["field"] in partial else group["score"]
+            row[SHARED] = None if of_field is None else of_field["value"]
+        rows.append(row)
     for gap in report["gaps"]:
-        found = gap["difference"]
-        named = {"field": gap["field"], "group": f"gap: {gap['highest']} over {gap['lowest']}"}
-        rows.append({**named, metric: found["value"], "low": found["low"], "high": found["high"]})
+        on = f" on the {gap['labels']} of {gap['of_labels']} labels that all groups have"
+        found = f"gap: {gap['highest']} over {gap['lowest']}"
+        if gap["difference"] is None:
+            found = "gap: can't be told, there is no label that all groups have"
+        elif gap["field"] in partial:
+            found += on
+        named = {"field": gap["field"], "group": found}
+        rows.append({**named, **_figures(metric, gap["difference"])})
     shown: dict[str, Any] = {
         "intervals": {
             name: {
@@ -42,6 +54,12 @@ def card_report(report: Mapping[str, Any]) -> dict[str, Any]:
         scores = calibration["scores"]
         shown["calibration"] = {key: scores[key] for key in ("ece", "mce", "brier")}
     return shown
+
+
+def _figures(metric: str, found: Mapping[str, float] | None) -> dict[str, float | None]:
+    if found is None:
+        return {metric: None, "low": None, "high": None}
+    return {metric: found["value"], "low": found["low"], "high": found["high"]}
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:

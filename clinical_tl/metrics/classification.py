@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 from clinical_tl.errors import TaskError
 from clinical_tl.metrics.auroc import macro_auroc
-from clinical_tl.metrics.label_score import LabelScore, average
+from clinical_tl.metrics.label_score import LabelScore, average, check_same_notes
 from clinical_tl.metrics.matrix import column_names, probability_matrix
+
+UNDECIDED = "no label given"
+"""The column of the confusion matrix for notes that were given no label."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,11 @@ class ClassificationScores:
     Macro and weighted F1 are over the labels that occur in gold or among the predictions
     (scikit-learn's default); gold labels unknown to the model are among them with F1 = 0.
     `auroc_ovr` is the mean one-vs-rest AUROC over the `auroc_labels` labels of the model that
-    some but not all notes have; `None` where there is no such label. `confusion[i][j]` counts
-    notes with gold `confusion_labels[i]` predicted as `confusion_labels[j]`: the model's
-    labels in its order, then the unknown ones by name. `per_label` has only labels that
-    occur, in the same order.
+    some but not all notes have; `None` where there is no such label, or are no probabilities.
+    `undecided` notes were given no label. `confusion[i][j]` counts notes with gold
+    `confusion_labels[i]` predicted as `confusion_labels[j]`: the model's labels in its order,
+    then other ones by name, last `UNDECIDED` where there are such notes. `per_label` has only
+    labels that occur, in the same order.
     """
 
     notes: int
@@ -35,6 +39,7 @@ class ClassificationScores:
     auroc_ovr: float | None
     auroc_labels: int
     unknown_gold: int
+    undecided: int
     per_label: tuple[LabelScore, ...]
     confusion_labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
@@ -49,19 +54,29 @@ class ClassificationScores:
         }
         if self.auroc_ovr is not None:
             figures["auroc_ovr"] = self.auroc_ovr
-        return figures | {"notes": self.notes, "unknown_gold": self.unknown_gold}
+        return figures | {
+            "notes": self.notes,
+            "unknown_gold": self.unknown_gold,
+            "undecided": self.undecided,
+        }
 
 
 def classification_scores(
-    gold: Sequence[str], probabilities: npt.ArrayLike, labels: Sequence[str]
+    gold: Sequence[str],
+    predicted: Sequence[str | None],
+    labels: Sequence[str],
+    probabilities: npt.ArrayLike | None = None,
 ) -> ClassificationScores:
     """Accuracy, macro and weighted F1, MCC and one-vs-rest AUROC.
 
     Args:
         gold: n labels. One that is not in `labels` can't be predicted: the note counts as an
             error everywhere and in `unknown_gold`.
-        probabilities: (n, k) in [0, 1]; the highest wins, the first of equals.
+        predicted: n labels, as decided; `None` for a note that was given none, which counts as
+            an error.
         labels: the model's k labels, in the order of the columns.
+        probabilities: (n, k) in [0, 1], for AUROC alone: they may disagree with a decision that
+            was not the model's. `None` leaves AUROC out.
 
     Returns:
         The scores; MCC is the k-category coefficient (Gorodkin 2004), 0 where it is
@@ -69,34 +84,39 @@ def classification_scores(
 
     Raises:
         TaskError: no notes, lengths or shapes that disagree, labels given twice, a note
-            without a label, probabilities outside [0, 1].
+            without a gold label, probabilities outside [0, 1].
     """
     names = column_names(labels)
+    check_same_notes(len(gold), len(predicted))
     bare = [i for i, label in enumerate(gold) if not isinstance(label, str)]
     if bare:
         raise TaskError(
             f"{len(bare)} notes have no label, the first at position {bare[0]}; leave notes that "
             "are not annotated out of scoring"
         )
-    matrix = probability_matrix(probabilities, name="probabilities", shape=(len(gold), len(names)))
-
-    everything = names + tuple(sorted(set(gold) - set(names)))
-    position = {name: i for i, name in enumerate(everything)}
+    undecided = sum(label is None for label in predicted)
+    others = {label for label in (*gold, *predicted) if label is not None} - set(names)
+    everything = names + tuple(sorted(others))
+    position: dict[str | None, int] = {name: i for i, name in enumerate(everything)}
+    position[None] = len(everything)
     gold_ids = np.array([position[label] for label in gold])
-    predicted_ids = matrix.argmax(axis=1)
-    size = len(everything)
+    predicted_ids = np.array([position[label] for label in predicted])
+    size = len(everything) + bool(undecided)
     confusion = np.bincount(gold_ids * size + predicted_ids, minlength=size * size)
     confusion = confusion.reshape(size, size)
 
     right = confusion.diagonal()
     in_gold, in_predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     counts = [
-        LabelScore(name, tp=int(tp), fp=int(p - tp), fn=int(g - tp))
-        for name, tp, p, g in zip(everything, right, in_predicted, in_gold, strict=True)
+        LabelScore(name, tp=int(right[i]), fp=int(in_predicted[i] - right[i]), fn=int(n - right[i]))
+        for i, (name, n) in enumerate(zip(everything, in_gold, strict=False))
     ]
     averages = average(counts)
-    is_gold = gold_ids[:, None] == np.arange(len(names))
-    auroc_ovr, auroc_labels = macro_auroc(is_gold, matrix)
+    auroc_ovr, auroc_labels = None, 0
+    if probabilities is not None:
+        shape = (len(gold), len(names))
+        matrix = probability_matrix(probabilities, name="probabilities", shape=shape)
+        auroc_ovr, auroc_labels = macro_auroc(gold_ids[:, None] == np.arange(len(names)), matrix)
     return ClassificationScores(
         notes=len(gold),
         accuracy=int(right.sum()) / len(gold),
@@ -106,8 +126,9 @@ def classification_scores(
         auroc_ovr=auroc_ovr,
         auroc_labels=auroc_labels,
         unknown_gold=int((gold_ids >= len(names)).sum()),
+        undecided=undecided,
         per_label=tuple(score for score in counts if score.is_present),
-        confusion_labels=everything,
+        confusion_labels=(*everything, UNDECIDED) if undecided else everything,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
 

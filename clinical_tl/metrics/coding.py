@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ from clinical_tl.errors import TaskError
 from clinical_tl.metrics.auroc import auroc, macro_auroc
 from clinical_tl.metrics.label_score import LabelScore, average, pool
 from clinical_tl.metrics.matrix import bool_matrix, column_names, score_matrix
-from clinical_tl.metrics.ranking import RankingScores, ranking_scores
+from clinical_tl.metrics.ranking import NAMES as RANKING
+from clinical_tl.metrics.ranking import NO_RANKING, RankingScores, ranking_scores
 
 # Lower ends of the bands of training frequency; each ends where the next begins.
 BAND_STARTS = (0, 1, 6, 21, 101)
@@ -84,11 +85,7 @@ class CodingScores:
             "macro_f1_gold": self.macro_f1_gold,
             "auroc_micro": self.auroc_micro,
             "auroc_macro": self.auroc_macro,
-            "precision_at_5": self.ranking.precision_at_5,
-            "precision_at_8": self.ranking.precision_at_8,
-            "precision_at_15": self.ranking.precision_at_15,
-            "r_precision": self.ranking.r_precision,
-            "map": self.ranking.mean_average_precision,
+            **dict(zip(RANKING, astuple(self.ranking), strict=True)),
         }
         figures |= {f"micro_f1_train_{band.band}": band.micro_f1 for band in self.bands}
         figures |= {
@@ -102,7 +99,7 @@ class CodingScores:
 
 def coding_scores(
     gold: Sequence[Collection[str]],
-    scores: npt.ArrayLike,
+    scores: npt.ArrayLike | None,
     predicted: npt.ArrayLike,
     labels: Sequence[str],
     train_support: Mapping[str, int] | None = None,
@@ -126,7 +123,9 @@ def coding_scores(
 
     Args:
         gold: the codes of n notes; a code given twice counts once.
-        scores: (n, k), higher is likelier; logits will do.
+        scores: (n, k), higher is likelier; logits will do. They may disagree with `predicted`
+            where that was not the model's decision. `None` leaves AUROC, P@k, R-precision and
+            MAP out.
         predicted: (n, k) booleans, the codes assigned.
         labels: the model's k codes, in the order of the columns.
         train_support: code → number of training notes, for `bands`; codes it lacks have 0.
@@ -137,7 +136,7 @@ def coding_scores(
     """
     names = column_names(labels)
     shape = (len(gold), len(names))
-    score = score_matrix(scores, name="scores", shape=shape)
+    score = None if scores is None else score_matrix(scores, name="scores", shape=shape)
     assigned = bool_matrix(predicted, name="predicted", shape=shape)
     is_gold, unseen = _gold_matrix(gold, names)
 
@@ -152,7 +151,11 @@ def coding_scores(
     counts += [LabelScore(code, tp=0, fp=0, fn=n) for code, n in sorted(unseen.items())]
     averages = average(counts)
     gold_per_note = np.array([len(set(codes)) for codes in gold])
-    auroc_macro, auroc_labels = macro_auroc(is_gold, score)
+    auroc_micro, auroc_macro, auroc_labels, ranking = None, None, 0, NO_RANKING
+    if score is not None:
+        auroc_micro = auroc(is_gold, score)
+        auroc_macro, auroc_labels = macro_auroc(is_gold, score)
+        ranking = ranking_scores(is_gold, score, gold_per_note)
     return CodingScores(
         notes=len(gold),
         notes_without_gold=int((gold_per_note == 0).sum()),
@@ -165,10 +168,10 @@ def coding_scores(
         macro_recall=averages.macro_recall,
         macro_f1=averages.macro_f1,
         macro_f1_gold=average([label for label in counts if label.support]).macro_f1,
-        auroc_micro=auroc(is_gold, score),
+        auroc_micro=auroc_micro,
         auroc_macro=auroc_macro,
         auroc_labels=auroc_labels,
-        ranking=ranking_scores(is_gold, score, gold_per_note),
+        ranking=ranking,
         per_label=tuple(counts),
         bands=() if train_support is None else _bands(counts, train_support),
     )

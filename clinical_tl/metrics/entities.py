@@ -11,9 +11,11 @@ import numpy as np
 from clinical_tl.errors import TaskError
 from clinical_tl.metrics.label_score import (
     LabelScore,
+    NoteLabels,
     average,
     check_same_notes,
     label_scores,
+    pool,
 )
 from clinical_tl.schema import Span
 
@@ -126,15 +128,10 @@ def entity_scores(
 
     gold_mentions = [list(dict.fromkeys(map(_mention, spans))) for spans in gold]
     predicted_mentions = [list(map(_mention, spans)) for spans in predicted]
-    found, in_gold, in_predicted = Counter[str](), Counter[str](), Counter[str]()
-    for true, claimed in zip(gold_mentions, predicted_mentions, strict=True):
-        found.update(label for _, _, label, _ in set(true) & set(claimed))
-        in_gold.update(label for _, _, label, _ in true)
-        in_predicted.update(label for _, _, label, _ in claimed)
-    counts = label_scores(found, in_gold, in_predicted)
-    averages = average(counts)
+    counts = label_scores(map(mention_labels, gold, predicted))
+    averages, exact = average(counts), pool(counts)
     overlapping = _matched_by_overlap(gold_mentions, predicted_mentions)
-    n_gold, n_predicted = in_gold.total(), in_predicted.total()
+    n_gold, n_predicted = exact.support, exact.tp + exact.fp
     overlap = LabelScore("overlap", overlapping, n_predicted - overlapping, n_gold - overlapping)
     return EntityScores(
         notes=len(gold),
@@ -151,6 +148,17 @@ def entity_scores(
         overlap_recall=overlap.recall,
         overlap_f1=overlap.f1,
         per_label=counts,
+    )
+
+
+def mention_labels(gold: Sequence[Span], predicted: Sequence[Span]) -> NoteLabels:
+    """Of one note: labels of the mentions found exactly, in gold (each once), predicted."""
+    true = dict.fromkeys(map(_mention, gold))
+    claimed = list(map(_mention, predicted))
+    return (
+        Counter(label for _, _, label, _ in true.keys() & set(claimed)),
+        Counter(label for _, _, label, _ in true),
+        Counter(label for _, _, label, _ in claimed),
     )
 
 
@@ -195,7 +203,7 @@ def strict_seqeval(
     ]
     found = Counter[str](entity.tag for entity in entities[0] & entities[1])
     in_gold, in_predicted = (Counter[str](e.tag for e in side) for side in entities)
-    counts = label_scores(found, in_gold, in_predicted)
+    counts = label_scores([(found, in_gold, in_predicted)])
     averages = average(counts)
     return SeqevalScores(
         precision=averages.micro_precision,

@@ -1,21 +1,30 @@
-"""Confidence intervals by resampling patients."""
+"""Confidence intervals by resampling patients: the one bootstrap of the package.
+
+Percentile intervals of a cluster bootstrap (Efron & Tibshirani 1993, ch. 13; Davison & Hinkley
+1997, ch. 3), put around the figure itself: a resample has fewer distinct patients than the
+notes, about 63 %, so figures that are not means (macro F1 over rare labels) lie off the value
+on all of them, and the plain percentiles could exclude it. What is taken from the resamples is
+how far they spread around their own mean.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.metrics.matrix import Ints
+from clinical_tl.metrics.matrix import Floats, Ints
+
+_CHUNK = 200
 
 Statistic = Callable[[Ints], float | None]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the percentile interval around it.
+    """A figure and the interval around it.
 
     `undefined` counts the resamples on which the statistic was undefined (such as AUROC with
     one class); they are left out of the percentiles.
@@ -40,16 +49,15 @@ def bootstrap_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval of a statistic of notes (Efron & Tibshirani 1993, ch. 13).
+    """The interval of a statistic of notes.
 
     Patients are drawn with replacement, each with all of its notes: notes of one patient are
-    alike, and drawing them one by one would make the interval too narrow (cluster bootstrap;
-    Davison & Hinkley 1997, ch. 3).
+    alike, and drawing them one by one would make the interval too narrow.
 
     Args:
-        statistic: gets an integer array of note positions (with repeats, of varying length
-            where patients differ in their number of notes) and gives the figure for those
-            notes; `None` or NaN where undefined.
+        statistic: gets an integer array of note positions (in order, with repeats, of varying
+            length where patients differ in their number of notes) and gives the figure for
+            those notes; `None` or NaN where undefined.
         n_units: number of notes.
         groups: the patient of each note; `None` for a note stands for a patient of its own,
             `None` for all means that every note is.
@@ -62,36 +70,79 @@ def bootstrap_interval(
             undefined on the notes themselves or on every resample.
         ConfigError: `resamples` below 1 or `confidence` outside (0, 1).
     """
-    if resamples < 1 or not 0 < confidence < 1:
-        raise ConfigError(
-            f"resamples is {resamples} and confidence {confidence}; allowed: at least 1, and "
-            "above 0 but below 1"
-        )
+    check_resampling(resamples, confidence)
     if n_units < 1 or (groups is not None and len(groups) != n_units):
         raise TaskError(
             f"{n_units} notes and {'no' if groups is None else len(groups)} groups; allowed: at "
             "least one note, and one group for each or none at all"
         )
-    members = _members(n_units, groups)
     estimate = _value(statistic(np.arange(n_units)))
     if np.isnan(estimate):
         raise TaskError(
             f"the statistic is undefined on all {n_units} notes together, so it has no interval"
         )
-    random = np.random.default_rng(seed)
-    values = np.empty(resamples)
-    for i in range(resamples):
-        drawn = random.integers(len(members), size=len(members))
-        values[i] = _value(statistic(np.concatenate([members[group] for group in drawn])))
-    defined = values[~np.isnan(values)]
-    if not defined.size:
+    patients = number_patients([None] * n_units if groups is None else groups)
+    values = [
+        _value(statistic(np.repeat(np.arange(n_units), times)))
+        for weights in resample(patients, resamples, seed)
+        for times in weights
+    ]
+    found = interval_around(estimate, np.array(values), confidence)
+    if found is None:
         raise TaskError(
-            f"the statistic is undefined on each of the {resamples} resamples; {len(members)} "
-            "patients are too few for an interval"
+            f"the statistic is undefined on each of the {resamples} resamples; "
+            f"{max(patients) + 1} patients are too few for an interval"
         )
+    return found
+
+
+def check_resampling(resamples: int, confidence: float) -> None:
+    """Raise `ConfigError` for `resamples` below 1 or `confidence` outside (0, 1)."""
+    if resamples < 1 or not 0 < confidence < 1:
+        raise ConfigError(
+            f"resamples is {resamples} and confidence {confidence}; allowed: at least 1, and "
+            "above 0 but below 1"
+        )
+
+
+def number_patients(groups: Sequence[Hashable]) -> list[int]:
+    """The number of each note's patient, in order of appearance; `None` is one of its own."""
+    numbers: dict[tuple[str, Hashable], int] = {}
+    return [
+        numbers.setdefault(("alone", note) if group is None else ("group", group), len(numbers))
+        for note, group in enumerate(groups)
+    ]
+
+
+def resample(patients: Sequence[int], resamples: int, seed: int) -> Iterator[Ints]:
+    """How often each note occurs in each resample of the patients, shape (up to 200, notes).
+
+    `patients` are the notes' patients' numbers. In parts, as all of them may not fit.
+    """
+    n = max(patients) + 1
+    random = np.random.default_rng(seed)
+    for first in range(0, resamples, _CHUNK):
+        drawn = random.integers(n, size=(min(_CHUNK, resamples - first), n))
+        times = np.apply_along_axis(np.bincount, 1, drawn, minlength=n)
+        yield times[:, list(patients)]
+
+
+def interval_around(value: float, resampled: Floats, confidence: float) -> Interval | None:
+    """The interval of a figure from its values on resamples (NaN where undefined).
+
+    The percentiles of the defined ones, moved so that their mean is the value; never beyond
+    what a resample reached, and never without the value. `None` where no resample has one.
+    """
+    defined = resampled[~np.isnan(resampled)]
+    if not defined.size:
+        return None
     tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail]).tolist()
-    return Interval(low, high, estimate, undefined=resamples - defined.size)
+    moved = np.quantile(defined, [tail, 1 - tail]) + (value - defined.mean())
+    reached = min(value, float(defined.min())), max(value, float(defined.max()))
+    low, high = np.clip(moved, *reached).tolist()
+    return Interval(
+        min(low, value), max(high, value), value, undefined=len(resampled) - defined.size
+    )
 
 
 def paired_bootstrap(
@@ -122,16 +173,6 @@ def paired_bootstrap(
         confidence=confidence,
         seed=seed,
     )
-
-
-def _members(n_units: int, groups: Sequence[Hashable] | None) -> list[Ints]:
-    """The notes of each patient, patients in order of appearance."""
-    if groups is None:
-        return list(np.arange(n_units)[:, None])
-    notes: dict[Hashable, list[int]] = {}
-    for note, group in enumerate(groups):
-        notes.setdefault(("alone", note) if group is None else ("group", group), []).append(note)
-    return [np.array(own) for own in notes.values()]
 
 
 def _value(figure: float | None) -> float:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
 
 from clinical_tl.errors import TaskError
+
+NoteLabels = tuple[Counter[str], Counter[str], Counter[str]]
+"""Of one note: how often each label was found, is in gold, was predicted."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,12 @@ def check_same_notes(gold: int, predicted: int, *, unit: str = "notes") -> None:
         raise TaskError(f"there are no {unit} to score; give at least one")
 
 
-def label_scores(
-    found: Counter[str], in_gold: Counter[str], in_predicted: Counter[str]
-) -> tuple[LabelScore, ...]:
-    """A score for each label in gold or predicted, by name; `found` counts what is in both."""
+def label_scores(notes: Iterable[NoteLabels]) -> tuple[LabelScore, ...]:
+    """A score for each label that the notes have in gold or predicted, by name."""
+    found, in_gold, in_predicted = Counter[str](), Counter[str](), Counter[str]()
+    for own in notes:
+        for total, part in zip((found, in_gold, in_predicted), own, strict=True):
+            total.update(part)
     return tuple(
         LabelScore(
             label,

@@ -9,6 +9,9 @@ import numpy as np
 
 from clinical_tl.metrics.matrix import Bools, Floats, Ints
 
+NAMES = ("precision_at_5", "precision_at_8", "precision_at_15", "r_precision", "map")
+"""What the figures are called in summaries, in the order of `RankingScores`."""
+
 
 @dataclass(frozen=True)
 class RankingScores:
@@ -19,6 +22,9 @@ class RankingScores:
     precision_at_15: float | None
     r_precision: float | None
     mean_average_precision: float | None
+
+
+NO_RANKING = RankingScores(None, None, None, None, None)
 
 
 def ranking_scores(gold: Bools, scores: Floats, gold_per_note: Ints) -> RankingScores:
@@ -38,15 +44,18 @@ def ranking_scores(gold: Bools, scores: Floats, gold_per_note: Ints) -> RankingS
         (Manning et al. 2008, ch. 8); without ties and unseen codes it equals scikit-learn's
         `average_precision_score`.
     """
-    per_note = [
-        _note_figures(gold[note], scores[note], int(gold_per_note[note]))
-        for note in np.flatnonzero(gold_per_note)
-    ]
-    if not per_note:
-        return RankingScores(None, None, None, None, None)
-    return RankingScores(
-        *(fsum(figures) / len(per_note) for figures in zip(*per_note, strict=True))
-    )
+    defined = note_rankings(gold, scores, gold_per_note)[gold_per_note > 0]
+    if not len(defined):
+        return NO_RANKING
+    return RankingScores(*(fsum(figures) / len(defined) for figures in defined.T.tolist()))
+
+
+def note_rankings(gold: Bools, scores: Floats, gold_per_note: Ints) -> Floats:
+    """The figures of each note, shape (n, 5) in the order of `NAMES`; NaN without gold codes."""
+    figures = np.full((len(gold), len(NAMES)), np.nan)
+    for note in np.flatnonzero(gold_per_note):
+        figures[note] = _note_figures(gold[note], scores[note], int(gold_per_note[note]))
+    return figures
 
 
 def _note_figures(

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from clinical_tl.errors import TaskError
 from clinical_tl.metrics.label_score import (
     LabelScore,
+    NoteLabels,
     average,
     check_same_notes,
     label_scores,
+    pool,
 )
 from clinical_tl.schema import Relation, ScoredRelation
 
@@ -64,6 +66,11 @@ class RelationExtractionScores:
     groups: RelationScores | None
     candidates: int
 
+    @property
+    def per_label(self) -> tuple[LabelScore, ...]:
+        """Counts by label."""
+        return self.relations.per_label
+
     def summary(self) -> dict[str, float]:
         """Metric name → value; the groups' carry the prefix `group_`."""
         row = {**self.relations.summary(), "candidates": self.candidates}
@@ -109,21 +116,17 @@ def relation_scores(
     given = sum(map(len, gold))
     if not 0 <= lost <= given:
         raise TaskError(f"lost is {lost}; allowed: 0 to {given}, the number of gold relations")
-    gold_keys = [_keys(relations, groups) for relations in gold]
-    distinct = [list(dict.fromkeys(keys)) for keys in gold_keys]
-    found, in_gold, in_predicted = Counter[str](), Counter[str](), Counter[str]()
-    for true, relations in zip(distinct, predicted, strict=True):
-        claimed = _keys(relations, groups)
-        found.update(label for _, _, label in set(true) & set(claimed))
-        in_gold.update(label for _, _, label in true)
-        in_predicted.update(label for _, _, label in claimed)
-    per_label = label_scores(found, in_gold, in_predicted)
+    counted = sum(len(_keys(relations, groups)) for relations in gold)
+    per_label = label_scores(
+        relation_labels(*sides, groups=groups) for sides in zip(gold, predicted, strict=True)
+    )
+    total = pool(per_label)
     averages = average(per_label)
     return RelationScores(
         notes=len(gold),
-        gold=in_gold.total(),
-        predicted=in_predicted.total(),
-        duplicate_gold=sum(map(len, gold_keys)) - in_gold.total(),
+        gold=total.support,
+        predicted=total.tp + total.fp,
+        duplicate_gold=counted - total.support,
         lost=lost,
         share_lost=lost / max(given, 1),
         precision=averages.micro_precision,
@@ -131,6 +134,21 @@ def relation_scores(
         f1=averages.micro_f1,
         macro_f1=averages.macro_f1,
         per_label=per_label,
+    )
+
+
+def relation_labels(
+    gold: Sequence[Relation],
+    predicted: Sequence[Relation | ScoredRelation],
+    *,
+    groups: Mapping[str, str] | None = None,
+) -> NoteLabels:
+    """Of one note: labels of the relations found, in gold (each once), predicted."""
+    true, claimed = dict.fromkeys(_keys(gold, groups)), _keys(predicted, groups)
+    return (
+        Counter(label for _, _, label in true.keys() & set(claimed)),
+        Counter(label for _, _, label in true),
+        Counter(label for _, _, label in claimed),
     )
 
 

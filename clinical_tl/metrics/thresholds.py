@@ -87,12 +87,11 @@ def tune_thresholds(
     shrinkage: float = 10.0,
     metric: str = "micro_f1",
     unseen_gold: int = 0,
-) -> Thresholds:
+) -> Thresholds | None:
     """The thresholds that score best on dev notes. Never give test notes to this function.
 
-    Every cut between two distinct scores is tried (sort once, cumulative sums); the threshold
-    is midway between its two neighbours, or the lowest score itself where assigning every
-    label is best. Among equally good cuts the highest wins: the one that assigns least.
+    Cuts are tried and placed as by `tune_cut`. `None` where no note has any of the labels, so
+    that there is nothing to tune on.
 
     Per label, the cut with the label's best F1 is drawn toward the global threshold, because
     the optimum over a handful of positives is mostly noise (Lipton et al. 2014, arXiv
@@ -111,7 +110,7 @@ def tune_thresholds(
             them as missed, which moves the optimum of micro F1; macro F1 ignores them here.
 
     Raises:
-        TaskError: shapes that disagree, or no positive at all, so that nothing can be tuned.
+        TaskError: shapes that disagree.
         ConfigError: unknown `metric`, negative `shrinkage` or `unseen_gold`.
     """
     if metric not in METRICS:
@@ -123,36 +122,59 @@ def tune_thresholds(
     matrix = score_matrix(scores, name="scores")
     is_gold = bool_matrix(gold, name="gold", shape=matrix.shape)
     positives = is_gold.sum(axis=0)
-    if not positives.any():
-        raise TaskError(
-            f"none of the {matrix.shape[0]} dev notes has any of the {matrix.shape[1]} labels, so "
-            "no threshold can be tuned; give dev notes with gold labels or set a threshold by hand"
-        )
-    if metric == "micro_f1":
-        shared = _best_cut(is_gold.ravel(), matrix.ravel(), missed=unseen_gold)
-    else:
-        shared = _best_macro_cut(is_gold, matrix)
+    shared = (
+        tune_cut(matrix.ravel(), is_gold.ravel(), missed=unseen_gold)
+        if metric == "micro_f1"
+        else _best_macro_cut(is_gold, matrix)
+    )
+    if shared is None:
+        return None
     if not per_label:
         return Thresholds(shared)
     own = np.full(matrix.shape[1], shared)
     for label in np.flatnonzero(positives):
         weight = positives[label] / (positives[label] + shrinkage)
-        best = _best_cut(is_gold[:, label], matrix[:, label])
-        own[label] = weight * best + (1 - weight) * shared
+        best = tune_cut(matrix[:, label], is_gold[:, label])
+        own[label] = weight * (shared if best is None else best) + (1 - weight) * shared
     return Thresholds(shared, tuple(own.tolist()))
 
 
-def _best_cut(gold: Bools, scores: Floats, *, missed: int = 0) -> float:
-    """The threshold of best F1 of flat arrays; `missed` positives are beyond every cut."""
-    order = np.argsort(-scores)
-    ranked = scores[order]
+def tune_cut(scores: npt.ArrayLike, right: npt.ArrayLike, *, missed: int = 0) -> float | None:
+    """The threshold with the best F1 of what scores at least that much; `None` if nothing is right.
+
+    Every cut between two distinct scores is tried (sort once, cumulative sums). The threshold
+    lies midway between the cut's neighbours and never on a score: the last digits of a score
+    depend on the batch it was computed in, and must not decide. Where taking everything is best
+    it lies below the lowest score: halfway to 0, or 1 lower where that is not positive (a
+    logit). Among equally good cuts the highest wins: the one that takes least.
+
+    Args:
+        scores: (n,), probabilities or logits.
+        right: (n,) booleans, which of them are right.
+        missed: gold that none of them can find; it counts as missed at any threshold.
+
+    Raises:
+        TaskError: shapes that disagree, scores that are not finite.
+        ConfigError: negative `missed`.
+    """
+    if missed < 0:
+        raise ConfigError(f"missed is {missed}; allowed: 0 or more")
+    column = score_matrix(np.reshape(scores, (-1, 1)), name="scores", allow_empty=True)
+    flat = column[:, 0]
+    gold = bool_matrix(np.reshape(right, (-1, 1)), name="right", shape=column.shape)[:, 0]
+    if not gold.any():
+        return None
+    order = np.argsort(-flat, kind="stable")
+    ranked = flat[order]
     found = np.cumsum(gold[order])
     assigned = np.arange(1, len(ranked) + 1)
     return _threshold_of_best(ranked, 2 * found / (assigned + found[-1] + missed))
 
 
-def _best_macro_cut(gold: Bools, scores: Floats) -> float:
-    """The one threshold of best macro F1 over labels in gold or predicted, of (n, k) arrays."""
+def _best_macro_cut(gold: Bools, scores: Floats) -> float | None:
+    """As `tune_cut`, of macro F1 over labels in gold or predicted; the arrays are (n, k)."""
+    if not gold.any():
+        return None
     notes = gold.shape[0]
     order = np.argsort(-scores, axis=0)
     found = np.cumsum(np.take_along_axis(gold, order, axis=0), axis=0)
@@ -180,7 +202,7 @@ def _threshold_of_best(ranked: Floats, quality: Floats) -> float:
     best = int(np.argmax(np.where(is_cut, quality, -1.0)))
     lowest_assigned = float(ranked[best])
     if best + 1 == len(ranked):
-        return lowest_assigned
+        return lowest_assigned / 2 if lowest_assigned > 0 else lowest_assigned - 1
     highest_left = float(ranked[best + 1])
     midway = highest_left + (lowest_assigned - highest_left) / 2
     # Between neighbouring floats there is no midway: rounding may give the lower one.

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from clinical_tl.metrics.calibration import (
     CalibrationScores,
     binary_calibration,
     calibration_scores,
 )
-from clinical_tl.schema import LabelScores, Note, Prediction
+from clinical_tl.schema import Note, Prediction, score_rows
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
@@ -34,17 +33,18 @@ def calibration_of(
 ) -> Calibration | None:
     """Calibration by the task's own probabilities; `None` where there are none.
 
-    Classification: the likeliest label's probability, notes whose label the model does not
-    know left out. Coding: every code of every note, in bins of equal counts. Entities: the
-    scores of the mentions predicted, right if start, end and label agree.
+    Of the scores, whatever was decided. Classification: the likeliest label's probability, notes
+    whose label the model does not know left out. Coding: every code of every note, in bins of
+    equal counts. Entities: the scores of the mentions predicted, right if start, end and label
+    agree.
     """
     if task.kind == "entity_recognition":
         return _of_mentions(notes, predictions)
     if task.kind not in ("note_classification", "diagnosis_coding"):
         return None
-    if not all(set(task.labels) <= set(prediction.scores) for prediction in predictions):
+    matrix = score_rows(predictions, task.labels.names)
+    if matrix is None:
         return None
-    matrix = np.array([_row(prediction, task.labels.names) for prediction in predictions])
     positions = task.labels.positions
     gold = [task.gold_labels([note]) for note in notes]
     if task.kind == "note_classification":
@@ -62,13 +62,6 @@ def calibration_of(
         unseen += len(labels) - len(seen)
     scores = calibration_scores(truth, matrix, equal_mass=True)
     return Calibration("every code of every note", scores, unseen)
-
-
-def _row(prediction: Prediction, names: Sequence[str]) -> npt.ArrayLike:
-    scores = prediction.scores
-    if isinstance(scores, LabelScores) and tuple(scores.names) == tuple(names):
-        return scores.array
-    return [scores[name] for name in names]
 
 
 def _of_mentions(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Calibration | None:

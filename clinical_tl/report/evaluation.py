@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import NoteError
+from clinical_tl.metrics.intervals import check_resampling, interval_around, resample
 from clinical_tl.metrics_record import leak_of
 from clinical_tl.report.confidence import calibration_of
 from clinical_tl.report.evaluation_report import (
@@ -17,20 +18,20 @@ from clinical_tl.report.evaluation_report import (
     Gap,
     SubgroupScore,
 )
-from clinical_tl.report.note_scores import NoteScores, note_scores, per_label
 from clinical_tl.report.subgroups import Subgroup, patients_of, subgroups_of
 from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.tasks.task import check_order
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.matrix import Floats
+    from clinical_tl.metrics.note_counts import NoteCounts
     from clinical_tl.schema import Prediction
     from clinical_tl.tasks.task import Task
+    from clinical_tl.text.tokenizer import NoteTokenizer
 
 FEWEST_PATIENTS = 10
 """A group of fewer patients is not scored, nor its size told: it might point at persons."""
-_CHUNK = 200
-"""Resamples at a time: counts of thousands of codes in all of them would not fit."""
 
 
 class Predictor(Protocol):
@@ -77,6 +78,7 @@ def evaluation_report(
         model.task,
         records,
         predictions,
+        tokenizer=getattr(model, "tokenizer", None),
         name=name,
         by=by,
         resamples=resamples,
@@ -91,6 +93,7 @@ def report_on(
     notes: Notes | Sequence[Note],
     predictions: Sequence[Prediction],
     *,
+    tokenizer: NoteTokenizer | None = None,
     name: str = "test",
     by: Sequence[str] = (),
     resamples: int = 1000,
@@ -99,15 +102,19 @@ def report_on(
 ) -> EvaluationReport:
     """Scores with intervals, groups of patients compared, calibration.
 
-    Intervals are percentile bootstrap intervals over patients, each drawn with all of its
-    notes (Efron & Tibshirani 1993, ch. 13; Davison & Hinkley 1997, ch. 3); they say how far
-    the score would move on other patients like these, not on those of another hospital, nor
-    with another training seed. Predictions of anything, rules included, can be reported.
+    Scores are `task.evaluate`'s. Intervals are bootstrap intervals over patients, each drawn
+    with all of its notes (`metrics.intervals`); they say how far the score would move on other
+    patients like these, not on those of another hospital, nor with another training seed. Macro
+    averages are over the labels of all the notes in every resample too (`metrics.note_counts`).
+    Of labels with a handful of notes the few notes show little of the spread, so intervals of
+    macro averages over many rare labels are too narrow. Groups are compared on labels that all
+    of them have. Predictions of anything, rules included, can be reported.
 
     Args:
         task: the fitted task, which scores the predictions.
         notes: annotated.
         predictions: one a note, in the same order.
+        tokenizer: the model's; `share_lost` then is what the model's own `evaluate` says.
         name: of the set of notes.
         by: fields of the notes' metadata (sex, age band, hospital, …) to compare groups by;
             groups of fewer than ten patients are listed without figures.
@@ -120,36 +127,25 @@ def report_on(
         ConfigError: `resamples` below 1, `confidence` outside (0, 1), a metadata field that no
             note has or that has more than 20 values.
     """
-    if resamples < 1 or not 0 < confidence < 1:
-        raise ConfigError(
-            f"resamples is {resamples} and confidence {confidence}; allowed: at least 1, and "
-            "above 0 but below 1"
-        )
+    check_resampling(resamples, confidence)
     records = as_notes(notes)
     check_order(records, predictions)
     groups = [group for field_name in by for group in subgroups_of(records, field_name)]
-    scored: Any = task.evaluate(records, predictions)
-    own = note_scores(task, records, predictions)
+    scored: Any = score_predictions(task, records, predictions, tokenizer)
+    summary = scored.summary()
+    counts = task.note_counts(records, predictions)
     patients = patients_of(records)
-    weights = _draws(patients, resamples, seed)
-    everyone = np.ones((1, len(records)))
-    resampled = _figures(own, weights)
-    point = {metric: float(v[0]) for metric, v in own.figures(everyone).items()}
-    tail = (1 - confidence) / 2
-    intervals = {
-        metric: _estimate(value, resampled[metric], tail)
-        for metric, value in point.items()
-        if np.isfinite(value)
-    }
-    metric = task.monitor if task.monitor in intervals else next(iter(intervals))
-    shown, gaps = _compare(own, groups, weights, metric, tail)
+    bootstrap = _Bootstrap(patients, resamples, confidence, seed)
+    intervals = bootstrap.estimates(counts, range(len(records)))
+    metric = task.monitor if task.monitor in summary else next(iter(intervals))
+    shown, gaps = _compare(task, records, predictions, groups, counts, bootstrap, metric)
     return EvaluationReport(
         kind=task.kind,
         name=name,
         notes=len(records),
         patients=len(set(patients)),
         metric=metric,
-        scores=scored.summary(),
+        scores=summary,
         intervals=intervals,
         resamples=resamples,
         confidence=confidence,
@@ -157,62 +153,99 @@ def report_on(
         subgroups=tuple(shown),
         gaps=tuple(gaps),
         calibration=calibration_of(task, records, predictions),
-        labels=tuple(score.row() for score in per_label(scored)),
+        labels=tuple(score.row() for score in scored.per_label),
     )
 
 
-def _draws(patients: Sequence[int], resamples: int, seed: int) -> Floats:
-    """How often each note occurs in each resample of the patients, shape (resamples, notes)."""
-    n = max(patients) + 1
-    random = np.random.default_rng(seed)
-    drawn = random.integers(n, size=(resamples, n))
-    times = np.apply_along_axis(np.bincount, 1, drawn, minlength=n)
-    weights: Floats = times[:, list(patients)].astype(np.float64)
-    return weights
+@dataclass(frozen=True)
+class _Bootstrap:
+    """The resamples of the notes' patients, drawn anew (the same ones) for each use."""
 
+    patients: Sequence[int]
+    resamples: int
+    confidence: float
+    seed: int
 
-def _figures(scores: NoteScores, weights: Floats) -> dict[str, Floats]:
-    parts = [
-        scores.figures(weights[first : first + _CHUNK]) for first in range(0, len(weights), _CHUNK)
-    ]
-    return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
+    def figures(self, counts: NoteCounts, notes: Sequence[int]) -> dict[str, Floats]:
+        """Metric → its value on each resample, of some notes (positions) as if no others were."""
+        own, rows = counts.of(notes), list(notes)
+        parts = [
+            own.figures(weights[:, rows].astype(np.float64))
+            for weights in resample(self.patients, self.resamples, self.seed)
+        ]
+        return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
 
+    def estimates(self, counts: NoteCounts, notes: Sequence[int]) -> dict[str, Estimate]:
+        """Metric → its value on some notes, with the interval; undefined ones left out."""
+        drawn = self.figures(counts, notes)
+        found = {
+            metric: self.around(float(value[0]), drawn[metric])
+            for metric, value in counts.of(notes).figures(np.ones((1, len(notes)))).items()
+        }
+        return {metric: estimate for metric, estimate in found.items() if estimate is not None}
 
-def _estimate(value: float, resampled: Floats, tail: float) -> Estimate:
-    # A resample without any of the notes a score needs says nothing of it.
-    low, high = np.nanquantile(resampled, [tail, 1 - tail]).tolist()
-    return Estimate(value, low, high)
+    def around(self, value: float, drawn: Floats) -> Estimate | None:
+        """The interval of a value from what it is on the resamples."""
+        interval = interval_around(value, drawn, self.confidence)
+        if interval is None or not np.isfinite(value):
+            return None
+        return Estimate(value, interval.low, interval.high)
 
 
 def _compare(
-    scores: NoteScores, groups: Sequence[Subgroup], weights: Floats, metric: str, tail: float
+    task: Any,  # noqa: ANN401  (a task that decides notes: no type is both protocols)
+    notes: Sequence[Note],
+    predictions: Sequence[Prediction],
+    groups: Sequence[Subgroup],
+    counts: NoteCounts,
+    bootstrap: _Bootstrap,
+    metric: str,
 ) -> tuple[list[SubgroupScore], list[Gap]]:
     """Each group's score, and for each field the gap between its extreme groups."""
     shown: list[SubgroupScore] = []
-    resampled: dict[tuple[str, str], Floats] = {}
-    for group in groups:
-        if group.patients < FEWEST_PATIENTS:
-            shown.append(SubgroupScore(group.field, group.name, None, None, None))
-            continue
-        mask = np.zeros(weights.shape[1])
-        mask[list(group.notes)] = 1
-        value = float(scores.figures(mask[None])[metric][0])
-        draws = _figures(scores, weights * mask)[metric]
-        estimate = None
-        if np.isfinite(value):
-            estimate = _estimate(value, draws, tail)
-            resampled[group.field, group.name] = draws
-        shown.append(
-            SubgroupScore(group.field, group.name, len(group.notes), group.patients, estimate)
-        )
-    gaps = []
+    gaps: list[Gap] = []
     for field in dict.fromkeys(group.field for group in groups):
-        ranked = sorted(
-            ((g.score.value, g.group) for g in shown if g.field == field and g.score), reverse=True
-        )
-        if len(ranked) < 2:
+        of_field = [group for group in groups if group.field == field]
+        gold = {
+            group.name: set(task.gold_labels([notes[i] for i in group.notes]))
+            for group in of_field
+            if group.patients >= FEWEST_PATIENTS
+        }
+        having = [labels for labels in gold.values() if labels]
+        labels = set.intersection(*having) if having else set()
+        on_shared = task.note_counts(notes, predictions, labels=labels)
+        shared: dict[str, Estimate] = {}
+        for group in of_field:
+            if group.name not in gold:
+                shown.append(SubgroupScore(field, group.name, None, None, None))
+                continue
+            if labels and gold[group.name]:
+                found = bootstrap.estimates(on_shared, group.notes).get(metric)
+                if found is not None:
+                    shared[group.name] = found
+            shown.append(
+                SubgroupScore(
+                    field,
+                    group.name,
+                    len(group.notes),
+                    group.patients,
+                    bootstrap.estimates(counts, group.notes).get(metric),
+                    shared.get(group.name),
+                )
+            )
+        if len(having) < 2:
             continue
-        (high, highest), (low, lowest) = ranked[0], ranked[-1]
-        draws = resampled[field, highest] - resampled[field, lowest]
-        gaps.append(Gap(field, highest, lowest, _estimate(high - low, draws, tail)))
+        of_labels = len(set.union(*having))
+        if len(shared) < 2:
+            gaps.append(Gap(field, None, None, None, len(labels), of_labels))
+            continue
+        ranked = sorted(shared, key=lambda name: (shared[name].value, name), reverse=True)
+        members = {group.name: group.notes for group in of_field}
+        high, low = ranked[0], ranked[-1]
+        drawn = (
+            bootstrap.figures(on_shared, members[high])[metric]
+            - bootstrap.figures(on_shared, members[low])[metric]
+        )
+        difference = bootstrap.around(shared[high].value - shared[low].value, drawn)
+        gaps.append(Gap(field, high, low, difference, len(labels), of_labels))
     return shown, gaps

@@ -28,27 +28,38 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SubgroupScore:
-    """A group's headline score; no figures (`None`) for a group of fewer than ten patients."""
+    """A group's headline score; no figures (`None`) for a group of fewer than ten patients.
+
+    `score` is what `evaluate` gives for the group's notes, over all labels that these have.
+    `shared` is the same over those labels alone that every group of the field has in gold: what
+    groups can be compared by. It is `None` where there are none, and for a group without gold.
+    """
 
     field: str
     group: str
     notes: int | None
     patients: int | None
     score: Estimate | None
+    shared: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class Gap:
-    """The distance between the groups with the highest and the lowest score.
+    """The distance between the groups with the highest and the lowest score on shared labels.
 
-    The pair was chosen by the scores, so the interval leans towards a gap: read it as a reason
-    to look, not as a test.
+    On labels that one group has and another lacks a difference would be one of the labels and
+    not of the groups: the gap is over the `labels` that all groups have in gold, of the
+    `of_labels` that some have. Where they share none there is no `difference`, and no pair. The
+    pair was chosen by the scores, so the interval leans towards a gap: read it as a reason to
+    look, not as a test.
     """
 
     field: str
-    highest: str
-    lowest: str
-    difference: Estimate
+    highest: str | None
+    lowest: str | None
+    difference: Estimate | None
+    labels: int
+    of_labels: int
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clinical_tl.errors import ConfigError, shown_id
+from clinical_tl.metrics.intervals import number_patients
 from clinical_tl.schema import Note
 
 MOST_GROUPS = 20
@@ -52,14 +53,7 @@ def subgroups_of(notes: Sequence[Note], field: str) -> list[Subgroup]:
 
 def patients_of(notes: Sequence[Note]) -> list[int]:
     """The number of each note's patient; a note without a patient is one of its own."""
-    numbers: dict[tuple[str, str], int] = {}
-    return [
-        numbers.setdefault(
-            ("note", note.note_id) if note.patient_id is None else ("patient", note.patient_id),
-            len(numbers),
-        )
-        for note in notes
-    ]
+    return number_patients([note.patient_id for note in notes])
 
 
 def n_patients(notes: Sequence[Note]) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clinical_tl.errors import TaskError, shown_id, shown_ids
-from clinical_tl.metrics.thresholds import tune_thresholds
+from clinical_tl.metrics.thresholds import tune_cut
 from clinical_tl.schema import Note, Prediction, Relation, ScoredRelation
 from clinical_tl.text.markers import mark_pair
 from clinical_tl.text.pairs import Level, Pair, find_entities
@@ -19,7 +19,6 @@ from clinical_tl.text.words import Words
 logger = logging.getLogger(__name__)
 
 TASK = "relation extraction"
-SHOWN = 5
 
 Ends = tuple[str, str]
 
@@ -98,30 +97,43 @@ def has_unrelated(note: Note, pairs: Sequence[Pair]) -> bool:
     return any((pair.head.id, pair.tail.id) not in related for pair in pairs)
 
 
+def candidate_scores(prediction: Prediction) -> CandidateScores:
+    """The scores of a prediction's candidates.
+
+    Raises `TaskError` for a prediction without them: one of rules, or from a file.
+    """
+    if isinstance(prediction.scores, CandidateScores):
+        return prediction.scores
+    raise TaskError(
+        f"note {shown_id(prediction.note_id)!r}: the prediction has no scores of its "
+        "candidates; tune and decide on what TransferModel.predict() gives"
+    )
+
+
 def best_threshold(notes: Sequence[Note], predictions: Sequence[Prediction]) -> float | None:
     """The threshold of best micro F1 on these notes; `None` where no candidate is right.
 
-    Gold relations that no candidate can give count as missed at any threshold.
+    Found by `tune_cut`; gold relations that no candidate can give count as missed.
 
     Raises `TaskError` for predictions without the scores of their candidates.
     """
     right: list[bool] = []
     scores: list[float] = []
+    n_gold = 0
     for note, prediction in zip(notes, predictions, strict=True):
-        if not isinstance(prediction.scores, CandidateScores):
-            raise TaskError(
-                f"note {shown_id(note.note_id)!r}: the prediction has no scores of its "
-                "candidates; tune on what TransferModel.predict() gives"
-            )
         gold = set(note.relations or ())
-        for r in prediction.scores.relations:
+        n_gold += len(gold)
+        for r in candidate_scores(prediction).relations:
             right.append(Relation(r.head, r.tail, r.label) in gold)
             scores.append(r.score)
-    if not any(right):
-        return None
-    missed = sum(len(set(note.relations or ())) for note in notes) - sum(right)
-    tuned = tune_thresholds(np.array(right)[:, None], np.array(scores)[:, None], unseen_gold=missed)
-    return tuned.global_threshold
+    if not n_gold:
+        logger.warning(
+            "%s: the %d development notes have no relation, so no threshold can be tuned: "
+            "candidates are related from a probability of one half",
+            TASK,
+            len(notes),
+        )
+    return tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
 
 
 def lost_relations(note: Note, pairs: Sequence[Pair]) -> int:

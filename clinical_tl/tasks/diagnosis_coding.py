@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,14 +19,25 @@ from clinical_tl.data.icd10 import ICD9_MEND, check_codes, roll_up
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.coding import CodingScores, coding_scores
+from clinical_tl.metrics.ranking import NAMES as RANKING
+from clinical_tl.metrics.ranking import note_rankings
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
-from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
+from clinical_tl.schema import (
+    LabelScores,
+    LabelSet,
+    Note,
+    Notes,
+    Prediction,
+    as_notes,
+    score_rows,
+)
 from clinical_tl.tasks.evidence import code_evidence
-from clinical_tl.tasks.task import check_annotated, check_order, unsure
+from clinical_tl.tasks.task import check_annotated, check_order, scores_of_all, unsure
 
 if TYPE_CHECKING:
     import torch
 
+    from clinical_tl.metrics.note_counts import NoteCounts
     from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
     from clinical_tl.tasks.losses import Pooling
     from clinical_tl.text.batches import WindowBatch
@@ -47,6 +58,15 @@ OTHER_SYSTEM = (
 # A code on 1 in 1,000 notes would otherwise weigh 1,000 times a negative.
 LARGEST_POS_WEIGHT = 50.0
 EVIDENCE_SPANS = 3
+_AVERAGES = (
+    "micro_f1",
+    "micro_precision",
+    "micro_recall",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1_gold",
+)
 
 
 @dataclass(frozen=True)
@@ -272,19 +292,27 @@ class DiagnosisCoding:
 
     def predicted(self, note_id: str, probabilities: np.ndarray) -> Prediction:
         """The codes whose probability, shape (codes,), reaches their threshold, best first."""
+        return Prediction(
+            note_id,
+            codes=self._assigned(probabilities),
+            scores=LabelScores(self.labels.names, probabilities),
+        )
+
+    def _assigned(self, probabilities: np.ndarray) -> tuple[str, ...]:
         assigned = np.flatnonzero(self._thresholds.apply(probabilities[None])[0])
         order = assigned[np.argsort(-probabilities[assigned], kind="stable")]
-        codes = tuple(self.labels.names[i] for i in order)
-        return Prediction(
-            note_id, codes=codes, scores=LabelScores(self.labels.names, probabilities)
-        )
+        return tuple(self.labels.names[i] for i in order)
 
     def untuned(self) -> DiagnosisCoding:
         """The task without thresholds of its own."""
         return replace(self, thresholds=None)
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> DiagnosisCoding:
-        """The task with thresholds tuned on these (development) notes."""
+        """The task with thresholds tuned on these (development) notes.
+
+        None where the notes have none of the task's codes. Raises `TaskError` for predictions
+        that lack the scores of some code.
+        """
         check_order(notes, predictions)
         gold, unseen = self.gold_matrix(notes)
         thresholds = tune_thresholds(
@@ -294,12 +322,39 @@ class DiagnosisCoding:
             shrinkage=self.shrinkage,
             unseen_gold=unseen,
         )
+        if thresholds is None:
+            logger.warning(
+                "diagnosis coding: the %d development notes have none of the task's %d codes, so "
+                "no threshold can be tuned: codes are given from a probability of one half",
+                len(notes),
+                len(self.labels),
+            )
         return replace(self, thresholds=thresholds)
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions with the codes that reach this task's thresholds, without evidence."""
-        rows = self._score_matrix(predictions)
-        return [self.predicted(p.note_id, row) for p, row in zip(predictions, rows, strict=True)]
+        """The predictions with the codes that reach this task's thresholds, and their evidence.
+
+        A code that had not reached the thresholds of before has no evidence. Raises `TaskError`
+        for predictions that lack the scores of some code.
+        """
+        decided = []
+        for p, row in zip(predictions, self._score_matrix(predictions), strict=True):
+            codes = self._assigned(row)
+            evidence = {code: p.evidence[code] for code in codes if code in p.evidence}
+            decided.append(replace(p, codes=codes, evidence=evidence))
+        return decided
+
+    def unread(self, note_id: str) -> Prediction:
+        """No code, and the codes' shares of the training notes as scores."""
+        return Prediction(note_id, codes=(), scores=LabelScores(self.labels.names, self.shares))
+
+    @property
+    def shares(self) -> np.ndarray:
+        """How many of the training notes have each code, shape (codes,); 0 where unknown."""
+        support = np.array(self.labels.support or [0] * len(self.labels), dtype=np.float64)
+        return np.minimum(support / max(self.n_train, 1), float(self.n_train > 0)).astype(
+            np.float32
+        )
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' codes at the task's level, with how often they occur."""
@@ -314,25 +369,28 @@ class DiagnosisCoding:
                 "diagnosis coding: %d codes that silver notes leave open are taken as absent here",
                 opened,
             )
-        positions = self.labels.positions
-        gold = np.zeros((len(notes), len(self.labels)), dtype=bool)
-        unseen = 0
-        for row, note in enumerate(notes):
-            for code in _rolled(note, self.level):
-                if code in positions:
-                    gold[row, positions[code]] = True
-                else:
-                    unseen += 1
+        gold = self._gold(notes)
+        columns = set(self.labels)
+        unseen = sum(code not in columns for n in notes for code in set(_rolled(n, self.level)))
         return gold, unseen
 
     def evaluate(
         self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
     ) -> CodingScores:
-        """Scores against all codes of the notes; those not seen in training count as missed."""
+        """Scores of the predictions' codes, as they are, against all codes of the notes.
+
+        Gold codes not seen in training count as missed. AUROC, P@k, R-precision and MAP are of
+        the predictions' scores, where all of them have all codes'.
+        """
         records = as_notes(notes)
         check_annotated(records, "codes", "diagnosis coding")
         check_order(records, predictions)
         positions = self.labels.positions
+        if not any(p.codes is not None or p.scores for p in predictions):
+            raise TaskError(
+                f"diagnosis coding: none of the {len(predictions)} predictions has codes; score "
+                "what a coder predicts (codes=() for none)"
+            )
         foreign = [p.note_id for p in predictions if not set(p.codes or ()) <= positions.keys()]
         if foreign:
             raise TaskError(
@@ -340,16 +398,68 @@ class DiagnosisCoding:
                 f"task's, e.g. of the notes {shown_ids(foreign)}; score predictions of its codes, "
                 f"at its level ({self.level})"
             )
-        assigned = np.zeros((len(records), len(self.labels)), dtype=bool)
-        for row, prediction in enumerate(predictions):
-            assigned[row, [positions[code] for code in prediction.codes or ()]] = True
         return coding_scores(
             [_rolled(note, self.level) for note in records],
-            self._score_matrix(predictions),
-            assigned,
+            scores_of_all(self, predictions),
+            self._claimed(predictions),
             self.labels.names,
             dict(zip(self.labels.names, self.labels.support, strict=True)),
         )
+
+    def note_counts(
+        self,
+        notes: Sequence[Note],
+        predictions: Sequence[Prediction],
+        *,
+        labels: Collection[str] | None = None,
+    ) -> NoteCounts:
+        """Each note's codes found, in gold, predicted, and its ranking figures."""
+        from clinical_tl.metrics.note_counts import counts_at
+
+        names = self.labels.names
+        kept = [i for i, code in enumerate(names) if labels is None or code in labels]
+        own = [
+            {code for code in _rolled(note, self.level) if labels is None or code in labels}
+            for note in notes
+        ]
+        gold, claimed = self._gold(notes)[:, kept], self._claimed(predictions)[:, kept]
+        rows, places = np.nonzero(gold | claimed)
+        true, said = gold[rows, places], claimed[rows, places]
+        counts = np.stack([true & said, ~true & said, true & ~said], axis=1).astype(np.float64)
+        # Gold codes without a column stand behind the others.
+        positions = self.labels.positions
+        unseen = sorted({code for codes in own for code in codes} - positions.keys())
+        beside = {code: len(kept) + i for i, code in enumerate(unseen)}
+        missed = [
+            (row, beside[code]) for row, codes in enumerate(own) for code in codes & beside.keys()
+        ]
+        means: dict[str, np.ndarray] = {}
+        scores = score_rows(predictions, names)
+        if scores is not None:
+            ranked = note_rankings(gold, scores[:, kept], np.array([len(codes) for codes in own]))
+            means = dict(zip(RANKING, ranked.T, strict=True))
+        return counts_at(
+            [*rows.tolist(), *(row for row, _ in missed)],
+            [*places.tolist(), *(place for _, place in missed)],
+            np.concatenate([counts, np.tile([0.0, 0.0, 1.0], (len(missed), 1))]),
+            (len(notes), max(len(kept) + len(unseen), 1)),
+            {name: name for name in _AVERAGES},
+            means,
+        )
+
+    def _gold(self, notes: Sequence[Note]) -> np.ndarray:
+        positions = self.labels.positions
+        gold = np.zeros((len(notes), len(self.labels)), dtype=bool)
+        for row, note in enumerate(notes):
+            gold[row, [positions[c] for c in _rolled(note, self.level) if c in positions]] = True
+        return gold
+
+    def _claimed(self, predictions: Sequence[Prediction]) -> np.ndarray:
+        positions = self.labels.positions
+        claimed = np.zeros((len(predictions), len(self.labels)), dtype=bool)
+        for row, prediction in enumerate(predictions):
+            claimed[row, [positions[code] for code in prediction.codes or ()]] = True
+        return claimed
 
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""
@@ -383,14 +493,16 @@ class DiagnosisCoding:
         return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, self.pooling)
 
     def _score_matrix(self, predictions: Sequence[Prediction]) -> np.ndarray:
+        rows = score_rows(predictions, self.labels.names)
+        if rows is not None:
+            return rows
         names = self.labels.names
-        rows = [
-            p.scores.array
-            if isinstance(p.scores, LabelScores) and p.scores.names is names
-            else np.array([p.scores.get(name, 0.0) for name in names], dtype=np.float32)
-            for p in predictions
-        ]
-        return np.stack(rows) if rows else np.zeros((0, len(names)), dtype=np.float32)
+        lacking = [p.note_id for p in predictions if score_rows([p], names) is None]
+        raise TaskError(
+            f"diagnosis coding: {len(lacking)} of {len(predictions)} predictions lack the score "
+            f"of some code, e.g. of the notes {shown_ids(lacking)}; tune and decide on what a "
+            "model's predict() gives"
+        )
 
 
 def _mean(losses: torch.Tensor, decided: torch.Tensor) -> torch.Tensor:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
 from clinical_tl.data.plausibility import IDS, check_plausible
-from clinical_tl.errors import ConfigError, TaskError, shown_ids
+from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.entities import (
     EntityScores,
     SeqevalScores,
     entity_scores,
+    mention_labels,
     strict_seqeval,
 )
+from clinical_tl.metrics.label_score import LabelScore
+from clinical_tl.metrics.thresholds import tune_cut
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, Span, as_notes
-from clinical_tl.tasks.task import check_annotated, check_order, unsure
+from clinical_tl.tasks.task import check_annotated, check_foreign, check_order, unsure
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.tags import Representation, Scheme, TagSet
 from clinical_tl.text.units import Units, UnitSize, find_units, text_units
@@ -31,6 +34,7 @@ from clinical_tl.text.units import Units, UnitSize, find_units, text_units
 if TYPE_CHECKING:
     import torch
 
+    from clinical_tl.metrics.note_counts import NoteCounts
     from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -56,6 +60,11 @@ class EntityRecognitionScores:
 
     entities: EntityScores
     seqeval: SeqevalScores
+
+    @property
+    def per_label(self) -> tuple[LabelScore, ...]:
+        """Exact counts by type."""
+        return self.entities.per_label
 
     def summary(self) -> dict[str, float]:
         """Metric name → value; seqeval's carry the prefix `seqeval_`."""
@@ -255,28 +264,31 @@ class EntityRecognition:
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> EntityRecognition:
         """The task with the threshold of best exact-span F1 on these (development) notes.
 
-        Of equal ones the lowest, so that what makes no difference stays in.
+        Found by `tune_cut`; none where no mention is right. Mentions without a score are taken
+        at any threshold.
         """
         check_order(notes, predictions)
-        # A stretch that merely covers a discontinuous mention does not find it.
-        gold = [{s.key for s in note.spans or () if not s.is_discontinuous} for note in notes]
-        n_gold = sum(len({(*s.key, s.fragments) for s in note.spans or ()}) for note in notes)
-        found = sorted(
-            (
-                (float(span.score or 0.0), span.key in own)
-                for prediction, own in zip(predictions, gold, strict=True)
-                for span in prediction.spans or ()
-            ),
-            reverse=True,
-        )
-        if not found:
-            return replace(self, threshold=None)
-        scores, right = (np.array(part) for part in zip(*found, strict=True))
-        f1 = 2 * np.cumsum(right) / (np.arange(1, len(found) + 1) + n_gold)
-        # Mentions of one score come in together, so a threshold stands after the last of them.
-        f1[:-1][scores[1:] == scores[:-1]] = -1.0
-        best = len(f1) - 1 - int(f1[::-1].argmax())
-        return replace(self, threshold=float(scores[best]))
+        scores: list[float] = []
+        right: list[bool] = []
+        n_gold = 0
+        for note, prediction in zip(notes, predictions, strict=True):
+            spans = note.spans or ()
+            n_gold += len({(*s.key, s.fragments) for s in spans})
+            # A stretch that merely covers a discontinuous mention does not find it.
+            left = {s.key for s in spans if not s.is_discontinuous}
+            # A mention said twice is right once.
+            for span in sorted(prediction.spans or (), key=_sureness, reverse=True):
+                scores.append(_sureness(span))
+                right.append(span.key in left)
+                left.discard(span.key)
+        if not n_gold:
+            logger.warning(
+                "entity recognition: the %d development notes have no mention, so no threshold "
+                "can be tuned: every mention is kept",
+                len(notes),
+            )
+        threshold = tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
+        return replace(self, threshold=threshold)
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions without the mentions that score below the threshold."""
@@ -284,9 +296,13 @@ class EntityRecognition:
             return list(predictions)
         least = self.threshold
         return [
-            replace(p, spans=tuple(s for s in p.spans or () if float(s.score or 0.0) >= least))
+            replace(p, spans=tuple(s for s in p.spans or () if _sureness(s) >= least))
             for p in predictions
         ]
+
+    def unread(self, note_id: str) -> Prediction:
+        """No mention."""
+        return Prediction(note_id, spans=())
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' mention types, with how many mentions they have."""
@@ -310,7 +326,11 @@ class EntityRecognition:
         gold = [note.spans or () for note in records]
         predicted = [prediction.spans or () for prediction in predictions]
         represented, gold_tags, predicted_tags = Representation(), [], []
-        self._check_labels(gold, predicted)
+        check_foreign(
+            "entity recognition",
+            Counter(span.label for spans in predicted for span in spans),
+            {*self.labels, *(span.label for spans in gold for span in spans)},
+        )
         every_label = LabelSet.fitted(span.label for spans in (*gold, *predicted) for span in spans)
         tag_set, left_out = TagSet(every_label), 0
         for i, (note, note_predicted) in enumerate(zip(records, predicted, strict=True)):
@@ -335,27 +355,21 @@ class EntityRecognition:
             strict_seqeval(gold_tags, predicted_tags),
         )
 
-    def _check_labels(
-        self, gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]
-    ) -> None:
-        """Refuse predictions of which no label is known; warn of those that some lack."""
-        known = {*self.labels.names, *(span.label for spans in gold for span in spans)}
-        said = Counter(span.label for spans in predicted for span in spans)
-        foreign = {label: n for label, n in said.items() if label not in known}
-        if not foreign:
-            return
-        names = shown_ids(sorted(foreign), "label")
-        if len(foreign) == len(said):
-            raise TaskError(
-                f"entity recognition: the predictions' labels {names} are neither the task's nor "
-                f"the notes', {shown_ids(sorted(known), 'label')}; give both the same names"
-            )
-        logger.warning(
-            "entity recognition: %d predicted mentions have labels that neither the task nor the "
-            "notes have, %s; they count as wrong",
-            sum(foreign.values()),
-            names,
-        )
+    def note_counts(
+        self,
+        notes: Sequence[Note],
+        predictions: Sequence[Prediction],
+        *,
+        labels: Collection[str] | None = None,
+    ) -> NoteCounts:
+        """Each note's mentions found exactly, in gold, predicted, by label."""
+        from clinical_tl.metrics.note_counts import MICRO_AND_MACRO, count_labels
+
+        counted = [
+            mention_labels(note.spans or (), prediction.spans or ())
+            for note, prediction in zip(notes, predictions, strict=True)
+        ]
+        return count_labels(counted, MICRO_AND_MACRO, labels=labels)
 
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""
@@ -373,6 +387,11 @@ class EntityRecognition:
             units=row.get("units", "words"),
             max_lost=row.get("max_lost", MAX_LOST),
         )
+
+
+def _sureness(span: Span) -> float:
+    """A mention's score; one that has none was not doubted."""
+    return 1.0 if span.score is None else float(span.score)
 
 
 def unsure_stretches(note: Note) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
 from numbers import Real
@@ -20,11 +20,12 @@ from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.task import check_annotated, check_order
+from clinical_tl.tasks.task import check_annotated, check_foreign, check_order, scores_of_all
 
 if TYPE_CHECKING:
     import torch
 
+    from clinical_tl.metrics.note_counts import NoteCounts
     from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
     from clinical_tl.tasks.losses import Pooling
     from clinical_tl.text.batches import WindowBatch
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RARE = 2
+# One label a note: the share of notes that are right is micro recall.
+_AVERAGES = {"accuracy": "micro_recall", "macro_f1": "macro_f1", "weighted_f1": "weighted_f1"}
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,16 @@ class NoteClassification:
             note_id, label=label, scores=LabelScores(self.labels.names, probabilities)
         )
 
+    def unread(self, note_id: str) -> Prediction:
+        """No label, and the labels' shares of the training notes as scores."""
+        return Prediction(note_id, scores=LabelScores(self.labels.names, self.shares))
+
+    @property
+    def shares(self) -> np.ndarray:
+        """How many of the training notes have each label, shape (labels,); equal where unknown."""
+        support = np.array(self.labels.support or [1] * len(self.labels), dtype=np.float64)
+        return (support / support.sum()).astype(np.float32)
+
     def untuned(self) -> NoteClassification:
         """The task itself."""
         return self
@@ -176,20 +189,54 @@ class NoteClassification:
     def evaluate(
         self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
     ) -> ClassificationScores:
-        """Scores against the notes' labels; a label not seen in training counts as an error."""
+        """Scores of the predictions' labels, as they are, against the notes' own.
+
+        A gold label not seen in training counts as an error, so does a prediction without a
+        label. AUROC is of the predictions' scores, where all of them have all labels'.
+        """
         records = as_notes(notes)
         check_annotated(records, "label", "note classification")
         check_order(records, predictions)
-        unscored = [p.note_id for p in predictions if not set(self.labels) <= set(p.scores)]
-        if unscored:
-            raise TaskError(
-                f"note classification: {len(unscored)} predictions lack the probability of some "
-                f"label, e.g. of the notes {shown_ids(unscored)}; score what this task's model "
-                "predicts, or predictions with `scores` for all its labels"
-            )
-        probabilities = np.array([[p.scores[name] for name in self.labels] for p in predictions])
+        gold = [str(note.label) for note in records]
+        self._check_labels(gold, predictions)
         return classification_scores(
-            [str(note.label) for note in records], probabilities, self.labels.names
+            gold,
+            [prediction.label for prediction in predictions],
+            self.labels.names,
+            scores_of_all(self, predictions),
+        )
+
+    def note_counts(
+        self,
+        notes: Sequence[Note],
+        predictions: Sequence[Prediction],
+        *,
+        labels: Collection[str] | None = None,
+    ) -> NoteCounts:
+        """Each note's label found, in gold, predicted; notes of other `labels` count nothing."""
+        from clinical_tl.metrics.note_counts import count_labels
+
+        counted = []
+        for note, prediction in zip(notes, predictions, strict=True):
+            gold, said = str(note.label), prediction.label
+            if labels is not None and gold not in labels:
+                counted.append((Counter[str](), Counter[str](), Counter[str]()))
+                continue
+            claimed = Counter([] if said is None else [said])
+            counted.append((Counter({gold}) & claimed, Counter([gold]), claimed))
+        return count_labels(counted, _AVERAGES, labels=labels)
+
+    def _check_labels(self, gold: Sequence[str], predictions: Sequence[Prediction]) -> None:
+        """Refuse predictions that say nothing, or labels of which none is known."""
+        if not any(p.label is not None or p.scores for p in predictions):
+            raise TaskError(
+                f"note classification: none of the {len(predictions)} predictions has a label; "
+                "score what a classifier predicts, or what rules say of the notes' labels"
+            )
+        check_foreign(
+            "note classification",
+            Counter(p.label for p in predictions if p.label is not None),
+            {*self.labels, *gold},
         )
 
     def to_dict(self) -> dict[str, Any]:

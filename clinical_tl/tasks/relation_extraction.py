@@ -8,7 +8,7 @@ stock sequence head classifies as one of the relations or as none.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,12 +16,13 @@ import numpy as np
 
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_ids, shown_value
-from clinical_tl.metrics.relations import RelationExtractionScores, relation_scores
+from clinical_tl.metrics.relations import RelationExtractionScores, relation_labels, relation_scores
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, ScoredRelation, as_notes
 from clinical_tl.tasks.candidates import (
     TASK,
     CandidateScores,
     best_threshold,
+    candidate_scores,
     has_unrelated,
     lost_relations,
     mark_candidates,
@@ -29,13 +30,14 @@ from clinical_tl.tasks.candidates import (
     report_left_out,
     sample_unrelated,
 )
-from clinical_tl.tasks.task import check_annotated, check_order
+from clinical_tl.tasks.task import check_annotated, check_foreign, check_order
 from clinical_tl.text.pairs import Level, Pair, find_pairs
 from clinical_tl.text.words import Words
 
 if TYPE_CHECKING:
     import torch
 
+    from clinical_tl.metrics.note_counts import NoteCounts
     from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -285,17 +287,23 @@ class RelationExtraction:
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> RelationExtraction:
         """The task with the threshold of best F1 on these (development) notes.
 
-        The task itself where each candidate is related, or no candidate is right.
+        None where each candidate is related anyway, or no candidate is right.
         """
         if not self.unrelated:
-            return self
+            return self.untuned()
         check_order(notes, predictions)
-        threshold = best_threshold(notes, predictions)
-        return self if threshold is None else replace(self, threshold=threshold)
+        return replace(self, threshold=best_threshold(notes, predictions))
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions themselves."""
-        return list(predictions)
+        """The predictions with the candidates that reach this task's threshold as relations.
+
+        Raises `TaskError` for predictions without the scores of their candidates.
+        """
+        return [replace(p, relations=self._related(candidate_scores(p))) for p in predictions]
+
+    def unread(self, note_id: str) -> Prediction:
+        """No relation: there is no candidate."""
+        return Prediction(note_id, relations=(), scores=CandidateScores(()))
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' relation labels, with how often they occur."""
@@ -305,18 +313,20 @@ class RelationExtraction:
     def evaluate(
         self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
     ) -> RelationExtractionScores:
-        """Scores against all relations of the notes, those without a candidate included.
+        """Scores of the predictions' relations, as they are, against all of the notes.
 
-        A prediction that carries its candidates' scores is decided at this task's threshold.
+        Relations without a candidate are included in gold.
         """
         records = as_notes(notes)
         check_annotated(records, "relations", TASK)
         check_order(records, predictions)
         gold = [note.relations or () for note in records]
-        predicted = [
-            self._related(p.scores) if isinstance(p.scores, CandidateScores) else p.relations or ()
-            for p in predictions
-        ]
+        predicted = [prediction.relations or () for prediction in predictions]
+        check_foreign(
+            TASK,
+            Counter(r.label for relations in predicted for r in relations),
+            {*self.labels, *(r.label for relations in gold for r in relations)},
+        )
         pairs = [self.pairs(note) for note in records]
         lost = sum(map(lost_relations, records, pairs))
         grouped = (
@@ -325,6 +335,22 @@ class RelationExtraction:
         return RelationExtractionScores(
             relation_scores(gold, predicted, lost=lost), grouped, sum(map(len, pairs))
         )
+
+    def note_counts(
+        self,
+        notes: Sequence[Note],
+        predictions: Sequence[Prediction],
+        *,
+        labels: Collection[str] | None = None,
+    ) -> NoteCounts:
+        """Each note's relations found, in gold, predicted, by label."""
+        from clinical_tl.metrics.note_counts import MICRO_AND_MACRO, count_labels
+
+        counted = [
+            relation_labels(note.relations or (), prediction.relations or ())
+            for note, prediction in zip(notes, predictions, strict=True)
+        ]
+        return count_labels(counted, MICRO_AND_MACRO, labels=labels)
 
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""

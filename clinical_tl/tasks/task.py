@@ -7,19 +7,29 @@ outputs back into `Prediction` records, which are scored against the notes thems
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from clinical_tl.errors import TaskError, shown_id, shown_ids
-from clinical_tl.schema import LabelSet, Note, Notes, Prediction
+from clinical_tl.schema import LabelSet, Note, Notes, Prediction, score_rows
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
+    from clinical_tl.metrics.note_counts import NoteCounts
     from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
+
+
+logger = logging.getLogger(__name__)
+
+SHARES = frozenset({"share_lost"})
+"""What summaries say of the notes' own annotation: no training changes it."""
 
 
 class Scores(Protocol):
@@ -90,11 +100,14 @@ class Task(Protocol):
         ...
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Task:
-        """The task with its thresholds chosen on development notes (where it has any)."""
+        """The task with its thresholds chosen on development notes (where it has any).
+
+        Where there is nothing to choose them by they are none, whatever they were.
+        """
         ...
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Predictions made under other thresholds, decided anew by their scores."""
+        """Predictions made without thresholds (`untuned`), decided by their scores and these."""
         ...
 
     def gold_labels(self, notes: Sequence[Note]) -> Mapping[str, int]:
@@ -105,11 +118,37 @@ class Task(Protocol):
         ...
 
     def evaluate(self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]) -> Scores:
-        """Scores of the predictions against the notes' own gold."""
+        """Scores of the predictions, as they are, against the notes' own gold.
+
+        What counts as said is the prediction's `label`, `codes`, `spans` or `relations`, never
+        what its scores would decide: corrections and filters after the model are scored.
+        """
         ...
 
     def to_dict(self) -> dict[str, Any]:
         """All of the task as JSON values, for `task.json`."""
+        ...
+
+
+@runtime_checkable
+class DecidesNotes(Protocol):
+    """What a task adds to the contract where its predictions are decisions about notes."""
+
+    def unread(self, note_id: str) -> Prediction:
+        """Of a note with nothing to read (blank): nothing decided, shares in training as scores."""
+        ...
+
+    def note_counts(
+        self,
+        notes: Sequence[Note],
+        predictions: Sequence[Prediction],
+        *,
+        labels: Collection[str] | None = None,
+    ) -> NoteCounts:
+        """What each note adds to the scores that `evaluate` gives; of `labels` alone, if given.
+
+        It checks nothing and says nothing: call it on what `evaluate` has accepted.
+        """
         ...
 
 
@@ -178,6 +217,23 @@ def join_examples(
     ]
 
 
+def dev_metrics(task: Task, notes: Sequence[Note]) -> tuple[str, ...]:
+    """The metrics that every epoch will have on these development notes, and that can be watched.
+
+    Asked before training, they are what `TrainingConfig.metric` may be: scores that the notes'
+    gold defines (AUROC needs two classes, a frequency band codes that are in it), not counts.
+    A task that decides nothing about notes has its `monitor`.
+
+    Raises `TaskError` for notes that `evaluate` can't score.
+    """
+    if not isinstance(task, DecidesNotes):
+        return (task.monitor,)
+    summary = task.evaluate(notes, [task.unread(note.note_id) for note in notes]).summary()
+    return tuple(
+        name for name, value in summary.items() if isinstance(value, float) and name not in SHARES
+    )
+
+
 def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
     """Raise `TaskError` unless there are notes and each has `field` annotated."""
     if not notes:
@@ -205,6 +261,51 @@ def unsure(note: Note, name: str) -> Sequence[Any]:
             f"{'codes' if kinds is str else '[start, end]'}"
         )
     return found
+
+
+def scores_of_all(task: Task, predictions: Sequence[Prediction]) -> npt.NDArray[np.float64] | None:
+    """The scores of the task's labels, shape (n, labels); `None` where some are not given.
+
+    Metrics of scores are then left out. That is said where some predictions have them and
+    others do not.
+    """
+    names = task.labels.names
+    rows = score_rows(predictions, names)
+    if rows is None:
+        lacking = [p.note_id for p in predictions if score_rows([p], names) is None]
+        if len(lacking) < len(predictions):
+            logger.warning(
+                "%s: %d of %d predictions lack the score of some label, e.g. of the notes %s; "
+                "AUROC and ranking metrics are left out",
+                task.kind.replace("_", " "),
+                len(lacking),
+                len(predictions),
+                shown_ids(lacking),
+            )
+    return rows
+
+
+def check_foreign(task: str, said: Mapping[str, int], known: Collection[str]) -> None:
+    """Refuse predictions of which no label is known; warn of those that some are not.
+
+    `said` is label → how often it is predicted, `known` the labels of the task and the notes.
+    """
+    foreign = {label: n for label, n in said.items() if label not in known}
+    if not foreign:
+        return
+    names = shown_ids(sorted(foreign), "label")
+    if len(foreign) == len(said):
+        raise TaskError(
+            f"{task}: the predictions' labels {names} are neither the task's nor the notes', "
+            f"{shown_ids(sorted(known), 'label')}; give both the same names"
+        )
+    logger.warning(
+        "%s: %d predictions of labels that neither the task nor the notes have, %s; they count "
+        "as wrong",
+        task,
+        sum(foreign.values()),
+        names,
+    )
 
 
 def check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> None:

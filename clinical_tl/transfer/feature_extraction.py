@@ -28,6 +28,7 @@ from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
 from clinical_tl.training.checks import check_notes
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.tasks.task import Scores
-    from clinical_tl.text.tokenizer import TokenisedNote
+    from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 FeatureTask = NoteClassification | DiagnosisCoding | EntityRecognition
 
@@ -140,9 +141,15 @@ class FeatureModel:
             return model
         predictions = model.predict(dev_records, progress=progress)
         tuned = task.tuned(dev_records, predictions)
-        scores = tuned.evaluate(dev_records, tuned.decided(predictions)).summary()
+        decided = tuned.decided(predictions)
+        scores = score_predictions(tuned, dev_records, decided, model.tokenizer).summary()
         record_scores(model.metrics, "dev", dev_records, scores, leak=leak)
         return replace(model, task=tuned)
+
+    @property
+    def tokenizer(self) -> NoteTokenizer:
+        """The encoder's."""
+        return self.encoder.tokenizer
 
     def predict(
         self, notes: Notes | Sequence[Note] | Sequence[str], *, progress: bool = True
@@ -193,7 +200,8 @@ class FeatureModel:
             train=None if train is None else as_notes(train),
             allow_leakage=allow_leakage,
         )
-        scores = self.task.evaluate(records, self.predict(records, progress=progress))
+        predictions = self.predict(records, progress=progress)
+        scores = score_predictions(self.task, records, predictions, self.tokenizer)
         record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores
 

@@ -12,9 +12,16 @@ from sklearn.metrics import (
 )
 
 from clinical_tl.errors import TaskError
-from clinical_tl.metrics.classification import classification_scores
+from clinical_tl.metrics.classification import UNDECIDED
+from clinical_tl.metrics.classification import classification_scores as scores_of
 
 LABELS = ("cardiology", "neurology", "surgery", "urology")
+
+
+def classification_scores(gold, probabilities, labels):
+    """Scores of the likeliest labels."""
+    predicted = [labels[int(np.argmax(row))] for row in probabilities]
+    return scores_of(gold, predicted, labels, probabilities)
 
 
 def example(seed=0, notes=60, labels=LABELS):
@@ -118,6 +125,7 @@ def test_summary_is_flat_and_complete():
         "auroc_ovr",
         "notes",
         "unknown_gold",
+        "undecided",
     ]
     assert all(isinstance(value, int | float) for value in summary.values())
 
@@ -125,8 +133,9 @@ def test_summary_is_flat_and_complete():
 @pytest.mark.parametrize(
     ("gold", "probabilities", "labels", "message"),
     [
-        (["a"], [[0.5, 0.5], [0.5, 0.5]], ["a", "b"], r"shape \(2, 2\); allowed: \(1, 2\)"),
-        ([], np.zeros((0, 2)), ["a", "b"], "nothing to score"),
+        (["a"], [[0.5, 0.5], [0.5, 0.5]], ["a", "b"], "gold has 1 notes, the predictions 2"),
+        (["a"], [[0.5, 0.5, 0]], ["a", "b"], r"shape \(1, 3\); allowed: \(1, 2\)"),
+        ([], np.zeros((0, 2)), ["a", "b"], "no notes to score"),
         (
             ["a", None],
             [[0.5, 0.5]] * 2,
@@ -140,3 +149,36 @@ def test_summary_is_flat_and_complete():
 def test_bad_input_is_refused(gold, probabilities, labels, message):
     with pytest.raises(TaskError, match=message):
         classification_scores(gold, probabilities, labels)
+
+
+def test_what_was_decided_is_scored_and_auroc_is_the_probabilities_own():
+    gold, probabilities, predicted = example(2)
+    model = scores_of(gold, predicted, LABELS, probabilities)
+    corrected = scores_of(gold, gold, LABELS, probabilities)
+    assert (corrected.accuracy, corrected.macro_f1, corrected.mcc) == (1, 1, 1)
+    assert corrected.auroc_ovr == model.auroc_ovr
+    bare = scores_of(gold, predicted, LABELS)
+    assert (bare.auroc_ovr, bare.auroc_labels, bare.accuracy) == (None, 0, model.accuracy)
+
+
+def test_a_note_without_a_label_is_an_error_and_no_label_of_its_own():
+    gold, _, predicted = example(1)
+    predicted = [None if i % 7 == 0 else label for i, label in enumerate(predicted)]
+    filled = [label or UNDECIDED for label in predicted]
+    scores = scores_of(gold, predicted, LABELS)
+    settings = {"labels": LABELS, "average": "macro", "zero_division": 0}
+    assert scores.undecided == 9
+    assert scores.accuracy == accuracy_score(gold, filled)
+    assert scores.macro_f1 == pytest.approx(f1_score(gold, filled, **settings), abs=1e-12)
+    assert scores.mcc == pytest.approx(matthews_corrcoef(gold, filled), abs=1e-12)
+    order = [*LABELS, UNDECIDED]
+    assert scores.confusion_labels == tuple(order)
+    assert np.array_equal(scores.confusion, confusion_matrix(gold, filled, labels=order))
+    assert [row.label for row in scores.per_label] == list(LABELS)
+
+
+def test_a_label_that_is_not_the_models_is_scored_as_said():
+    scores = scores_of(["a", "new", "b"], ["a", "new", "strange"], ["a", "b"])
+    assert scores.accuracy == 2 / 3
+    assert scores.confusion_labels == ("a", "b", "new", "strange")
+    assert scores.macro_f1 == pytest.approx((1 + 0 + 1 + 0) / 4)

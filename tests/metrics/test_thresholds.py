@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from clinical_tl.errors import ArtifactError, ConfigError, TaskError
 from clinical_tl.metrics.coding import coding_scores
-from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
+from clinical_tl.metrics.thresholds import Thresholds, tune_cut, tune_thresholds
 
 
 @st.composite
@@ -118,10 +118,39 @@ def test_equally_good_macro_cuts_give_the_highest_threshold_too():
     assert tune_thresholds(gold, scores, metric="macro_f1").global_threshold == 0.5
 
 
-def test_where_everything_is_right_the_lowest_score_is_the_threshold():
+def test_where_everything_is_right_the_threshold_is_below_the_lowest_score():
     tuned = tune_thresholds(np.ones((2, 2), dtype=bool), [[0.9, 0.4], [0.3, 0.7]])
-    assert tuned.global_threshold == 0.3
-    assert tuned.apply([[0.3, 0.29]]).tolist() == [[True, False]]
+    assert tuned.global_threshold == 0.15
+    assert tuned.apply([[0.3, 0.29, 0.1]]).tolist() == [[True, True, False]]
+    assert tune_cut([-2.0, 0.5], [True, True]) == -3.0
+    assert tune_cut([0.0, 0.5], [True, True]) == -1.0
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=12),
+    st.integers(0, 3),
+)
+def test_a_cut_is_best_and_never_on_a_score(pairs, missed):
+    scores, right = (np.array(side) for side in zip(*pairs, strict=True))
+    cut = tune_cut(scores, right, missed=missed)
+    if not right.any():
+        assert cut is None
+        return
+    assert cut not in scores
+
+    def f1(least):
+        return micro_f1(right, scores >= least, missed)
+
+    assert f1(cut) == max(map(f1, cuts(scores)))
+
+
+def test_without_anything_right_there_is_no_cut():
+    assert tune_cut([], np.zeros(0, dtype=bool)) is None
+    assert tune_cut([0.5], [False], missed=3) is None
+    assert tune_thresholds(np.array([[False]]), [[0.5]]) is None
+    assert tune_thresholds(np.array([[False]]), [[0.5]], metric="macro_f1") is None
+    with pytest.raises(ConfigError, match="missed is -1"):
+        tune_cut([0.5], [True], missed=-1)
 
 
 def test_neighbouring_floats_are_told_apart():
@@ -199,8 +228,6 @@ def test_apply_takes_no_notes_and_refuses_other_labels():
 
 def test_what_can_not_be_tuned_is_refused():
     gold, scores = np.array([[True]]), np.array([[0.5]])
-    with pytest.raises(TaskError, match="none of the 1 dev notes has any of the 1 labels"):
-        tune_thresholds(~gold, scores)
     with pytest.raises(TaskError, match="gold is of type int64"):
         tune_thresholds(gold.astype(int), scores)
     with pytest.raises(ConfigError, match="allowed: micro_f1, macro_f1"):

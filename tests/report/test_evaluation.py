@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_tl.card.report import read_report
+from clinical_tl.card.report import SHARED, read_report
 from clinical_tl.errors import ArtifactError, ConfigError, TaskError
 from clinical_tl.metrics.intervals import bootstrap_interval
 from clinical_tl.report.evaluation import FEWEST_PATIENTS, evaluation_report, report_on
-from clinical_tl.report.note_scores import note_scores
 from clinical_tl.report.page import report_page, write_page
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Relation, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.fit import fit
+from clinical_tl.transfer.feature_extraction import FeatureModel
+from clinical_tl.transfer_model import TransferModel
 
 TEXT = "Denies chest pain. Has COPD."
 LABELS = ("a", "b", "c")
@@ -67,7 +71,7 @@ def marked(rows):
 def agree(task, notes, predictions):
     """The counts of single notes, summed, give the task's own scores."""
     summary = task.evaluate(notes, predictions).summary()
-    figures = note_scores(task, notes, predictions).figures(np.ones((1, len(notes))))
+    figures = task.note_counts(notes, predictions).figures(np.ones((1, len(notes))))
     shared = {name: float(value[0]) for name, value in figures.items() if name in summary}
     assert shared
     assert shared == pytest.approx({name: summary[name] for name in shared}, abs=1e-12)
@@ -133,9 +137,10 @@ def test_intervals_are_those_of_the_plain_cluster_bootstrap():
 
 
 def test_groups_and_their_gap():
-    right = [("a", "a"), ("b", "b")]
-    # Odd notes ("f") are wrong from the tenth pair on.
-    task, notes, predictions = classified(right * 10 + [("a", "a"), ("b", "c")] * 10)
+    right = [("a", "a"), ("a", "a"), ("b", "b"), ("b", "b")]
+    # Odd notes ("f") with the gold label b are wrong from the twentieth on.
+    wrong = [("a", "a"), ("a", "a"), ("b", "b"), ("b", "a")]
+    task, notes, predictions = classified(right * 5 + wrong * 5)
     report = report_on(task, notes, predictions, by=["sex"], resamples=300)
     women, men = report.subgroups
     assert (women.group, women.notes, women.patients) == ("f", 20, 20)
@@ -143,9 +148,161 @@ def test_groups_and_their_gap():
     expected = task.evaluate([notes[i] for i in only], [predictions[i] for i in only])
     assert women.score.value == pytest.approx(expected.macro_f1)
     (gap,) = report.gaps
-    assert (gap.highest, gap.lowest) == ("m", "f")
+    assert (gap.highest, gap.lowest, gap.labels, gap.of_labels) == ("m", "f", 2, 2)
     assert gap.difference.value == pytest.approx(men.score.value - women.score.value)
     assert gap.difference.low < gap.difference.value <= gap.difference.high
+    assert SHARED not in report.subgroup_table()[0]
+
+
+def test_a_gap_is_not_one_of_labels_that_a_group_does_not_have():
+    # Women alone have the label c, which is always missed; a and b are as good in both.
+    same = [("a", "a"), ("a", "a"), ("b", "b"), ("b", "b"), ("b", "a"), ("b", "a")]
+    task, notes, predictions = classified(same * 10 + [("a", "a"), ("c", "b")] * 5)
+    report = report_on(task, notes, predictions, by=["sex"], resamples=50)
+    women, men = report.subgroups
+    assert women.score.value < men.score.value - 0.2
+    (gap,) = report.gaps
+    assert (gap.labels, gap.of_labels) == (2, 3)
+    assert abs(gap.difference.value) < 0.05
+    rows = report.subgroup_table()
+    assert rows[0][SHARED] == women.shared.value
+    assert "on the 2 of 3 labels that all groups have" in rows[-1]["group"]
+
+
+def test_a_label_predicted_in_one_group_alone_is_no_label_that_groups_share():
+    task, notes, predictions = classified([("a", "a")] * 39 + [("a", "c")])
+    report = report_on(task, notes, predictions, by=["sex"], resamples=20)
+    women, men = report.subgroups
+    assert men.score.value - women.score.value > 0.5
+    assert report.gaps[0].difference.value == pytest.approx(1 - 38 / 39)
+
+
+def test_groups_without_a_common_label_can_not_be_compared_and_it_is_said(tmp_path):
+    task, notes, predictions = classified([("a", "a"), ("b", "c")] * 20)
+    report = report_on(task, notes, predictions, by=["sex"], resamples=20)
+    (gap,) = report.gaps
+    assert (gap.highest, gap.difference, gap.labels, gap.of_labels) == (None, None, 0, 2)
+    assert [group.shared for group in report.subgroups] == [None, None]
+    assert "there is no label that all groups have" in report_page(report)
+    report.save(tmp_path)
+    assert read_report(tmp_path) == report.for_card()
+
+
+def test_a_group_without_gold_is_not_compared():
+    task, notes, predictions = marked([([0], [0]), ([], [])] * 20 + [([0], [])] * 20)
+    named = [
+        replace(n, metadata={"ward": "none" if not n.spans else "x" if p.spans else "y"})
+        for n, p in zip(notes, predictions, strict=True)
+    ]
+    report = report_on(task, named, predictions, by=["ward"], resamples=20)
+    assert [group.shared is None for group in report.subgroups] == [True, False, False]
+    assert (report.gaps[0].highest, report.gaps[0].lowest) == ("x", "y")
+
+
+def test_groups_are_compared_by_ranking_on_the_codes_they_share():
+    # I10 ranks first everywhere, and A41.9, which women alone have, last.
+    rows = [(["I10"], ["I10"]), (["I10"], ["I10"])] * 10 + [
+        (["A41.9"], ["I10"]),
+        (["I10"], ["I10"]),
+    ] * 10
+    task, notes, predictions = coded(rows)
+    named = [replace(n, metadata={"sex": "mf"[i % 2 == 0]}) for i, n in enumerate(notes)]
+    report = report_on(task, named, predictions, by=["sex"], resamples=20)
+    assert report.metric == "map"
+    women, men = report.subgroups
+    assert women.score.value < 0.8 < men.score.value == 1.0
+    assert report.gaps[0].difference.value == 0.0
+
+
+def test_an_interval_has_its_own_value_where_labels_are_rare():
+    random = np.random.default_rng(4)
+    codes = [f"A{i:02d}" for i in range(60)]
+    task = DiagnosisCoding.from_notes(
+        [Note(code, TEXT, codes=(code,)) for code in codes], level="category"
+    )
+    chances = 1 / np.arange(2, 62)
+    notes, predictions = [], []
+    for i in range(60):
+        gold = random.random(60) < chances
+        said = (gold & (random.random(60) < 0.5)) | (random.random(60) < 0.01)
+        notes.append(Note(str(i), TEXT, codes=tuple(np.array(codes)[gold].tolist())))
+        row = LabelScores(task.labels.names, (0.1 + 0.8 * said).astype(np.float32))
+        names = tuple(np.array(codes)[said].tolist())
+        predictions.append(Prediction(str(i), codes=names, scores=row))
+    report = report_on(task, notes, predictions, resamples=200)
+    for metric, interval in report.intervals.items():
+        assert interval.value == pytest.approx(report.scores[metric])
+        assert interval.low < interval.value < interval.high
+
+
+def test_intervals_cover_the_score_of_the_population_as_often_as_they_say():
+    random = np.random.default_rng(7)
+    # P(gold), and P(said | gold): what a large set of notes would score.
+    gold_share, said_share = (
+        np.array([0.5, 0.3, 0.2]),
+        np.array([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1], [0.3, 0.2, 0.5]]),
+    )
+    joint = gold_share[:, None] * said_share
+    f1 = 2 * joint.diagonal() / (joint.sum(axis=0) + joint.sum(axis=1))
+    truth = {"accuracy": joint.trace(), "macro_f1": f1.mean(), "weighted_f1": f1 @ gold_share}
+    covered = dict.fromkeys(truth, 0)
+    trials = 120
+    for _ in range(trials):
+        cells = random.choice(9, size=120, p=joint.ravel())
+        made = classified([(LABELS[cell // 3], LABELS[cell % 3]) for cell in cells])
+        alone = [replace(note, patient_id=None) for note in made[1]]
+        found = report_on(made[0], alone, made[2], resamples=200).intervals
+        for metric, value in truth.items():
+            covered[metric] += found[metric].low <= value <= found[metric].high
+    # 0.95 of 120 are 114; a binomial of 0.95 has fewer than 105 once in ten thousand.
+    assert min(covered.values()) >= 105
+    assert max(covered.values()) < trials
+
+
+def test_a_report_says_what_evaluate_says_and_says_it_once(caplog):
+    task = EntityRecognition(LabelSet(("Drug",), (3,)))
+    text = "aspirin for pain and cough"
+    found = Span(12, 16, "Symptom", score=0.9)
+    notes = [
+        Note("a", text, spans=(Span(0, 7, "Drug"),)),
+        Note("b", text, spans=(Span(12, 16, "Symptom"),)),
+        Note("c", text, spans=()),
+    ]
+    said = [
+        Prediction("a", spans=(Span(0, 7, "Drug", score=0.9), Span(0, 3, "Drug", score=0.3))),
+        Prediction("b", spans=(found,)),
+        Prediction("c", spans=(found,)),
+    ]
+    expected = task.evaluate(notes, said).summary()
+    once = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    report = report_on(task, notes, said, resamples=20)
+    assert report.scores == expected
+    assert report.intervals["f1"].value == pytest.approx(expected["f1"])
+    assert [record.getMessage() for record in caplog.records] == once
+    assert len(once) == 1
+
+
+def test_a_report_evaluates_once_however_many_notes_there_are(monkeypatch):
+    task, notes, predictions = coded([(["I10"], ["I10"])] * 30)
+    calls = []
+    own = DiagnosisCoding.evaluate
+
+    def evaluate(self, *given):
+        calls.append(len(given[0]))
+        return own(self, *given)
+
+    monkeypatch.setattr(DiagnosisCoding, "evaluate", evaluate)
+    report_on(task, notes, predictions, resamples=5)
+    assert calls == [30]
+
+
+def test_what_rules_decide_is_reported_without_scores():
+    task, notes, predictions = coded([(["I10"], ["I10"]), (["I10"], [])] * 6)
+    bare = [Prediction(p.note_id, codes=p.codes) for p in predictions]
+    report = report_on(task, notes, bare, resamples=20)
+    assert (report.metric, report.calibration) == ("micro_f1", None)
+    assert report.intervals["micro_f1"].value == report.scores["micro_f1"]
 
 
 def test_a_small_group_is_named_without_figures():
@@ -235,3 +392,19 @@ def test_a_model_is_predicted_and_reported():
             return predictions
 
     assert evaluation_report(Model(), notes, resamples=5).scores["accuracy"] == 0.5
+
+
+def test_share_lost_is_one_figure_wherever_a_model_is_scored(tiny_encoder):
+    # A word with a sign that the vocabulary lacks is one unknown token.
+    spans = (Span(0, 5, "S"), Span(11, 16, "S"))
+    notes = [Note(str(i), f"edema\N{CHECK MARK} and fever {i}", spans=spans) for i in range(6)]
+    task = EntityRecognition.from_notes(notes)
+    tuned = TransferModel.from_pretrained(tiny_encoder, task, adapter="full")
+    fit(tuned, notes, notes, TrainingConfig(epochs=1, progress=False))
+    features = FeatureModel.fit(tiny_encoder, task, notes, notes, progress=False)
+    for model in (tuned, features):
+        scores = model.evaluate(notes, progress=False).summary()
+        report = evaluation_report(model, notes, resamples=5, progress=False)
+        assert scores["share_lost"] == 0.5
+        assert report.scores == scores == model.metrics["test"]
+        assert model.metrics["dev"]["share_lost"] == 0.5

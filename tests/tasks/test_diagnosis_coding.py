@@ -1,4 +1,6 @@
 import logging
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,9 +8,10 @@ import pytest
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.thresholds import Thresholds
 from clinical_tl.models.encoder import find_encoder
-from clinical_tl.schema import LabelScores, Note, Prediction
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.evidence import EVIDENCE_CONTEXT, code_evidence
+from clinical_tl.tasks.task import dev_metrics
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
@@ -88,8 +91,6 @@ def test_thresholds_are_tuned_and_used():
 
 
 def test_codes_come_likeliest_first():
-    from dataclasses import replace
-
     task = replace(DiagnosisCoding.from_notes(NOTES), thresholds=Thresholds(0.1))
     assert task.predicted("1", np.array([0.2, 0.7], dtype=np.float32)).codes == ("I10", "E11.9")
 
@@ -132,3 +133,83 @@ def test_a_trained_model_shows_evidence_for_each_code(tiny_encoder, synthetic_no
 def test_unknown_settings_are_refused(setting):
     with pytest.raises(ConfigError, match=r"choose one of|allowed: code"):
         DiagnosisCoding.from_notes(NOTES, **setting)
+
+
+def scored_notes(*rows):
+    task = DiagnosisCoding.from_notes(NOTES)
+    return task, [
+        task.predicted(note.note_id, np.array(row, dtype=np.float32))
+        for note, row in zip(NOTES, rows, strict=True)
+    ]
+
+
+def test_codes_are_scored_as_they_are_and_rankings_are_the_scores_own():
+    task, said = scored_notes([0.9, 0.1], [0.2, 0.8], [0.1, 0.1])
+    coded = [replace(p, codes=n.codes) for p, n in zip(said, NOTES, strict=True)]
+    coded[0] = replace(coded[0], codes=("I10", "E11.9"))
+    before, after = task.evaluate(NOTES, said), task.evaluate(NOTES, coded)
+    assert (before.micro_f1, after.micro_f1) == (0.4, 1)
+    assert before.ranking == after.ranking
+    assert before.auroc_micro == after.auroc_micro
+
+
+def test_codes_without_scores_have_no_ranking_and_can_not_be_tuned_on(caplog):
+    task, said = scored_notes([0.9, 0.1], [0.2, 0.8], [0.1, 0.1])
+    bare = [Prediction(p.note_id, codes=p.codes) for p in said]
+    scores = task.evaluate(NOTES, bare)
+    assert scores.micro_f1 == task.evaluate(NOTES, said).micro_f1
+    assert "map" not in scores.summary()
+    assert "auroc_micro" not in scores.summary()
+    assert not task.note_counts(NOTES, bare).means
+    for method in (lambda: task.tuned(NOTES, bare), lambda: task.decided(bare)):
+        with pytest.raises(TaskError, match="3 of 3 predictions lack the score of some code"):
+            method()
+    task.evaluate(NOTES, [said[0], *bare[1:]])
+    assert "2 of 3 predictions lack the score of some label" in caplog.text
+    with pytest.raises(TaskError, match="none of the 3 predictions has codes"):
+        task.evaluate(NOTES, [Prediction(n.note_id) for n in NOTES])
+
+
+def test_decided_anew_keeps_evidence_and_what_else_is_known():
+    task, said = scored_notes([0.9, 0.1], [0.2, 0.8], [0.1, 0.1])
+    evidence = {"E11.9": (Span(0, 5, "E11.9"),), "I10": (Span(0, 5, "I10"),)}
+    known = [replace(p, evidence=evidence, novelty=3.0) for p in said]
+    (first, _, third) = replace(task, thresholds=Thresholds(0.5)).decided(known)
+    assert (first.codes, first.evidence, first.novelty) == (
+        ("E11.9",),
+        {"E11.9": evidence["E11.9"]},
+        3.0,
+    )
+    assert (third.codes, third.evidence) == ((), {})
+
+
+def test_development_notes_without_a_known_code_tune_nothing_and_say_so(caplog):
+    task, said = scored_notes([0.9, 0.1], [0.2, 0.8], [0.1, 0.1])
+    earlier = replace(task, thresholds=Thresholds(0.01))
+    dev = [replace(n, codes=("S52.501A",) if i else ()) for i, n in enumerate(NOTES)]
+    assert earlier.tuned(dev, said).thresholds is None
+    assert "3 development notes have none of the task's 2 codes" in caplog.text
+
+
+def test_what_can_be_watched_is_known_before_training():
+    task = DiagnosisCoding.from_notes(NOTES)
+    names = dev_metrics(task, NOTES)
+    assert {"map", "micro_f1", "auroc_micro", "micro_f1_train_1-5"} <= set(names)
+    assert not {"notes", "unseen_codes", "micro_f1_train_0"} & set(names)
+    assert "map" not in dev_metrics(task, [replace(NOTES[0], codes=())])
+
+
+def test_scores_of_many_codes_are_read_by_row_and_not_by_name(monkeypatch):
+    names = tuple(f"A{i:02d}.{j}" for i in range(100) for j in range(10))
+    task = DiagnosisCoding(LabelSet(names, (1,) * len(names)), n_train=5)
+    again = DiagnosisCoding.from_dict(task.to_dict())
+    rows = np.linspace(0, 1, 4 * len(names), dtype=np.float32).reshape(4, -1)
+    notes = [Note(str(i), "t", codes=names[i : i + 3]) for i in range(4)]
+    said = [task.predicted(str(i), row) for i, row in enumerate(rows)]
+
+    def looked_up(*_):
+        raise AssertionError("a score was looked up by name")
+
+    monkeypatch.setattr(LabelScores, "__getitem__", looked_up)
+    expected = task.evaluate(notes, said)
+    assert again.evaluate(notes, pickle.loads(pickle.dumps(said))) == expected

@@ -29,7 +29,7 @@ def test_mentions_below_the_best_threshold_are_left_out():
     note, prediction = said((0.9, True), (0.8, True), (0.7, False), (0.6, True), (0.2, False))
     tuned = TASK.tuned([note], [prediction])
     # F1 from the surest down: 2/4, 4/5, 4/6, 6/7, 6/8.
-    assert tuned.threshold == 0.6
+    assert tuned.threshold == pytest.approx(0.4)
     assert [s.score for s in tuned.decided([prediction])[0].spans] == [0.9, 0.8, 0.7, 0.6]
 
 
@@ -52,6 +52,30 @@ def test_without_predictions_there_is_none():
     assert TASK.decided([Prediction("n", spans=())]) == [Prediction("n", spans=())]
 
 
+def test_notes_without_a_mention_tune_nothing_and_say_so(caplog):
+    earlier = replace(TASK, threshold=0.9)
+    note, prediction = said((0.9, False), (0.8, False))
+    assert earlier.tuned([note], [prediction]).threshold is None
+    assert "have no mention, so no threshold can be tuned" in caplog.text
+    caplog.clear()
+    other = replace(note, spans=(Span(7, 9, "Sign"),))
+    assert earlier.tuned([other], [prediction]).threshold is None
+    assert not caplog.text
+
+
+def test_a_mention_without_a_score_is_never_cut():
+    note, prediction = said((None, True), (0.4, False), (0.9, True))
+    tuned = TASK.tuned([note], [prediction])
+    assert tuned.threshold == pytest.approx(0.65)
+    assert [s.score for s in tuned.decided([prediction])[0].spans] == [None, 0.9]
+
+
+def test_a_mention_said_twice_is_right_once():
+    note, prediction = said((0.9, True))
+    twice = replace(prediction, spans=(*prediction.spans, replace(prediction.spans[0], score=0.5)))
+    assert TASK.tuned([note], [twice]).threshold == pytest.approx(0.7)
+
+
 def test_it_is_saved_and_old_artifacts_have_none():
     tuned = replace(TASK, threshold=0.25)
     assert EntityRecognition.from_dict(tuned.to_dict()) == tuned
@@ -63,5 +87,5 @@ def test_it_is_saved_and_old_artifacts_have_none():
 def test_a_type_predicted_nowhere_costs_recall_alone():
     note, prediction = said((0.9, True), (0.3, False))
     more = replace(note, spans=(*note.spans, Span(7, 9, "Other")))
-    assert TASK.tuned([more], [prediction]).threshold == 0.9
+    assert TASK.tuned([more], [prediction]).threshold == pytest.approx(0.6)
     assert exact_f1(TASK.tuned([more], [prediction]), more, prediction) == pytest.approx(2 / 3)

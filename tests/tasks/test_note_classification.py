@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
 from clinical_tl.tasks.losses import pool_windows
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.task import dev_metrics
 
 NOTES = [Note(str(i), "text", label=label) for i, label in enumerate("aaab")]
 
@@ -89,3 +91,44 @@ def test_an_unknown_gold_label_counts_as_an_error():
 def test_an_unknown_pooling_is_refused():
     with pytest.raises(ConfigError, match="'mean' or 'max'"):
         NoteClassification.from_notes(NOTES, pooling="median")
+
+
+def probable(task, note_id, label):
+    row = np.where(np.array(task.labels.names) == label, 0.9, 0.1).astype(np.float32)
+    return task.predicted(note_id, row)
+
+
+def test_a_corrected_label_is_what_is_scored():
+    task = NoteClassification.from_notes(NOTES)
+    notes = [Note("x", "t", label="b"), Note("y", "t", label="a")]
+    said = [probable(task, "x", "a"), probable(task, "y", "a")]
+    assert task.evaluate(notes, said).accuracy == 0.5
+    corrected = [replace(said[0], label="b"), said[1]]
+    scores = task.evaluate(notes, corrected)
+    assert (scores.accuracy, scores.macro_f1) == (1, 1)
+    assert scores.auroc_ovr == task.evaluate(notes, said).auroc_ovr
+    figures = task.note_counts(notes, corrected).figures(np.ones((1, 2)))
+    assert figures["accuracy"] == [1]
+
+
+def test_labels_without_scores_are_scored_and_a_mixture_is_said(caplog):
+    task = NoteClassification.from_notes(NOTES)
+    notes = [Note("x", "t", label="b"), Note("y", "t", label="a")]
+    caplog.clear()
+    rules = [Prediction("x", label="b"), Prediction("y")]
+    scores = task.evaluate(notes, rules)
+    assert (scores.accuracy, scores.undecided, scores.auroc_ovr) == (0.5, 1, None)
+    assert not caplog.text
+    task.evaluate(notes, [rules[0], probable(task, "y", "a")])
+    assert "1 of 2 predictions lack the score of some label" in caplog.text
+    with pytest.raises(TaskError, match="none of the 2 predictions has a label"):
+        task.evaluate(notes, [Prediction("x", spans=()), Prediction("y", spans=())])
+    with pytest.raises(TaskError, match="neither the task's nor the notes'"):
+        task.evaluate(notes, [Prediction("x", label="c"), Prediction("y", label="d")])
+
+
+def test_what_can_be_watched_is_known_before_training():
+    task = NoteClassification.from_notes(NOTES)
+    both = [Note("x", "t", label="b"), Note("y", "t", label="a")]
+    assert dev_metrics(task, both) == ("accuracy", "macro_f1", "weighted_f1", "mcc", "auroc_ovr")
+    assert dev_metrics(task, both[:1]) == ("accuracy", "macro_f1", "weighted_f1", "mcc")

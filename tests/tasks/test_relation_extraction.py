@@ -148,13 +148,37 @@ def test_the_threshold_is_tuned_on_dev_and_used_in_scores():
     )
     tuned = task.tuned([CONCEPTS], [prediction])
     assert tuned.threshold == pytest.approx(0.24)
-    assert task.evaluate([CONCEPTS], [prediction]).relations.predicted == 0
-    scores = tuned.evaluate([CONCEPTS], [prediction]).relations
+    assert task.decided([prediction])[0].relations == ()
+    scores = tuned.evaluate([CONCEPTS], tuned.decided([prediction])).relations
     assert (scores.precision, scores.recall) == (1.0, 2 / 3)
     wrong = predicted("c", scored(0.9, label="harms"))
-    assert task.tuned([CONCEPTS], [wrong]) == task
+    assert tuned.tuned([CONCEPTS], [wrong]) == task
     with pytest.raises(TaskError, match="note 'c': the prediction has no scores"):
         task.tuned([CONCEPTS], [Prediction("c")])
+
+
+def test_relations_are_scored_as_they_are_whatever_their_candidates_score():
+    task = RelationExtraction.from_notes([CONCEPTS], level="concept")
+    prediction = predicted("c", scored(0.9), scored(0.8, "D2", "P2"))
+    kept = replace(prediction, relations=prediction.relations[:1])
+    for decided, n in ((prediction, 2), (kept, 1), (replace(prediction, relations=()), 0)):
+        for threshold in (None, 0.95):
+            scorer = replace(task, threshold=threshold)
+            assert scorer.evaluate([CONCEPTS], [decided]).relations.predicted == n
+            assert scorer.note_counts([CONCEPTS], [decided]).figures(np.ones((1, 1)))[
+                "recall"
+            ] == pytest.approx(scorer.evaluate([CONCEPTS], [decided]).relations.recall)
+    strict = replace(task, threshold=0.85)
+    assert strict.decided([kept, prediction]) == [kept, kept]
+    with pytest.raises(TaskError, match="no scores of its candidates"):
+        strict.decided([Prediction("c", relations=())])
+
+
+def test_development_notes_without_a_relation_tune_nothing_and_say_so(caplog):
+    tuned = replace(RelationExtraction.from_notes([CONCEPTS], level="concept"), threshold=0.9)
+    none = replace(CONCEPTS, relations=())
+    assert tuned.tuned([none], [predicted("c", scored(0.9))]).threshold is None
+    assert "have no relation, so no threshold can be tuned" in caplog.text
 
 
 @given(st.lists(st.lists(st.booleans(), max_size=6), min_size=1, max_size=6), st.floats(0.1, 5))
