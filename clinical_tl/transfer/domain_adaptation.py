@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,12 +21,14 @@ from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
 from clinical_tl.folder_lock import holding
+from clinical_tl.metrics_record import set_digest
 from clinical_tl.models.lora import LoRA
 from clinical_tl.output import require_replaceable
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import discard, replacing_folder, whole_folder
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.masked_language import MaskedLanguage
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 REPORT_FILE = "adaptation.json"
 HELD_OUT_SHARE = 0.05
+# Settings that say where and how a run goes on, not what comes out of it.
+UNDECISIVE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
 DEFAULTS = TrainingConfig(epochs=1, batch_tokens=4096, patience=None)
 
 
@@ -97,7 +102,8 @@ def adapt_encoder(
         encoder: a folder, a Hub id, or `"offline"`.
         notes: the unlabelled notes (labels are not looked at).
         output: the encoder folder to write; checkpoints lie in `<output>.run` until the end,
-            and the same call goes on from them.
+            and the same call goes on from them. Once it is finished, the same call returns
+            what it found. Of several processes the first writes.
         held_out: notes to measure on; by default a share of 5 % of `notes` (never a canary),
             drawn by the config's seed; neither a patient nor a text falls on both sides. With
             several epochs they also choose the best, which flatters the perplexity after it a
@@ -115,7 +121,7 @@ def adapt_encoder(
         NoteError: there are no unlabelled notes, or too few to hold any out; held-out notes
             without text, or with texts or patients of `notes`.
         EncoderError: no such encoder, no mask token, or no head for its architecture.
-        ConfigError: settings that can't work, or a checkpoint of another run.
+        ConfigError: settings that can't work, or a checkpoint or an encoder of another run.
         OutputError: `output` can't be written, or another run is at work there.
     """
     from clinical_tl.models.encoder import find_encoder
@@ -130,17 +136,20 @@ def adapt_encoder(
         raise ConfigError(
             f"adapter {shown_value(adapter)}: give LoRA(...), or 'full' to train all weights"
         )
-    output = whole_folder(as_path(output))
-    require_replaceable(output)
-    if output.exists() and any(output.iterdir()):
-        raise ConfigError(f"{shown_path(output)} is not empty; choose another folder, or remove it")
+    output = as_path(output)
     train, dev = _divide(as_notes(notes), held_out, config.seed)
     source = find_encoder(encoder, revision=revision)
     tokenizer = NoteTokenizer.from_pretrained(source.path)
     windowing = encoder_windowing(source, tokenizer, window, overlap)
     task = MaskedLanguage.for_tokenizer(tokenizer, share=share)
     reading = _Reading(task, tokenizer, windowing, train, dev, Path(f"{output}.run"), config)
-    with holding(reading.folder):
+    made_from = _made_from(reading, source, adapter, head_epochs)
+    finished = on_main_process(lambda: _finished(output, reading.folder, made_from, config))
+    if finished is not None:
+        logger.info("%s is finished: nothing is trained", shown_path(output))
+        return finished
+    with ExitStack() as held:
+        on_main_process(lambda: held.enter_context(holding(reading.folder)))
         network, figures = _train(reading, source, adapter, head_epochs)
         result = AdaptationResult(
             folder=str(output),
@@ -149,16 +158,10 @@ def adapt_encoder(
             held_out_notes=len(dev),
             **figures,
         )
-        report = {
-            **asdict(result),
-            "encoder_sha256": source.sha256,
-            "adapter": adapter if isinstance(adapter, str) else asdict(adapter),
-            "share": share,
-            "training": {**asdict(config), "output_dir": None},
-        }
+        report = {**asdict(result), **made_from}
         del report["folder"]
-        _write(output, network, tokenizer, report)
-        discard(reading.folder)
+        on_main_process(lambda: _write(output, network, tokenizer, report))
+        on_main_process(lambda: discard(reading.folder))
     logger.info(
         "adapted %s: perplexity of held-out notes %.2f, before %.2f",
         source.name,
@@ -179,6 +182,60 @@ class _Reading:
     dev: list[Note]
     folder: Path
     config: TrainingConfig
+
+
+def _made_from(
+    reading: _Reading, source: EncoderSource, adapter: LoRA | Literal["full"], head_epochs: int
+) -> dict[str, Any]:
+    """What decides the adapted encoder, as JSON has it: by this a finished one is known."""
+    training = {n: v for n, v in asdict(reading.config).items() if n not in UNDECISIVE}
+    row = {
+        "encoder_sha256": source.sha256,
+        "adapter": adapter if isinstance(adapter, str) else asdict(adapter),
+        "share": reading.task.share,
+        "head_epochs": head_epochs,
+        "windowing": asdict(reading.windowing),
+        "training": training,
+        "notes_sha256": set_digest(reading.train),
+        "held_out_sha256": set_digest(reading.dev),
+    }
+    described: dict[str, Any] = json.loads(json.dumps(row))
+    return described
+
+
+def _finished(
+    output: Path, leftovers: Path, made_from: dict[str, Any], config: TrainingConfig
+) -> AdaptationResult | None:
+    """What an earlier call of the same kind found, if it came to its end.
+
+    Raises `ConfigError` where something else lies in `output`.
+    """
+    output = whole_folder(output)
+    require_replaceable(output)
+    if not output.exists() or not any(output.iterdir()):
+        return None
+    try:
+        row = json.loads((output / REPORT_FILE).read_text(encoding="utf-8"))
+        names = [f.name for f in fields(AdaptationResult) if f.name != "folder"]
+        result = AdaptationResult(folder=str(output), **{name: row[name] for name in names})
+        differing = [name for name in made_from if row[name] != made_from[name]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"{shown_path(output)} is not empty; choose another folder, or remove it"
+        ) from None
+    if differing:
+        raise ConfigError(
+            f"{shown_path(output)} is not empty: it holds an encoder that was adapted with other "
+            f"{', '.join(differing)}; choose another folder, or remove it"
+        )
+    if not config.resume:
+        raise ConfigError(
+            f"{shown_path(output)} is not empty: this adaptation is finished; remove it to start "
+            "over (resume=False), or keep it"
+        )
+    if leftovers.exists():
+        discard(leftovers)
+    return result
 
 
 def _train(

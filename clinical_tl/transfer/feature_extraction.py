@@ -32,6 +32,7 @@ from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
 from clinical_tl.training.checks import check_notes
+from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
 
 if TYPE_CHECKING:
@@ -206,11 +207,17 @@ class FeatureModel:
         return scores
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write task, linear model and tokenizer as a plain folder; the encoder is named in it."""
+        """Write task, linear model and tokenizer as a plain folder; the encoder is named in it.
+
+        Of several processes the first writes it.
+        """
+        folder = as_path(folder)
+        on_main_process(lambda: self._write(folder))
+        return folder
+
+    def _write(self, folder: Path) -> None:
         from clinical_tl import __version__
         from clinical_tl.model_card import model_card
-
-        folder = as_path(folder)
 
         def write_files(draft: Path) -> None:
             self.classifier.save(draft)
@@ -232,16 +239,16 @@ class FeatureModel:
             card=model_card(description, self.metrics),
             write_files=write_files,
         )
-        return folder
 
     def push_to_hub(
         self, repo_id: str, *, folder: str | Path | None = None, **options: Unpack[PushOptions]
     ) -> str:
         """Save the model and upload it in one commit, private by default; returns its address.
 
-        As `TransferModel.push_to_hub`; the encoder must be one that others can have.
+        As `TransferModel.push_to_hub`; the encoder must be one that others can have. Of several
+        processes the first pushes.
         """
-        return push_saved(self.save_pretrained, repo_id, folder=folder, **options)
+        return on_main_process(lambda: push_saved(self._write, repo_id, folder=folder, **options))
 
     @classmethod
     def load(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from clinical_tl.metrics_record import EVALUATED, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
+from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.silver_notes import check_self_trainable, select_silver
 from clinical_tl.transfer_model import TransferModel
 
@@ -156,7 +158,7 @@ def self_train(
     gold, dev_notes = as_notes(labelled), as_notes(dev)
     pool, dropped = _unseen(as_notes(unlabelled), (*gold, *dev_notes))
     SeenNotes.of([*gold, *pool], dev_notes, allow_leakage=allow_leakage)
-    outside = share_outside(model, gold, pool)
+    outside = on_main_process(lambda: share_outside(model, gold, pool))
     if outside > LARGEST_SHARE_OUTSIDE and not allow_dissimilar:
         raise NoteError(
             f"{100 * outside:.0f} % of the {len(pool)} unlabelled notes lie farther from the "
@@ -176,8 +178,15 @@ def self_train(
     best, best_task, best_weights = 0, model.task, _weights(model)
     best_metrics, best_silver = dict(model.metrics), tuple[Note, ...]()
     for number in range(1, rounds + 1):
-        chosen = select_silver(
-            model, gold, pool, dev_notes, precision=precision, ratio=ratio, number=number
+        # Two processes that chose otherwise would train on different notes.
+        chosen = on_main_process(
+            partial(
+                select_silver,
+                *(model, gold, pool, dev_notes),
+                precision=precision,
+                ratio=ratio,
+                number=number,
+            )
         )
         if not chosen.notes:
             logger.warning("round %d: no prediction was sure enough; stopping", number)

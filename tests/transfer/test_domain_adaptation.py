@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -251,6 +252,36 @@ def test_an_interrupted_adaptation_goes_on_to_the_same_weights(
     adapt_encoder(tiny_encoder, synthetic_notes, tmp_path / "parts", config=QUICK)
     whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_finished_adaptation_is_not_run_again(
+    tiny_encoder, synthetic_notes, tmp_path, monkeypatch, caplog
+):
+    def again(config=QUICK, **settings):
+        return adapt_encoder(
+            tiny_encoder, synthetic_notes, tmp_path / "out", config=config, **settings
+        )
+
+    with monkeypatch.context() as killed:
+        # Killed between the rename and the removal of the checkpoints.
+        killed.setattr(domain_adaptation, "discard", lambda _: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            again()
+    assert (tmp_path / "out.run").exists()
+    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr(domain_adaptation, "_train", lambda *_: pytest.fail("trained"))
+    caplog.set_level(logging.INFO)
+    result = again(replace(QUICK, checkpoint_steps=3, progress=False))
+    report = json.loads((tmp_path / "out" / REPORT_FILE).read_text())
+    assert result.folder == str(tmp_path / "out")
+    assert result.perplexity_after == report["perplexity_after"]
+    assert "out is finished: nothing is trained" in caplog.text
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()} == written
+    with pytest.raises(ConfigError, match="adapted with other share, training; choose another"):
+        again(replace(QUICK, warmup=0.5), share=0.3)
+    with pytest.raises(ConfigError, match="resume=False"):
+        again(replace(QUICK, resume=False))
 
 
 def test_held_out_texts_and_patients_are_nobody_elses(synthetic_notes):
