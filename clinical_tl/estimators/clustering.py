@@ -49,8 +49,9 @@ class Clustering:
     """Notes in clusters.
 
     `labels` (notes,) are 0 to `n_clusters` − 1, largest cluster first, −1 where a note
-    belongs to none; `noise` counts those. `silhouette` is the mean over the others, `None`
-    for fewer than two clusters. `candidates` are the numbers of clusters that were tried.
+    belongs to none (or has no token: a row of zeros); `noise` counts those. `silhouette` is the
+    mean over the others, `None` for fewer than two clusters. `candidates` are the numbers of
+    clusters that were tried.
     """
 
     method: ClusterMethod
@@ -134,7 +135,12 @@ def cluster_notes(
     check_at_least(2, min_cluster_size=min_cluster_size, candidates=min(candidates, default=0))
     check_at_least(2, n_clusters=2 if n_clusters is None else n_clusters)
     check_at_least(1, dimensions=1 if dimensions is None else dimensions)
-    matrix = unit_length(check_embeddings(embeddings))
+    every = unit_length(check_embeddings(embeddings))
+    # A note without a token lies nowhere: all of them together would make a cluster.
+    written = every.any(axis=1)
+    if not written.any():
+        raise TaskError(f"none of the {len(every)} notes has a token; give notes with text")
+    matrix = every[written]
     least = min_cluster_size if method == "hdbscan" else n_clusters or min(candidates) + 1
     distinct = int(distinct_rows(matrix).max()) + 1
     if (len(matrix) if method == "hdbscan" else distinct) < least:
@@ -153,12 +159,14 @@ def cluster_notes(
         ks = [n_clusters] if n_clusters else [k for k in sorted(set(candidates)) if k < distinct]
         labels, tried = _best_means(matrix, ks, seed)
     labels = _by_size(labels)
+    found = np.full(len(every), NOISE, dtype=np.int64)
+    found[written] = labels
     clustered = labels != NOISE
     return Clustering(
         method,
-        labels,
+        found,
         n_clusters=int(labels.max()) + 1,
-        noise=int((~clustered).sum()),
+        noise=int((found == NOISE).sum()),
         silhouette=_silhouette(matrix[clustered], labels[clustered], seed),
         candidates=tried,
     )

@@ -83,8 +83,7 @@ class FrozenEncoder:
     @property
     def dimension(self) -> int:
         """Numbers in a token's state."""
-        config: Any = self.model.config
-        return int(config.hidden_size)
+        return _dimension(self.model)
 
     @property
     def fingerprint(self) -> str:
@@ -184,6 +183,9 @@ def pool_texts(
             f"pooling {shown_value(pooling)}: choose one of {get_args(VectorPooling)}"
         )
     rows: dict[int, torch.Tensor] = {}
+    if not texts:
+        weight = next(model.parameters())
+        return weight.new_zeros(0, _dimension(model), dtype=torch.float32)
     tokens = tokenizer.encode(texts)
     with autocast or nullcontext():
         for note, (first, own) in iter_states(model, tokenizer, windowing, tokens, layer=layer):
@@ -241,6 +243,11 @@ def iter_states(
                 yield note, (hidden[mine, 0], hidden[mine][inputs.owned[mine]])
     finally:
         model.train(mode)
+
+
+def _dimension(model: nn.Module) -> int:
+    config: Any = model.config
+    return int(config.hidden_size)
 
 
 def _layer(states: Sequence[torch.Tensor], layer: int) -> torch.Tensor:

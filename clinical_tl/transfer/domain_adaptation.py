@@ -27,6 +27,7 @@ from clinical_tl.output import require_replaceable
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import discard, replacing_folder, whole_folder
 from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.masked_language import MaskedLanguage
@@ -360,7 +361,7 @@ def _divide(
         )
     # A canary that was held out would show no exposure, whatever the encoder remembers.
     planted = {units[i] for i, note in enumerate(notes) if note.metadata.get("canary") is True}
-    written = {units[i] for i, note in enumerate(notes) if note.text.strip()}
+    written = {units[i] for i, note in enumerate(notes) if has_text(note.text)}
     if len(written) < 2:
         raise NoteError(
             f"{len(written)} of the {n_units} patients or texts have any text; two are needed, one "
@@ -379,7 +380,7 @@ def _divide(
 
 def _apart(held_out: list[Note], train: list[Note]) -> list[Note]:
     """The held-out notes, if they can tell anything."""
-    if not any(note.text.strip() for note in held_out):
+    if not any(has_text(note.text) for note in held_out):
         raise NoteError(
             f"none of the {len(held_out)} held-out notes has a text to measure on; give some, or "
             "held_out=None for a share of the notes"

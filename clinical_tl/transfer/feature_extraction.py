@@ -31,6 +31,7 @@ from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
+from clinical_tl.text.visible import has_text
 from clinical_tl.training.checks import check_notes
 from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
@@ -114,12 +115,13 @@ class FeatureModel:
                 "NoteClassification, DiagnosisCoding or EntityRecognition"
             )
         task, records = task.untuned(), as_notes(train)
-        classifier = FeatureClassifier(
-            strengths=strengths, folds=folds, seed=seed, class_weight=_class_weight(task, records)
-        )
-        classifier.check_settings()
         dev_records = None if dev is None else as_notes(dev)
         check_notes(task, records, dev_records)
+        written = _written(records)
+        classifier = FeatureClassifier(
+            strengths=strengths, folds=folds, seed=seed, class_weight=_class_weight(task, written)
+        )
+        classifier.check_settings()
         seen, leak = SeenNotes.of(records, dev_records, allow_leakage=allow_leakage)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
@@ -133,9 +135,9 @@ class FeatureModel:
             classifier = _fit_units(classifier, task, records, units, tokens)
         else:
             features = embed(
-                encoder, records, layer=layer, pooling=pooling, cache=cache, progress=progress
+                encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix
-            classifier.fit(features, _gold(task, records), related_notes(records).tolist())
+            classifier.fit(features, _gold(task, written), related_notes(written).tolist())
         trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
         model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained}, seen)
         if dev_records is None:
@@ -170,8 +172,9 @@ class FeatureModel:
             every = np.zeros((len(records), len(self.task.labels)))
             every[:, self.classifier.classes_] = probabilities
             probabilities = every
-        # A note without a token has no vector; the model would take zeros for a strange one.
-        probabilities[~features.any(axis=1)] = _shares(self.task)
+        # What says nothing has no vector, or that of its tokens for nothing.
+        blank = np.array([not has_text(note.text) for note in records])
+        probabilities[blank | (features == 0).all(axis=1)] = _shares(self.task)
         return [
             self.task.predicted(note.note_id, row)
             for note, row in zip(records, probabilities.astype(np.float32), strict=True)
@@ -307,7 +310,7 @@ class FeatureModel:
         self, task: EntityRecognition, notes: Sequence[Note], *, progress: bool
     ) -> list[Prediction]:
         tag_set = task.tag_set
-        if not any(note.text.strip() for note in notes):
+        if not any(has_text(note.text) for note in notes):
             return [Prediction(note.note_id, spans=()) for note in notes]
         units = embed_units(
             self.encoder, notes, layer=self.layer, size=task.units, progress=progress
@@ -380,6 +383,20 @@ def _shares(task: NoteClassification | DiagnosisCoding) -> np.ndarray:
     support = np.array(task.labels.support or [1] * len(task.labels), dtype=np.float64)
     n_notes = task.n_train if isinstance(task, DiagnosisCoding) else support.sum()
     return support / max(n_notes, 1)
+
+
+def _written(notes: Sequence[Note]) -> list[Note]:
+    """The notes that something can be learned from; how many can't is logged."""
+    written = [note for note in notes if has_text(note.text)]
+    if not written:
+        raise NoteError(f"none of the {len(notes)} training notes has any visible text")
+    if len(written) < len(notes):
+        logger.warning(
+            "%d of %d training notes have no visible text; nothing is learned from them",
+            len(notes) - len(written),
+            len(notes),
+        )
+    return written
 
 
 def _class_weight(task: FeatureTask, notes: Sequence[Note]) -> ClassWeight:

@@ -25,6 +25,7 @@ from clinical_tl.estimators.nearest_nodes import (
     mutual_neighbours,
 )
 from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed
 
 if TYPE_CHECKING:
@@ -238,8 +239,15 @@ def match_notes(
     weights: defaultdict[int, float] = defaultdict(float)
     neighbours: defaultdict[int, list[str]] = defaultdict(list)
     # A note without a token has no direction.
-    ours, theirs = (np.flatnonzero(nodes.any(axis=1)) for nodes in (source_nodes, target_nodes))
-    pairs = mutual_neighbours(source_nodes[ours], target_nodes[theirs], k=k) if len(theirs) else []
+    ours, theirs = (
+        np.array([i for i, note in enumerate(notes) if has_text(note.text) and nodes[i].any()], int)
+        for nodes, notes in ((source_nodes, source_notes), (target_nodes, target_notes))
+    )
+    pairs = (
+        mutual_neighbours(source_nodes[ours], target_nodes[theirs], k=k)
+        if len(ours) and len(theirs)
+        else []
+    )
     for pair in pairs:
         if pair.distance < 1:
             note, number = source_notes[ours[pair.source]], int(theirs[pair.target])
@@ -361,6 +369,7 @@ def _prototypes(
     vectors = embed(encoder, every, cache=cache, progress=progress).matrix
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     directions = vectors / np.where(lengths > 0, lengths, 1)
+    directions[[not has_text(text) for text in every]] = 0
     row = {text: i for i, text in enumerate(texts)}
     described = {label: directions[len(texts) + i] for i, label in enumerate(sorted(means))}
     nodes, blank = [], []

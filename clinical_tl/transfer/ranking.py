@@ -15,6 +15,7 @@ from clinical_tl.estimators.agreement import Agreement, agreement
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed, embed_units
 from clinical_tl.transfer.probe import probe
 from clinical_tl.transfer.tag_probabilities import unit_probabilities
@@ -57,7 +58,8 @@ class EncoderRanking:
 
     Estimates rest on `rows` notes, or units of text for entity recognition, of `notes` notes,
     and on `labels` classes, codes or tags; `labels_left_out` were too rare, `rows_left_out`
-    have a label unknown to the task or a text that some encoder's tokenizer can't show.
+    have a label unknown to the task, no visible text, or one that some encoder's tokenizer
+    can't show.
     `agreement` ranks by the estimates that every encoder has.
     """
 
@@ -144,14 +146,16 @@ def rank_encoders(
     models = dict(source_models or {})
     _check(names, models, task, max_notes, max_units)
     records = as_notes(notes)
-    if len(records) < LEAST_NOTES:
+    written = sum(has_text(note.text) for note in records)
+    if written < LEAST_NOTES:
         raise NoteError(
-            f"there are {len(records)} notes; allowed: at least {LEAST_NOTES} annotated for the "
-            "task. Give more notes"
+            f"there are {len(records)} notes, {written} of them with text; allowed: at least "
+            f"{LEAST_NOTES} annotated for the task. Give more notes"
         )
     random = np.random.default_rng(seed)
     drawn = np.sort(random.permutation(len(records))[:max_notes])
-    records = [records[i] for i in drawn]
+    given = [records[i] for i in drawn]
+    records = [note for note in given if has_text(note.text)]
     asked = probe(task, records, max_units=max_units, random=random)
 
     features: list[np.ndarray] = []
@@ -172,6 +176,7 @@ def rank_encoders(
             chosen = [records[i] for i in asked.note]
             found = embed(encoder, chosen, layer=layer, cache=cache, progress=progress)
             features.append(np.asarray(found.matrix))
+            present &= features[-1].any(axis=1)
         else:
             size = task.units if isinstance(task, EntityRecognition) else "words"
             units = embed_units(encoder, records, layer=layer, size=size, progress=progress)
@@ -203,7 +208,7 @@ def rank_encoders(
         task=task.kind,
         notes=len(records),
         rows=len(y),
-        rows_left_out=asked.rows_left_out + int((~present).sum()),
+        rows_left_out=asked.rows_left_out + int((~present).sum()) + len(given) - len(records),
         labels=y.shape[1] if y.ndim == 2 else len(np.unique(y)),
         labels_left_out=asked.labels_left_out,
         agreement=agreement(estimates),

@@ -24,6 +24,7 @@ from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.metrics_record import EVALUATED, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.training.processes import on_main_process
@@ -241,9 +242,12 @@ def share_outside(
             f"what they are like; give at least {NEIGHBOURS} more of others"
         )
     among = cosine_distances(inside, inside)
+    # A note without a token is nowhere, so outside of where the labelled ones are.
+    found = pool[pool.any(axis=1)]
     among[units[:, None] == units] = np.inf
     limit = np.quantile(_nearest_mean(among), OUTSIDE_QUANTILE)
-    return float((_nearest_mean(cosine_distances(pool, inside)) > limit).mean())
+    near = int((_nearest_mean(cosine_distances(found, inside)) <= limit).sum()) if len(found) else 0
+    return 1 - near / len(pool)
 
 
 def _nearest_mean(distances: np.ndarray) -> np.ndarray:
@@ -257,7 +261,7 @@ def _unseen(pool: Sequence[Note], known: Sequence[Note]) -> tuple[list[Note], in
     kept = []
     for note in pool:
         key = text_key(note.text)
-        if note.text.strip() and key not in texts:
+        if has_text(note.text) and key not in texts:
             texts.add(key)
             kept.append(note)
     if not kept:

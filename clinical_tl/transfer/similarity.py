@@ -20,6 +20,7 @@ from clinical_tl.estimators.vocabulary import (
     vocabulary_overlap,
 )
 from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed
 from clinical_tl.transfer.similarity_record import ByChance, Side, Similarity
 
@@ -99,7 +100,7 @@ def similarity(
     return Similarity(
         source=source_side,
         target=target_side,
-        shared=sum(text_key(n.text) in known for n in target_notes if n.text.strip()),
+        shared=sum(text_key(n.text) in known for n in target_notes if has_text(n.text)),
         proxy_a_distance=proxy_a_distance(*vectors, groups=groups, seed=seed),
         mmd=mmd(*vectors, permutations=permutations, seed=seed),
         vocabulary=vocabulary_overlap(*texts),
@@ -120,7 +121,7 @@ def _writing(source: list[str], target: list[str]) -> tuple[float, float, float]
 def _drawn(
     notes: list[Note], name: str, most: int, seed: int, *, repeats: bool
 ) -> tuple[list[Note], Side]:
-    written = [note for note in notes if note.text.strip()]
+    written = [note for note in notes if has_text(note.text)]
     order = np.random.default_rng(seed).permutation(len(written))
     if not repeats and written:
         units = related_notes(written)

@@ -23,6 +23,19 @@ def test_k_means_finds_how_many_clusters_there_are():
     assert found.noise == 0
 
 
+@pytest.mark.parametrize("method", ["kmeans", "hdbscan"])
+def test_notes_without_a_token_make_no_cluster(method):
+    blank = np.zeros((20, NOTES.shape[1]), dtype=np.float32)
+    settings = {"n_clusters": 3} if method == "kmeans" else {}
+    found = cluster_notes(np.concatenate([blank, NOTES]), method=method, **settings)
+    plain = cluster_notes(NOTES, method=method, **settings)
+    assert (found.labels[:20] == -1).all()
+    assert np.array_equal(found.labels[20:], plain.labels)
+    assert (found.noise, found.silhouette) == (20 + plain.noise, plain.silhouette)
+    with pytest.raises(TaskError, match="none of the 20 notes has a token"):
+        cluster_notes(blank, method=method, **settings)
+
+
 def test_where_embeddings_point_is_what_counts():
     lengths = np.random.default_rng(0).uniform(0.5, 20, size=(90, 1)).astype(np.float32)
     near, far = (cluster_notes(x, n_clusters=3) for x in (NOTES, NOTES * lengths))

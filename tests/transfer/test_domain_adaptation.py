@@ -310,7 +310,7 @@ def test_canaries_are_never_held_out(synthetic_notes):
 
 
 def test_blank_notes_are_never_held_out():
-    blank = [Note(f"b{i}", " " * i) for i in range(60)]
+    blank = [Note(f"b{i}", "\u200b" * (i % 2) + " " * i) for i in range(60)]
     for seed in range(10):
         train, held_out = _divide([*blank, Note("1", "fever"), Note("2", "cough")], None, seed)
         assert [note.text for note in held_out] in (["fever"], ["cough"])
@@ -322,7 +322,7 @@ def test_held_out_notes_must_be_able_to_tell_something(tiny_encoder, tmp_path):
     with pytest.raises(NoteError, match="none of the 0 held-out notes has a text"):
         adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=[])
     with pytest.raises(NoteError, match="none of the 1 held-out notes has a text"):
-        adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=[" "])
+        adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=["\ufeff "])
     with pytest.raises(NoteError, match="1 of the 2 held-out notes have a text of the notes"):
         adapt_encoder(tiny_encoder, texts, tmp_path / "o", held_out=["No  fever", "rash"])
     ours, theirs = Note("1", "No cough", "p1"), Note("2", "A rash", "p1")

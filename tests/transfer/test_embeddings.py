@@ -254,3 +254,11 @@ def test_units_have_the_state_of_their_first_token(encoder):
 def test_misuse_is_refused(encoder, call, error, message):
     with pytest.raises(error, match=message):
         call(encoder)
+
+
+def test_no_texts_have_no_vectors_and_blank_ones_zeros(encoder):
+    for texts in ([], [""], ["\u200b", " "]):
+        vectors = encoder.vectors(texts)
+        assert vectors.shape == (len(texts), encoder.dimension)
+        assert vectors.dtype == np.float32
+        assert not vectors.any()

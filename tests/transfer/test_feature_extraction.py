@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.errors import ArtifactError, NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Span, as_notes
@@ -16,6 +16,7 @@ from clinical_tl.transfer.feature_extraction import FeatureModel
 from clinical_tl.transfer_model import TransferModel
 
 TASKS = [NoteClassification, DiagnosisCoding, EntityRecognition]
+INVISIBLE = ["  ", "", "\u200b", "\ufeff", "\u00a0\n", "\u00ad\u2060", "\u3164"]
 # Little regularisation: enough features to remember the training notes.
 SHARP = {"strengths": [1e3], "progress": False}
 
@@ -59,16 +60,35 @@ def test_predictions_of_a_note_do_not_depend_on_the_others(encoder, notes):
 def test_a_blank_note_tells_nothing_beyond_the_labels_shares(kind, encoder, notes):
     task = kind.from_notes(notes)
     model = FeatureModel.fit(encoder, task, notes, **SHARP)
-    blank, written = model.predict(["  ", "fever and cough"], progress=False)
+    *blanks, written = model.predict([*INVISIBLE, "fever and cough"], progress=False)
+    blank = blanks[0]
+    alone = [model.predict([text], progress=False)[0] for text in INVISIBLE]
     if kind is EntityRecognition:
-        assert blank.spans == ()
+        assert [p.spans for p in (*blanks, *alone)] == [()] * 2 * len(INVISIBLE)
         return
+    assert all(dict(p.scores) == dict(blank.scores) for p in (*blanks, *alone))
     total = len(notes)
     shares = {
         name: n / total for name, n in zip(task.labels.names, task.labels.support, strict=True)
     }
     assert dict(blank.scores) == pytest.approx(shares)
     assert dict(written.scores) != pytest.approx(shares)
+
+
+def test_blank_training_notes_teach_nothing_and_are_counted(encoder, notes, caplog):
+    records = as_notes(notes)
+    blank = [replace(records[0], note_id=f"b{i}", text=t) for i, t in enumerate(INVISIBLE)]
+    task = NoteClassification.from_notes(records)
+    plain, more = (
+        FeatureModel.fit(encoder, task, some, **SHARP) for some in (records, [*records, *blank])
+    )
+    texts = [note.text for note in records]
+    assert more.predict(texts, progress=False) == plain.predict(texts, progress=False)
+    assert (
+        f"{len(INVISIBLE)} of {len(INVISIBLE) + 24} training notes have no visible" in caplog.text
+    )
+    with pytest.raises(NoteError, match="none of the 5 training notes"):
+        FeatureModel.fit(encoder, task, blank[:5], **SHARP)
 
 
 def test_the_tasks_weights_are_the_linear_models(encoder, notes, caplog):

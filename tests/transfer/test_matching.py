@@ -108,6 +108,24 @@ def test_descriptions_take_part(encoder):
     assert matching.mapping == {"p": ("y",), "q": ("x",)}
 
 
+def test_what_is_invisible_is_nobodys_neighbour(encoder):
+    source = labelled("s", skin=[SKIN[0], "\u200b"], heart=[*HEART, "\ufeff"])
+    found = match_notes(source, ["\u200b", "\ufeff ", SKIN[1]], encoder, k=5, progress=False)
+    assert [note.label for note in found.notes] == ["skin"]
+    assert len(found.unmatched) == 2
+    nothing = match_notes(labelled("s", a=["\u200b"]), [SKIN[1]], encoder, progress=False)
+    assert (nothing.notes, len(nothing.unmatched)) == ((), 1)
+    plain = match_labels(labelled("s", skin=SKIN), source, encoder, field="label", progress=False)
+    clean = match_labels(
+        labelled("s", skin=SKIN),
+        labelled("t", skin=[SKIN[0]], heart=HEART),
+        encoder,
+        field="label",
+        progress=False,
+    )
+    assert [p.distance for p in plain.pairs] == pytest.approx([p.distance for p in clean.pairs])
+
+
 def test_mentions_and_codes_are_examples_too(encoder):
     def spans(label, *mentions):
         return [

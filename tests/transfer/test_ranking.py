@@ -74,6 +74,17 @@ def test_notes_with_a_label_unknown_to_the_task_are_left_out_and_counted(pair):
     assert (found.rows, found.rows_left_out, found.labels) == (16, 8, 2)
 
 
+def test_notes_without_text_are_left_out_and_counted(pair):
+    notes = made_up()
+    blank = [Note(f"b{i}", text, label="fever") for i, text in enumerate(["", "\u200b", "\u00a0"])]
+    task = NoteClassification.from_notes(notes)
+    found, plain = (rank_encoders(pair, n, task, progress=False) for n in ([*notes, *blank], notes))
+    assert (found.rows, found.rows_left_out) == (24, 3)
+    assert found.encoders == plain.encoders
+    with pytest.raises(NoteError, match="12 notes, 9 of them with text"):
+        rank_encoders(pair, [*notes[:9], *blank], task, progress=False)
+
+
 def test_coding_leaves_rare_codes_out(pair):
     notes = made_up()
     task = DiagnosisCoding.from_notes(notes)
@@ -282,7 +293,7 @@ def test_misuse_is_refused(pair):
         rank_encoders(pair, notes, task, source_models={"nobody": Source()})
     with pytest.raises(ConfigError, match="max_units=1"):
         rank_encoders(pair, notes, task, max_units=1)
-    with pytest.raises(NoteError, match="there are 9 notes; allowed: at least 10"):
+    with pytest.raises(NoteError, match="9 of them with text; allowed: at least 10"):
         rank_encoders(pair, notes[:9], task)
     with pytest.raises(TaskError, match="have no 'label'"):
         rank_encoders(pair, [Note(f"{i}", "text") for i in range(12)], task)

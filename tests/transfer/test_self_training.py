@@ -322,10 +322,12 @@ def test_known_texts_are_dropped_and_counted(tiny_encoder, notes):
     pool = [*notes[12:14], replace(notes[0], note_id="again"), replace(notes[31], note_id="leak")]
     pool.append(Note(notes[1].note_id, "another text with a known id"))
     result = self_train(model, notes[:12], pool, notes[30:], QUICK, rounds=1, **EASY)
+    ids = [Note("9", "a"), Note("unlabelled-9", "b"), Note("9", "c")]
     pool_of_copies = [Note(f"c{i}", f"Same  text {'x' * (i // 2)}") for i in range(4)]
     kept, dropped = self_training._unseen(pool_of_copies, [])
     assert ([n.note_id for n in kept], dropped) == (["c0", "c2"], 2)
-    ids = [Note("9", "a"), Note("unlabelled-9", "b"), Note("9", "c")]
+    kept, dropped = self_training._unseen([Note("1", "\u200b"), Note("2", "\ufeff"), *ids[:1]], [])
+    assert ([n.note_id for n in kept], dropped) == (["9"], 2)
     kept, _ = self_training._unseen(ids, [Note("9", "known")])
     assert len({n.note_id for n in kept} | {"9"}) == 4
     assert result.dropped == 2

@@ -86,7 +86,7 @@ def test_every_annotation_of_both_sides_is_compared(notes, encoder):
 
 
 def test_notes_are_drawn_counted_and_empty_ones_left_out(notes, encoder):
-    source = [*notes[:30], Note("empty", " \n")]
+    source = [*notes[:30], Note("empty", " \n\u200b")]
     found = compare(source, notes[20:], encoder, max_notes=25)
     assert (found.source.given, found.source.empty, found.source.used) == (31, 1, 25)
     assert (found.target.given, found.target.empty, found.target.used) == (40, 0, 25)
