@@ -249,11 +249,11 @@ def label_shift(
 
 
 def _squared_distances(rows: Floats) -> Floats:
-    norms = (rows**2).sum(axis=1)
-    squared: Floats = np.maximum(norms[:, None] + norms[None] - 2 * rows @ rows.T, 0.0)
+    from sklearn.metrics.pairwise import euclidean_distances
+
+    squared: Floats = euclidean_distances(rows, squared=True)
     # What rounding leaves between identical rows must not pass for a distance.
-    squared[squared < ROUNDING * norms.max()] = 0.0
-    np.fill_diagonal(squared, 0.0)
+    squared[squared < ROUNDING * (rows**2).sum(axis=1).max()] = 0.0
     return squared
 
 

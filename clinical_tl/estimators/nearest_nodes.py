@@ -34,9 +34,11 @@ def cosine_distances(source: npt.ArrayLike, target: npt.ArrayLike) -> Floats:
 
     Raises `TaskError` for nodes of zero length or other dimension.
     """
+    from sklearn.metrics import pairwise
+
     a, b = _directions(source, "source"), _directions(target, "target")
     _check_dimensions(a, b)
-    distances: Floats = 1 - a @ b.T
+    distances: Floats = pairwise.cosine_distances(a, b)
     return distances
 
 
@@ -78,7 +80,8 @@ def mutual_neighbours(
     _check_dimensions(a, b)
     sources_of = [set(row) for row in _nearest(b, a, k)]
     pairs = [
-        NodePair(i, j, float(1 - a[i] @ b[j]))
+        # Rounding must not bring like nodes nearer than 0.
+        NodePair(i, j, max(0.0, float(1 - a[i] @ b[j])))
         for i, row in enumerate(_nearest(a, b, k))
         for j in row
         if i in sources_of[j]

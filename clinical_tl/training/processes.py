@@ -17,12 +17,12 @@ def on_main_process(work: Callable[[], Result]) -> Result:
     The others wait. Alone, a process just does it. What comes back travels between processes:
     it must be something that pickle knows.
     """
-    from accelerate import PartialState
-    from accelerate.utils import broadcast_object_list, parse_flag_from_env
+    from clinical_tl.models.device import process_state
 
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    state = process_state()
     if state.num_processes == 1:
         return work()
+    from accelerate.utils import broadcast_object_list
 
     outcome: list[Any] = [None, None]
     if state.is_main_process:

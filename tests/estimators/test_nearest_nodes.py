@@ -18,6 +18,12 @@ def nodes(n, d=4, seed=0):
     return np.random.default_rng(seed).normal(size=(n, d))
 
 
+def test_like_nodes_are_never_nearer_than_0():
+    nodes = np.random.default_rng(0).normal(size=(200, 7)) * 1e3
+    assert (cosine_distances(nodes, nodes) >= 0).all()
+    assert all(pair.distance >= 0 for pair in mutual_neighbours(nodes, 3 * nodes, k=1))
+
+
 def test_distances_are_scikit_learns():
     a, b = nodes(5), nodes(3, seed=1)
     np.testing.assert_allclose(cosine_distances(a, b), reference(a, b), atol=1e-12)
