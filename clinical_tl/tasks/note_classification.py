@@ -166,7 +166,8 @@ class NoteClassification:
     def shares(self) -> np.ndarray:
         """How many of the training notes have each label, shape (labels,); equal where unknown."""
         support = np.array(self.labels.support or [1] * len(self.labels), dtype=np.float64)
-        return (support / support.sum()).astype(np.float32)
+        shares: np.ndarray = (support / support.sum()).astype(np.float32)
+        return shares
 
     def untuned(self) -> NoteClassification:
         """The task itself."""

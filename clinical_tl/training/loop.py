@@ -39,7 +39,7 @@ from clinical_tl.paths import as_path
 from clinical_tl.prediction import decode_notes, run_network
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
-from clinical_tl.tasks.task import HidesInputs, LosesGold, examples_of
+from clinical_tl.tasks.task import HidesInputs, LosesGold, dev_metrics, examples_of
 from clinical_tl.text.batches import (
     build_items,
     collate,
@@ -102,6 +102,7 @@ class TrainingRun:
         self.folder = None if config.output_dir is None else as_path(config.output_dir)
         self.metric = config.metric or task.monitor
         check_notes(task, train, dev)
+        _check_metric(task, self.metric, dev)
         examples = examples_of(task, train, training=True)
         self.train = [example for own in examples for example in own]
         self.tokens = tokenizer.encode([note.text for note in self.train])
@@ -413,10 +414,6 @@ class TrainingRun:
         tuned = self.task.tuned(self.dev, predictions)
         summary = tuned.evaluate(self.dev, tuned.decided(predictions)).summary()
         scores = {name: float(value) for name, value in summary.items()}
-        if self.metric not in scores:
-            raise ConfigError(
-                f"metric {shown_value(self.metric)} is not among the dev scores {sorted(scores)}"
-            )
         return scores, loss / decisions if decisions else None
 
     def _keep_best(self, value: float | None, loss: float | None) -> None:
@@ -527,6 +524,18 @@ class TrainingRun:
             device=self.device.type,
             precision=self.precision,
             privacy=None if self.private is None else self.private.report,
+        )
+
+
+def _check_metric(task: Task, metric: str, dev: Sequence[Note] | None) -> None:
+    """Before an epoch is spent on it."""
+    if not dev:
+        return
+    known = dev_metrics(task, dev)
+    if metric not in known:
+        raise ConfigError(
+            f"metric {shown_value(metric)} is none that these dev notes can give in every epoch; "
+            f"allowed: {sorted(known)}"
         )
 
 
