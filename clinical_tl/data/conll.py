@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,6 +19,8 @@ from clinical_tl.data.tags import Scheme, tagged_runs
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
 from clinical_tl.schema import Note, Span
+from clinical_tl.text.scripts import Bounds, sets_blank
+from clinical_tl.text.words import word_bounds
 
 Grouping = Literal["auto", "sentence", "file"]
 
@@ -29,7 +32,6 @@ DOCUMENT_MARK = re.compile(
     r"|-DOCSTART-(?:\s+\((?P<named>[^()\t]+)\))?(?:\s.*)?"
 )
 COMMENT = re.compile(r"#\s*\w[\w ]*=[^\t]*|#end document")
-TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +54,8 @@ def read_conll(
     """Yields a note for every document.
 
     Columns are separated by tabs, or by spaces in a line without a tab. The text is rebuilt:
-    one space between tokens, one line break between sentences. A document whose lines have
+    one space between tokens (none beside scripts that set none, as Chinese and Thai), one line
+    break between sentences. A document whose lines have
     one column is not annotated (`spans=None`).
 
     Args:
@@ -240,11 +243,9 @@ def _note(
     offset = 0
     for sentence in sentences:
         tokens = [cells[token_column] for _, cells in sentence.rows]
-        starts: list[int] = []
-        for token in tokens:
-            starts.append(offset)
-            offset += len(token) + 1
-        lines.append(" ".join(tokens))
+        line, starts = _line(tokens, offset)
+        lines.append(line)
+        offset += len(line) + 1
         if is_tagged:
             tags = [cells[tag_column] for _, cells in sentence.rows]
             runs, wrong = tagged_runs(tags, schemes.chosen)
@@ -258,13 +259,28 @@ def _note(
     return Note(note_id, "\n".join(lines), spans=tuple(spans) if is_tagged else None)
 
 
+def _line(tokens: Sequence[str], offset: int) -> tuple[str, list[int]]:
+    """The tokens as a line of a text, and where each starts, the line beginning at `offset`."""
+    pieces, starts, before = [], [], ""
+    for token in tokens:
+        if before and sets_blank(before, token):
+            pieces.append(" ")
+            offset += 1
+        starts.append(offset)
+        pieces.append(token)
+        offset += len(token)
+        before = token
+    return "".join(pieces), starts
+
+
 def write_conll(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     """Writes tokens and BIO tags, tab-separated, under one `# newdoc id = …` line a note.
 
-    Tokens are runs of word characters and single other characters; sentences are the text's
-    lines, joined where a mention runs on. Spacing is not kept. Notes whose spans are `None` get
-    no tag column. Mentions that don't begin and end with a token, that are discontinuous, or
-    that overlap a longer one count as lost, as do all fields that tags can't hold.
+    Tokens are words and single other characters (`text.words`), cut where a mention begins or
+    ends inside one, which is counted; sentences are the text's lines, joined where a mention
+    runs on. Spacing is not kept. Notes whose spans are `None` get no tag column. Mentions that
+    begin or end on white space, that are discontinuous, or that overlap a longer one count as
+    lost, as do all fields that tags can't hold.
 
     Raises:
         NoteError: an id that does not fit in one line.
@@ -294,23 +310,43 @@ def _count_losses(note: Note, losses: Losses) -> None:
     losses.add("attributes", sum(len(span.attributes) for span in note.spans or ()))
 
 
-def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ...]]]:
-    tokens = [(match.start(), match.end()) for match in TOKEN.finditer(note.text)]
-    starts = {start: i for i, (start, _) in enumerate(tokens)}
-    ends = {end: i for i, (_, end) in enumerate(tokens)}
-    tags = ["O"] * len(tokens)
+def _tagged_spans(note: Note, losses: Losses) -> list[Span]:
+    """The mentions that tags can hold; of overlapping ones the longest."""
+    kept: list[Span] = []
+    taken: set[int] = set()
     for span in sorted(note.spans or (), key=lambda span: (span.start - span.end, span.start)):
-        first, last = starts.get(span.start), ends.get(span.end)
+        stretch, said = range(span.start, span.end), note.text[span.start : span.end]
         if span.is_discontinuous:
             losses.add("discontinuous mentions")
-        elif first is None or last is None:
-            losses.add("mentions that do not begin and end with a token")
+        elif not said or said != said.strip():
+            losses.add("mentions that begin or end on white space")
         elif span.label != span.label.strip() or any(c in span.label for c in "\t\r\n"):
             losses.add("mentions whose label does not fit in a tag")
-        elif any(tag != "O" for tag in tags[first : last + 1]):
+        elif not taken.isdisjoint(stretch):
             losses.add("mentions that overlap a longer one")
         else:
-            tags[first : last + 1] = [f"B-{span.label}"] + [f"I-{span.label}"] * (last - first)
+            taken.update(stretch)
+            kept.append(span)
+    return kept
+
+
+def _cut(words: Bounds, edges: set[int]) -> Iterator[tuple[int, int]]:
+    """The words cut at those edges that lie inside them."""
+    for start, end in words:
+        inside = (edge for edge in range(start + 1, end) if edge in edges)
+        yield from pairwise([start, *inside, end])
+
+
+def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ...]]]:
+    spans = _tagged_spans(note, losses)
+    words = word_bounds(note.text)
+    tokens = list(_cut(words, {edge for span in spans for edge in (span.start, span.end)}))
+    losses.add("words cut where a mention begins or ends", len(tokens) - len(words))
+    tags = ["O"] * len(tokens)
+    for span in spans:
+        first = bisect_left(tokens, (span.start, 0))
+        stop = bisect_left(tokens, (span.end, 0))
+        tags[first:stop] = [f"B-{span.label}"] + [f"I-{span.label}"] * (stop - first - 1)
     sentence: list[tuple[str, ...]] = []
     for i, (start, end) in enumerate(tokens):
         breaks = i > 0 and "\n" in note.text[tokens[i - 1][1] : start]

@@ -25,6 +25,10 @@ _JOINING = regex.compile(
     r"\p{GCB=L}\p{GCB=V}\p{GCB=T}]"
 )
 _CHARACTER = regex.compile(r"\X")
+# Full stops and commas as wide as a letter of these scripts have their blank in them.
+_WIDE_SIGN = r"[\p{P}&&[\p{East_Asian_Width=Wide}\p{East_Asian_Width=Fullwidth}]]"
+_ENDS_WITHOUT_BLANK = regex.compile(rf"(?:{_BLANKLESS}\p{{M}}*|{_WIDE_SIGN})\Z", regex.V1)
+_BEGINS_WITHOUT_BLANK = regex.compile(rf"{_BLANKLESS}|{_WIDE_SIGN}", regex.V1)
 # Their width is zero and they end a word's part, as between a Persian noun and its plural.
 _JOINERS = "\u200c\u200d"
 
@@ -64,3 +68,11 @@ def parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """
     for found in _PARTS.finditer(text, start, end):
         yield found.span()
+
+
+def sets_blank(before: str, after: str) -> bool:
+    """Whether a blank stands between two words in a text; beside scripts without, none does."""
+    if before.isascii() and after.isascii():
+        return True
+    ends = _ENDS_WITHOUT_BLANK.search(before) is not None
+    return not ends and _BEGINS_WITHOUT_BLANK.match(after) is None

@@ -124,7 +124,7 @@ def test_losses_are_refused_or_counted(tmp_path, caplog):
         relations=(Relation("T1", "T1", "r"),),
         metadata={"a": 1},
     )
-    with pytest.raises(NoteError, match="1 mentions that overlap a longer one") as caught:
+    with pytest.raises(NoteError, match="2 mentions that overlap a longer one") as caught:
         write_notes([note], tmp_path / "a.conll")
     assert "fever" not in str(caught.value)
     assert not (tmp_path / "a.conll").exists()
@@ -135,15 +135,43 @@ def test_losses_are_refused_or_counted(tmp_path, caplog):
         "concepts": 1,
         "discontinuous mentions": 1,
         "labels": 1,
-        "mentions that do not begin and end with a token": 1,
-        "mentions that overlap a longer one": 1,
+        "mentions that overlap a longer one": 2,
         "metadata (notes)": 1,
         "patient ids": 1,
         "relations (notes)": 1,
         "scores": 1,
     }
-    assert "1 mentions that overlap a longer one" in caplog.text
+    assert "2 mentions that overlap a longer one" in caplog.text
     assert dataset_to_notes(read_notes(tmp_path / "a.conll"))[0].spans == (Span(3, 13, "a"),)
+
+
+def test_a_chinese_and_a_thai_note_come_back_as_they_were(tmp_path):
+    notes = [
+        Note("1", "患者有高血压，CT示肺炎3年。", spans=(Span(3, 6, "Dx"), Span(10, 12, "Dx"))),
+        Note("2", "ผู้ป่วยมีไข้", spans=(Span(9, 12, "Dx"),)),
+        Note("3", "고혈압은 3년", spans=(Span(0, 4, "Dx"),)),
+    ]
+    assert not write_notes(notes, tmp_path / "a.conll").losses
+    once = dataset_to_notes(read_notes(tmp_path / "a.conll"))
+    assert once == notes
+    content = (tmp_path / "a.conll").read_text(encoding="utf-8")
+    assert "高\tB-Dx\n血\tI-Dx\n压\tI-Dx\n，\tO\nCT\tO\n" in content
+
+
+def test_words_are_cut_where_a_mention_needs_it_and_that_is_counted(tmp_path):
+    spans = (Span(0, 9, "Sign"), Span(20, 22, "Unit"), Span(26, 30, "Sign"), Span(3, 9, "Sign"))
+    note = Note("1", "Blutdruckabfall nach 5mg. PainDenies", spans=spans)
+    with pytest.raises(NoteError, match="words cut"):
+        write_notes([note], tmp_path / "a.conll")
+    note = Note("1", "Blutdruckabfall nach 5mg. PainDenies", spans=(Span(0, 9, "Sign"), *spans[2:]))
+    written = write_notes([note], tmp_path / "a.conll", lossy=True)
+    assert written.losses == {
+        "mentions that overlap a longer one": 1,
+        "words cut where a mention begins or ends": 2,
+    }
+    (once,) = dataset_to_notes(read_notes(tmp_path / "a.conll"))
+    assert once.text == "Blutdruck abfall nach 5mg . Pain Denies"
+    assert [(s.start, s.end) for s in once.spans] == [(0, 9), (28, 32)]
 
 
 def test_ids_that_do_not_fit_in_a_line(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from clinical_tl.text.scripts import characters, has_blankless, is_blankless, parts
+from clinical_tl.text.scripts import characters, has_blankless, is_blankless, parts, sets_blank
 
 
 @pytest.mark.parametrize("letter", [*"高あアーｱ々ㄅกໜកမཀ"])
@@ -30,3 +30,23 @@ def test_a_character_is_what_a_reader_sees():
 def test_a_word_is_cut_at_letters_that_may_be_words():
     text = "是CT示肺炎α"
     assert [text[start:end] for start, end in parts(text, 1, 7)] == ["CT", "示", "肺", "炎", "α"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("no", "fever", True),
+        ("é", "β", True),
+        ("한국", "어", True),
+        ("Ａ", "１", True),
+        ("患", "者", False),
+        ("CT", "示", False),
+        ("ก็", "3", False),
+        ("ไข้", "CT", False),
+        ("，", "CT", False),
+        ("CT", "（", False),
+        ("CT", "(", True),
+    ],
+)
+def test_blanks_stand_between_words_but_beside_scripts_without(before, after, expected):
+    assert sets_blank(before, after) is expected
