@@ -21,7 +21,7 @@ from clinical_tl.report.evaluation_report import (
 from clinical_tl.report.subgroups import Subgroup, patients_of, subgroups_of
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.tasks.scoring import score_predictions
-from clinical_tl.tasks.task import check_order
+from clinical_tl.tasks.task import DecidesNotes, check_order
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.matrix import Floats
@@ -133,6 +133,8 @@ def report_on(
     groups = [group for field_name in by for group in subgroups_of(records, field_name)]
     scored: Any = score_predictions(task, records, predictions, tokenizer)
     summary = scored.summary()
+    if not isinstance(task, DecidesNotes):
+        raise TaskError(f"{task.kind} decides nothing about notes, so there is nothing to report")
     counts = task.note_counts(records, predictions)
     patients = patients_of(records)
     bootstrap = _Bootstrap(patients, resamples, confidence, seed)
