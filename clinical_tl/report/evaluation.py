@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from clinical_tl.errors import NoteError
+from clinical_tl.errors import NoteError, TaskError
 from clinical_tl.metrics.intervals import check_resampling, interval_around, resample
 from clinical_tl.metrics_record import leak_of
 from clinical_tl.report.confidence import calibration_of

@@ -351,7 +351,7 @@ def test_report_json_and_the_page_show_figures_and_no_text(tmp_path):
         assert "chest" not in shown
         assert "p1" not in shown.split()
     (tmp_path / "report.json").write_text("[]")
-    with pytest.raises(ArtifactError, match="report.json holds a list"):
+    with pytest.raises(ArtifactError, match=r"report\.json holds a list"):
         read_report(tmp_path)
     assert read_report(tmp_path / "page") is None
 
