@@ -31,7 +31,7 @@ def refuse() -> None:
 
 def main(encoder: str, folder: str) -> None:
     place = Path(folder)
-    notes = as_notes(generate_notes(30, seed=3, words=(30, 80)))
+    notes = as_notes(generate_notes(30, seed=3, words=(30, 80), notes_per_patient=(1, 1)))
     told: dict[str, object] = {}
     for name in ("adapted", "again"):
         adapted = adapt_encoder(encoder, notes[:12], place / "adapted", config=QUICK)
