@@ -113,17 +113,27 @@ def load_weights(
     surplus = _surplus(model, unexpected, exact=exact)
     if wanted or shapes or surplus:
         raise EncoderError(_not_loaded(source, model, wanted, shapes, surplus))
-    require_finite(model, f"the encoder {shown_path(source.name)!r}")
+    new = frozenset(missing | set(mismatched))
+    require_finite(model, f"the encoder {shown_path(source.name)!r}", new=new)
     see_both_sides(model, source.name)
-    return Loaded(model, frozenset(missing | set(mismatched)))
+    return Loaded(model, new)
 
 
-def require_finite(model: nn.Module, what: str, error: type[Exception] = EncoderError) -> None:
-    """Raises `error` if a weight is infinite or not a number: such a model predicts nonsense."""
+def require_finite(
+    model: nn.Module,
+    what: str,
+    error: type[Exception] = EncoderError,
+    *,
+    new: frozenset[str] = frozenset(),
+) -> None:
+    """Raises `error` if a weight is infinite or not a number: such a model predicts nonsense.
+
+    `new` weights came with no file; transformers may leave them as the memory happened to be.
+    """
     broken = [
         name
         for name, tensor in model.named_parameters()
-        if not tensor.is_meta and not bool(torch.isfinite(tensor).all())
+        if name not in new and not tensor.is_meta and not bool(torch.isfinite(tensor).all())
     ]
     if broken:
         raise error(
