@@ -19,7 +19,7 @@ from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
 from clinical_tl.metrics_record import leak_of, record_scores
 from clinical_tl.models.adapter import Adapter
-from clinical_tl.models.device import choose_device, process_state, reading_precision
+from clinical_tl.models.device import choose_device, reading_precision
 from clinical_tl.models.encoder import EncoderSource, find_encoder, find_saved_encoder
 from clinical_tl.models.frozen_encoder import encoder_windowing, pool_texts
 from clinical_tl.models.lora import LoRA
@@ -42,6 +42,7 @@ from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
+from clinical_tl.training.processes import on_main_process
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -222,10 +223,7 @@ class TransferModel:
         Raises `ArtifactError` if it holds something else.
         """
         folder = as_path(folder)
-        processes = process_state()
-        if processes.is_main_process:
-            self._write(folder)
-        processes.wait_for_everyone()
+        on_main_process(lambda: self._write(folder))
         return folder
 
     def _write(self, folder: Path) -> None:
@@ -266,22 +264,19 @@ class TransferModel:
         Needs the network and a token. `options` are those of `clinical_tl.hub.push_folder`
         (`private`, `revision`, `create_pr`, `tag`, `token`). The saved model stays in `folder`
         if that is given, and wherever it lies if the push fails. `merge` pushes `merged()`,
-        for an encoder that nobody else has. Of several processes the first pushes; the others
-        return an empty string.
+        for an encoder that nobody else has. Of several processes the first pushes.
 
         Raises:
             HubError: the Hub can't be reached or refuses; the message says how to go on.
             ArtifactError: an encoder that is a local folder, or a novelty detector that holds
                 single notes' embeddings.
         """
-        processes = process_state()
-        try:
-            if not processes.is_main_process:
-                return ""
+
+        def push() -> str:
             model = self.merged() if merge else self
             return push_saved(model._write, repo_id, folder=folder, **options)  # noqa: SLF001  (its own)
-        finally:
-            processes.wait_for_everyone()
+
+        return on_main_process(push)
 
     def merged(self) -> TransferModel:
         """A copy with the adapter folded into the weights: a full model, free of its encoder."""

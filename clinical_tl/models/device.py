@@ -52,12 +52,15 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
 def process_state() -> PartialState:
     """Accelerate's view of the processes that were launched together, of which this is one.
 
-    Asked for directly, it would not hear that `accelerate launch --cpu` was told.
+    Asked for directly, it would not hear that `accelerate launch --cpu` was told, and take
+    several processes that torchrun started on CPUs for one each.
     """
     from accelerate import PartialState
     from accelerate.utils import parse_flag_from_env
 
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    on_cpus = several and not torch.accelerator.is_available()
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or on_cpus)
 
 
 def batch_tokens_for(device: torch.device) -> int:
