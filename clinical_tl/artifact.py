@@ -169,6 +169,10 @@ def read_artifact(folder: Path) -> dict[str, Any]:
     if wrong:
         raise ArtifactError(f"{file} lacks {wrong}, or has something else there; {mend}")
     description = read_sealed(file, mend=mend)
+    encoder = description["encoder"]
+    named = all(isinstance(encoder.get(key), str) for key in ("name", "sha256"))
+    if not named or not isinstance(encoder.get("revision", 0), str | None):
+        raise ArtifactError(f"{file} does not say which encoder the model is for; {mend}")
     faults = list(_faults(folder, description["files"]))
     if faults:
         raise ArtifactError(f"{shown_path(folder)} is damaged: {'; '.join(faults)}; {mend}")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.artifact import read_artifact
-from clinical_tl.errors import ArtifactError, ConfigError, EncoderError, shown_path
+from clinical_tl.boundary import refusing
+from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
+from clinical_tl.replacement import whole_folder
+from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
-from clinical_tl.tasks import TASKS
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
@@ -54,7 +56,7 @@ class OnnxModel:
         """
         from clinical_tl.models.onnx_graph import load_graphs
 
-        folder = as_path(folder)
+        folder = whole_folder(as_path(folder))
         description = read_artifact(folder)
         if description["adapter"] != ONNX:
             raise ArtifactError(
@@ -62,15 +64,14 @@ class OnnxModel:
                 "clinical_tl.TransferModel.load() or FeatureModel.load(); export a TransferModel "
                 "with export_onnx()"
             )
-        try:
-            task = TASKS[description["task"]["kind"]].from_dict(description["task"])
-            windowing = Windowing(**description["windowing"])
+        task, windowing = saved_task(folder, description)
+        with refusing(
+            ArtifactError,
+            f"{shown_path(folder)}: the exported model can't be loaded",
+            "export it again with this version",
+            own=True,
+        ):
             network = load_graphs(folder, threads=threads)
-        except (KeyError, TypeError, ConfigError, EncoderError) as error:
-            raise ArtifactError(
-                f"{shown_path(folder)}: the exported model can't be loaded "
-                f"({type(error).__name__}); export it again with this version"
-            ) from error
         tokenizer = NoteTokenizer.from_pretrained(folder)
         return cls(network, task, tokenizer, windowing, description[ONNX])
 

@@ -36,8 +36,8 @@ from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
 from clinical_tl.release.licence import shareable_name
 from clinical_tl.replacement import replacing_folder, whole_folder
+from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
-from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.tokenizer import NoteTokenizer
@@ -163,15 +163,7 @@ class TransferModel:
             )
         saved = description["encoder"]
         needs_encoder = description["adapter"] == "peft" or (folder / HEAD_FILE).exists()
-        try:
-            kind = description["task"]["kind"]
-            task = TASKS[kind].from_dict(description["task"])
-            windowing = Windowing(**description["windowing"])
-        except (KeyError, TypeError, ConfigError) as error:
-            raise ArtifactError(
-                f"{shown_path(folder)}: task.json does not describe a task this version knows "
-                f"({', '.join(TASKS)}); save the model again"
-            ) from error
+        task, windowing = saved_task(folder, description)
         if needs_encoder and description["adapter"] != "full":
             source = find_saved_encoder(saved, folder, encoder=encoder, pulled=pulled)
         else:

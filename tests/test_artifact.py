@@ -176,6 +176,8 @@ def test_a_folder_that_is_no_artifact_is_refused(tmp_path):
         lambda rows: rows["files"].update({"metrics.json": None}),
         lambda rows: rows.update(files=None),
         lambda rows: rows.update(encoder=None),
+        lambda rows: rows["encoder"].pop("revision"),
+        lambda rows: rows["encoder"].update(name=3),
         lambda rows: rows.update(task=[]),
         lambda rows: rows.update(windowing=1),
     ],
@@ -264,7 +266,7 @@ def write(word, folder):
     description = {
         "package_version": "0",
         "task": {"kind": word, "labels": {"names": ["a", "b"]}},
-        "encoder": {"name": "e"},
+        "encoder": {"name": "e", "sha256": "0", "revision": None},
         "adapter": "peft",
         "windowing": {},
     }

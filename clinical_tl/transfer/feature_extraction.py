@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
+from clinical_tl.boundary import refusing
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, shown_path
@@ -23,8 +24,8 @@ from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
 from clinical_tl.metrics_record import leak_of, record_scores, set_digest
 from clinical_tl.paths import as_path
+from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
-from clinical_tl.tasks import TASKS
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -280,21 +281,19 @@ class FeatureModel:
             raise ArtifactError(
                 f"{shown_path(folder)} holds a fine-tuned model; load it with TransferModel.load()"
             )
+        task, windowing = saved_task(folder, description)
         loaded = FrozenEncoder.of_source(
             find_saved_encoder(description["encoder"], folder, encoder=encoder, pulled=pulled),
-            window=description["windowing"]["length"],
-            overlap=description["windowing"]["overlap"],
+            window=windowing.length,
+            overlap=windowing.overlap,
             device=device,
         )
-        task: Any = TASKS[description["task"]["kind"]].from_dict(description["task"])
-        return cls(
-            task,
-            loaded,
-            FeatureClassifier.load(folder),
-            description["features"]["layer"],
-            description["features"]["pooling"],
-            metrics=read_metrics(folder),
-        )
+        with refusing(
+            ArtifactError, f"{shown_path(folder)}: no features are described", "save it again"
+        ):
+            layer, pooling = description["features"]["layer"], description["features"]["pooling"]
+        classifier = FeatureClassifier.load(folder)
+        return cls(task, loaded, classifier, layer, pooling, metrics=read_metrics(folder))
 
     def _note_features(self, notes: Sequence[Note], *, progress: bool) -> np.ndarray:
         return embed(
