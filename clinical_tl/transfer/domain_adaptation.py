@@ -25,7 +25,7 @@ from clinical_tl.metrics_record import set_digest
 from clinical_tl.models.lora import LoRA
 from clinical_tl.output import require_replaceable
 from clinical_tl.paths import as_path
-from clinical_tl.replacement import discard, replacing_folder, whole_folder
+from clinical_tl.replacement import discard, replacing_folder, sweep, whole_folder
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
@@ -213,6 +213,7 @@ def _finished(
     """
     output = whole_folder(output)
     require_replaceable(output)
+    sweep(output.parent)
     if not output.exists() or not any(output.iterdir()):
         return None
     try:
