@@ -8,6 +8,7 @@ from typing import Literal
 import clinical_tl as ctl
 from clinical_tl.metrics_record import leaks_of
 from clinical_tl.models.lora import LoRA
+from clinical_tl.tasks.entity_recognition import MAX_LOST
 from clinical_tl.training.config import TrainingConfig
 from recipes.claim import claim_output
 from recipes.command_line import run
@@ -27,6 +28,8 @@ def main(
     adapter: Literal["lora", "full", "frozen"] = "lora",
     lora: LoRA = LoRA(),
     scheme: Literal["BIO", "BILOU"] = "BIO",
+    units: Literal["auto", "words", "tokens"] = "auto",
+    max_lost: float = MAX_LOST,
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/entity_recognition",
     push_to: str | None = None,
@@ -48,6 +51,8 @@ def main(
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
         lora: the adapter's settings.
         scheme: how spans become tags.
+        units: what a mention can begin and end with; "auto": what the training notes need.
+        max_lost: share of the training mentions that may be left out, as tags can't hold them.
         training: the training settings.
         output: folder for the model, the training log and checkpoints.
         push_to: a Hub repository (org/name) to push the model to, private.
@@ -62,8 +67,9 @@ def main(
         allow_implausible=allow_implausible, allow_leakage=allow_leakage,
     )  # fmt: skip
     task = ctl.EntityRecognition.from_notes(
-        splits["train"], scheme=scheme, allow_implausible=allow_implausible
-    )
+        splits["train"], scheme=scheme, units=units, max_lost=max_lost,
+        allow_implausible=allow_implausible,
+    )  # fmt: skip
     model = ctl.TransferModel.from_pretrained(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from clinical_tl.schema import Note
+from clinical_tl.text.words import split_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class Traces(Forgetful):
             tuple(note.note_id for note in notes),
             tuple(note.patient_id for note in notes),
             tuple(_digest(text) for text in normal),
-            np.array([text.count(" ") + bool(text) for text in normal], dtype=np.int64),
+            np.array([len(split_words(text)) for text in normal], dtype=np.int64),
             tuple(map(_shingles, normal)) if shingles else None,
         )
 
@@ -126,7 +127,7 @@ def _digest(normal: str) -> bytes:
 
 
 def _shingles(normal: str) -> NDArray[np.uint64]:
-    words = np.array([hash(word) for word in normal.split()], dtype=np.int64).view(np.uint64)
+    words = np.array([hash(word) for word in split_words(normal)], dtype=np.int64).view(np.uint64)
     padded = np.append(words, np.zeros(max(0, SHINGLE_WORDS - len(words)), dtype=np.uint64))
     count = len(padded) - SHINGLE_WORDS + 1
     hashed = np.zeros(count, dtype=np.uint64)

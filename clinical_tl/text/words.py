@@ -59,6 +59,13 @@ class Words:
         )
 
 
+def split_words(text: str) -> list[str]:
+    """The words of a text as `str.split` gives them, letters of scripts without blanks apart."""
+    if not has_blankless(text):
+        return text.split()
+    return [text[start:end] for start, end in _bounds(_WORD, text)]
+
+
 def word_bounds(text: str) -> Bounds:
     """Start and end of each word and, by itself, of every other visible character, in order."""
     return _bounds(_WORD_OR_SIGN, text)

@@ -37,6 +37,14 @@ def test_shared_patients_identical_and_near_identical_texts_are_found():
     assert "admitted" not in repr(report)
 
 
+def test_chinese_notes_that_differ_in_a_letter_are_near_identical():
+    text = "患者男性六十八岁因反复胸闷气促三年加重一周入院既往有高血压病史十余年否认糖尿病史"
+    report = check_leakage(
+        sides(train=[("1", None, text)], test=[("2", None, f"{text}等"), ("3", None, "体温正常")])
+    )
+    assert [(pair.first_ids, pair.second_ids) for pair in report.near] == [(("1",), ("2",))]
+
+
 def test_clean_sides_and_a_search_left_out():
     clean = check_leakage(sides(train=[("1", None, "a")], test=[("2", None, "b")]))
     assert clean.is_clean
