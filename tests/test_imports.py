@@ -10,7 +10,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "clinical_tl"
 # A module imports from its own floor and the ones above it in this list.
 FLOORS = [
-    ("errors", "schema", "discreet", "paths"),
+    (
+        "errors",
+        "schema",
+        "discreet",
+        "paths",
+        "boundary",
+        "output",
+        "replacement",
+        "folder_lock",
+        "sealed_json",
+        "hub_cache",
+    ),
     ("data", "rules"),
     ("text", "models", "metrics", "estimators"),
     ("tasks",),

@@ -106,7 +106,10 @@ def test_help_imports_nothing_heavy_and_errors_are_one_line(tmp_path):
     assert imported.isdisjoint({"torch", "transformers", "datasets", "spacy", "sklearn"})
     assert "--rules.corpora" in done.stdout
     done = subprocess.run(
-        [sys.executable, "-m", "recipes.rules", f"--rules.lexicon={tmp_path / 'no.tsv'}"],
+        [
+            *(sys.executable, "-m", "recipes.rules", f"--output={tmp_path / 'out'}"),
+            f"--rules.lexicon={tmp_path / 'no.tsv'}",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
