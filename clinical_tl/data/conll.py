@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,10 @@ DOCUMENT_MARK = re.compile(
     r"|-DOCSTART-(?:\s+\((?P<named>[^()\t]+)\))?(?:\s.*)?"
 )
 COMMENT = re.compile(r"#\s*\w[\w ]*=[^\t]*|#end document")
+
+
+# Marks and characters of zero width: they go with what stands before them.
+_NO_BEGINNING = {"Mn", "Mc", "Me", "Cf"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -279,8 +284,8 @@ def write_conll(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     Tokens are words and single other characters (`text.words`), cut where a mention begins or
     ends inside one, which is counted; sentences are the text's lines, joined where a mention
     runs on. Spacing is not kept. Notes whose spans are `None` get no tag column. Mentions that
-    begin or end on white space, that are discontinuous, or that overlap a longer one count as
-    lost, as do all fields that tags can't hold.
+    begin or end on white space or inside a character, that are discontinuous, or that overlap a
+    longer one count as lost, as do all fields that tags can't hold.
 
     Raises:
         NoteError: an id that does not fit in one line.
@@ -310,8 +315,9 @@ def _count_losses(note: Note, losses: Losses) -> None:
     losses.add("attributes", sum(len(span.attributes) for span in note.spans or ()))
 
 
-def _tagged_spans(note: Note, losses: Losses) -> list[Span]:
+def _tagged_spans(note: Note, words: Bounds, losses: Losses) -> list[Span]:
     """The mentions that tags can hold; of overlapping ones the longest."""
+    borders = {edge for word in words for edge in word}
     kept: list[Span] = []
     taken: set[int] = set()
     for span in sorted(note.spans or (), key=lambda span: (span.start - span.end, span.start)):
@@ -320,6 +326,11 @@ def _tagged_spans(note: Note, losses: Losses) -> list[Span]:
             losses.add("discontinuous mentions")
         elif not said or said != said.strip():
             losses.add("mentions that begin or end on white space")
+        elif any(
+            edge not in borders and unicodedata.category(note.text[edge]) in _NO_BEGINNING
+            for edge in (span.start, span.end)
+        ):
+            losses.add("mentions that begin or end inside a character")
         elif span.label != span.label.strip() or any(c in span.label for c in "\t\r\n"):
             losses.add("mentions whose label does not fit in a tag")
         elif not taken.isdisjoint(stretch):
@@ -338,8 +349,8 @@ def _cut(words: Bounds, edges: set[int]) -> Iterator[tuple[int, int]]:
 
 
 def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ...]]]:
-    spans = _tagged_spans(note, losses)
     words = word_bounds(note.text)
+    spans = _tagged_spans(note, words, losses)
     tokens = list(_cut(words, {edge for span in spans for edge in (span.start, span.end)}))
     losses.add("words cut where a mention begins or ends", len(tokens) - len(words))
     tags = ["O"] * len(tokens)

@@ -174,6 +174,12 @@ def test_words_are_cut_where_a_mention_needs_it_and_that_is_counted(tmp_path):
     assert [(s.start, s.end) for s in once.spans] == [(0, 9), (28, 32)]
 
 
+def test_a_character_is_not_cut(tmp_path):
+    note = Note("1", "cafe\u0301s", spans=(Span(0, 4, "a"),))
+    with pytest.raises(NoteError, match="1 mentions that begin or end inside a character"):
+        write_notes([note], tmp_path / "a.conll")
+
+
 def test_ids_that_do_not_fit_in_a_line(tmp_path):
     with pytest.raises(NoteError, match="fit in one line"):
         write_notes([Note("a\nb", "c")], tmp_path / "a.conll")
