@@ -27,7 +27,7 @@ from clinical_tl.models.shared_encoder import (
     share_weights,
     shared_blocks_run_once,
 )
-from clinical_tl.prediction import PROGRESS_FROM_BATCHES, predict_notes
+from clinical_tl.prediction import PROGRESS_FROM_BATCHES, decode_read, predict_notes
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.task import HidesInputs, ReadsExamples
 from clinical_tl.text.batches import build_items, collate, plan_batches
@@ -239,9 +239,6 @@ def _predict_alike(
         for model, mode in zip(models, modes, strict=True):
             model.network.train(mode)
     return [
-        [
-            model.task.decode(note, note_tokens, found[i])
-            for i, (note, note_tokens) in enumerate(zip(notes, tokens, strict=True))
-        ]
+        decode_read(model.task, notes, tokens, found)
         for model, found in zip(models, pieces, strict=True)
     ]

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.schema import Note, Prediction
-from clinical_tl.tasks.task import HidesInputs, examples_of, join_examples
+from clinical_tl.tasks.task import (
+    DecidesNotes,
+    HidesInputs,
+    ReadsExamples,
+    examples_of,
+    join_examples,
+)
 from clinical_tl.text.batches import build_items, collate, plan_batches
+from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
@@ -69,11 +76,35 @@ def predict_notes(
 
 def decode_notes(task: Task, notes: Sequence[Note], found: ReadNotes) -> list[Prediction]:
     """What the task says of the notes, from what was read in them."""
-    predictions = [
-        task.decode(note, note_tokens, found.pieces[i])
-        for i, (note, note_tokens) in enumerate(zip(found.read, found.tokens, strict=True))
-    ]
+    predictions = decode_read(task, found.read, found.tokens, found.pieces)
+    if isinstance(task, ReadsExamples):
+        tell_unread(note for note in notes if not has_text(note.text))
     return join_examples(task, notes, found.examples, predictions)
+
+
+def decode_read(
+    task: Task,
+    notes: Sequence[Note],
+    tokens: Sequence[TokenisedNote],
+    pieces: Mapping[int, list[Any]],
+) -> list[Prediction]:
+    """The predictions for notes from what the task collected of each.
+
+    Of a note with nothing to read the network would say what it says of its own special tokens,
+    and surely: nothing is decided there (`DecidesNotes.unread`), which is said.
+    """
+    unread = {
+        i
+        for i, (note, own) in enumerate(zip(notes, tokens, strict=True))
+        if isinstance(task, DecidesNotes) and not can_be_read(note.text, own)
+    }
+    tell_unread(notes[i] for i in sorted(unread))
+    return [
+        task.unread(note.note_id)
+        if i in unread and isinstance(task, DecidesNotes)
+        else task.decode(note, own, pieces[i])
+        for i, (note, own) in enumerate(zip(notes, tokens, strict=True))
+    ]
 
 
 def run_network(

@@ -88,7 +88,9 @@ def _row(
 
 
 def _show_label(note: ctl.Note, prediction: ctl.Prediction) -> str:
-    probability = prediction.scores[str(prediction.label)]
+    if prediction.label is None:
+        return f"no label (nothing to read), gold {note.label}"
+    probability = prediction.scores[prediction.label]
     return f"{prediction.label} ({probability:.2f}), gold {note.label}"
 
 

@@ -1,5 +1,7 @@
 """Notes of any length, one by one and all at once; the real encoder end to end."""
 
+from dataclasses import replace
+
 import pytest
 
 from clinical_tl.baselines import majority, memorised_mentions, tfidf
@@ -88,6 +90,32 @@ def test_odd_texts_are_predicted(model):
     for text, prediction in zip(texts, predictions, strict=True):
         for span in prediction.spans or ():
             assert text[span.start : span.end].strip() == text[span.start : span.end]
+
+
+BLANK = ["", " \n\t ", "\u200b", "\ufeff\u2060", "\x00", "\u00a0\u2028"]
+
+
+def test_of_a_note_with_nothing_to_read_nothing_is_decided(model, caplog):
+    notes = [Note(f"b{i}", text) for i, text in enumerate(BLANK)]
+    predictions = model.predict([*notes, Note("written", "Fever and cough.")])
+    for prediction in predictions[: len(BLANK)]:
+        assert prediction.label is None
+        assert not prediction.codes
+        assert not prediction.spans
+        assert prediction == model.task.unread(prediction.note_id)
+    assert "written" not in caplog.text
+    (told,) = [r.getMessage() for r in caplog.records if "nothing to read" in r.getMessage()]
+    assert told.startswith("6 notes have nothing to read")
+    assert "'b0', 'b1'" in told
+
+
+def test_a_blank_note_counts_as_an_error_and_not_as_a_sure_answer(model, synthetic_notes):
+    notes = as_notes(synthetic_notes)[20:24]
+    blank = [replace(note, text="\u200b") for note in notes]
+    scores = model.evaluate(blank).summary()
+    assert scores.get("accuracy", scores.get("micro_f1", scores.get("f1"))) == 0
+    if isinstance(model.task, NoteClassification):
+        assert scores["undecided"] == 4
 
 
 def test_prediction_leaves_the_mode_as_it_was(model):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from clinical_tl.errors import shown_ids
+
+if TYPE_CHECKING:
+    from clinical_tl.schema import Note
+    from clinical_tl.text.tokenizer import TokenisedNote
+
+logger = logging.getLogger(__name__)
 
 # Letters and signs by their category, blank by their looks: fillers of Hangul, empty Braille, and
 # what stands for an object that the text lost.
@@ -18,3 +29,21 @@ def has_text(text: str) -> bool:
         character not in _FILLERS and unicodedata.category(character) not in _NOTHING
         for character in text
     )
+
+
+def can_be_read(text: str, tokens: TokenisedNote) -> bool:
+    """Whether a text says anything, and its tokenizer keeps some of it."""
+    return bool((tokens.ends > tokens.starts).any()) and has_text(text)
+
+
+def tell_unread(notes: Iterable[Note]) -> None:
+    """Warn, once for all, of notes of which nothing was read."""
+    ids = list(dict.fromkeys(note.note_id for note in notes))
+    if ids:
+        logger.warning(
+            "%d notes have nothing to read (blank, or of characters that the tokenizer drops), "
+            "e.g. %s: they get no label, code, mention or relation, and the labels' shares in "
+            "training as scores",
+            len(ids),
+            shown_ids(ids),
+        )

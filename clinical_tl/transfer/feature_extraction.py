@@ -32,7 +32,7 @@ from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
-from clinical_tl.text.visible import has_text
+from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 from clinical_tl.training.checks import check_notes
 from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
@@ -160,7 +160,8 @@ class FeatureModel:
     ) -> list[Prediction]:
         """One `Prediction` a note or text, in input order; notes may have any length.
 
-        A blank note gets the labels' shares in training as its probabilities, and no mention.
+        A note with nothing to read (blank) gets no label, code or mention, and the labels'
+        shares in training as its scores; a warning names such notes.
         """
         records = as_notes(notes)
         if not records:
@@ -174,11 +175,16 @@ class FeatureModel:
             every[:, self.classifier.classes_] = probabilities
             probabilities = every
         # What says nothing has no vector, or that of its tokens for nothing.
-        blank = np.array([not has_text(note.text) for note in records])
-        probabilities[blank | (features == 0).all(axis=1)] = _shares(self.task)
+        unread = [
+            not (has_text(note.text) and row.any())
+            for note, row in zip(records, features, strict=True)
+        ]
+        tell_unread(note for note, blank in zip(records, unread, strict=True) if blank)
         return [
-            self.task.predicted(note.note_id, row)
-            for note, row in zip(records, probabilities.astype(np.float32), strict=True)
+            self.task.unread(note.note_id) if blank else self.task.predicted(note.note_id, row)
+            for note, row, blank in zip(
+                records, probabilities.astype(np.float32), unread, strict=True
+            )
         ]
 
     def evaluate(
@@ -309,10 +315,15 @@ class FeatureModel:
         self, task: EntityRecognition, notes: Sequence[Note], *, progress: bool
     ) -> list[Prediction]:
         tag_set = task.tag_set
-        if not any(has_text(note.text) for note in notes):
-            return [Prediction(note.note_id, spans=()) for note in notes]
+        tokens = self.tokenizer.encode([note.text for note in notes])
+        unread = [not can_be_read(note.text, own) for note, own in zip(notes, tokens, strict=True)]
+        tell_unread(note for note, blank in zip(notes, unread, strict=True) if blank)
+        read = [note for note, blank in zip(notes, unread, strict=True) if not blank]
+        found = {note: task.unread(notes[note].note_id) for note in np.flatnonzero(unread).tolist()}
+        if not read:
+            return [found[number] for number in range(len(notes))]
         units = embed_units(
-            self.encoder, notes, layer=self.layer, size=task.units, progress=progress
+            self.encoder, read, layer=self.layer, size=task.units, progress=progress
         )
         every = np.full((len(units), len(tag_set)), UNSEEN)
         every[:, self.classifier.classes_] = np.maximum(
@@ -320,14 +331,13 @@ class FeatureModel:
         )
         log_probabilities = np.log(every)
         transitions = tag_set.transitions()
-        predictions = []
-        for number, note in enumerate(notes):
-            low, high = np.searchsorted(units.note, (number, number + 1))
+        for row, number in enumerate(np.flatnonzero(~np.array(unread)).tolist()):
+            low, high = np.searchsorted(units.note, (row, row + 1))
             tags = decode_tags(log_probabilities[low:high], transitions)
             chosen = every[np.arange(low, high), tags]
             spans = tag_set.decode(_slice(units, low, high), tags, chosen)
-            predictions.append(Prediction(note.note_id, spans=spans))
-        return task.decided(predictions)
+            found[number] = Prediction(notes[number].note_id, spans=spans)
+        return task.decided([found[number] for number in range(len(notes))])
 
 
 def _fit_units(
@@ -375,13 +385,6 @@ def _unit_tags(
 def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:
     starts, ends = units.starts[low:high], units.ends[low:high]
     return Units(np.arange(high - low), starts, ends, (starts, ends))
-
-
-def _shares(task: NoteClassification | DiagnosisCoding) -> np.ndarray:
-    """How many of the training notes have each label, shape (labels,)."""
-    support = np.array(task.labels.support or [1] * len(task.labels), dtype=np.float64)
-    n_notes = task.n_train if isinstance(task, DiagnosisCoding) else support.sum()
-    return support / max(n_notes, 1)
 
 
 def _written(notes: Sequence[Note]) -> list[Note]:

@@ -114,16 +114,19 @@ class _Said(Discreet):
 
 
 def _labels(said: _Said) -> SilverNotes:
+    # A note with nothing to read has no label, and teaches nothing.
+    on_dev = [(p, n) for p, n in zip(said.on_dev, said.dev, strict=True) if p.label is not None]
     limits = confidence_thresholds(
-        [str(p.label) for p in said.on_dev],
-        [p.scores[str(p.label)] for p in said.on_dev],
-        [p.label == note.label for p, note in zip(said.on_dev, said.dev, strict=True)],
+        [str(p.label) for p, _ in on_dev],
+        [p.scores[str(p.label)] for p, _ in on_dev],
+        [p.label == note.label for p, note in on_dev],
         precision=said.precision,
     )
     quota = _Quota(Counter(str(note.label) for note in said.labelled), said.ratio)
-    order = _surest_first([p.scores[str(p.label)] for p in said.predictions])
+    read = [i for i, p in enumerate(said.predictions) if p.label is not None]
+    scores = [said.predictions[i].scores[str(said.predictions[i].label)] for i in read]
     chosen = {}
-    for i in order:
+    for i in (read[position] for position in _surest_first(scores)):
         label = str(said.predictions[i].label)
         score = said.predictions[i].scores[label]
         if score >= limits.of(label) and quota.take(label):

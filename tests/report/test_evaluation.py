@@ -400,11 +400,13 @@ def test_share_lost_is_one_figure_wherever_a_model_is_scored(tiny_encoder):
     notes = [Note(str(i), f"edema\N{CHECK MARK} and fever {i}", spans=spans) for i in range(6)]
     task = EntityRecognition.from_notes(notes)
     tuned = TransferModel.from_pretrained(tiny_encoder, task, adapter="full")
-    fit(tuned, notes, notes, TrainingConfig(epochs=1, progress=False))
-    features = FeatureModel.fit(tiny_encoder, task, notes, notes, progress=False)
+    fit(tuned, notes, notes, TrainingConfig(epochs=1, progress=False), allow_leakage=True)
+    settings = {"strengths": [1.0], "allow_leakage": True, "progress": False}
+    features = FeatureModel.fit(tiny_encoder, task, notes, notes, **settings)
+    told = {"allow_leakage": True, "progress": False}
     for model in (tuned, features):
-        scores = model.evaluate(notes, progress=False).summary()
-        report = evaluation_report(model, notes, resamples=5, progress=False)
+        scores = model.evaluate(notes, **told).summary()
+        report = evaluation_report(model, notes, resamples=5, **told)
         assert scores["share_lost"] == 0.5
         assert report.scores == scores == model.metrics["test"]
         assert model.metrics["dev"]["share_lost"] == 0.5

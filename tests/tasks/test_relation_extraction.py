@@ -304,3 +304,8 @@ def test_chemprot_is_scored_as_published():
     share = sum(note.relations[0].label == "INHIBITOR" for note in notes) / len(notes)
     assert summary["f1"] == pytest.approx(share)
     assert summary["group_f1"] > summary["f1"]
+
+
+def test_a_blank_note_has_no_relation():
+    task = RelationExtraction.from_notes([CONCEPTS], level="concept")
+    assert task.joined(Note("b", " ", spans=()), []) == task.unread("b")

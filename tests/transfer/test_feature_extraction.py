@@ -57,12 +57,15 @@ def test_predictions_of_a_note_do_not_depend_on_the_others(encoder, notes):
 
 
 @pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.kind)
-def test_a_blank_note_tells_nothing_beyond_the_labels_shares(kind, encoder, notes):
+def test_a_blank_note_tells_nothing_beyond_the_labels_shares(kind, encoder, notes, caplog):
     task = kind.from_notes(notes)
     model = FeatureModel.fit(encoder, task, notes, **SHARP)
     *blanks, written = model.predict([*INVISIBLE, "fever and cough"], progress=False)
     blank = blanks[0]
     alone = [model.predict([text], progress=False)[0] for text in INVISIBLE]
+    assert {p.label for p in (*blanks, *alone)} == {None}
+    assert not any(p.codes for p in (*blanks, *alone))
+    assert f"{len(INVISIBLE)} notes have nothing to read" in caplog.text
     if kind is EntityRecognition:
         assert [p.spans for p in (*blanks, *alone)] == [()] * 2 * len(INVISIBLE)
         return
@@ -216,8 +219,8 @@ def test_what_silver_notes_leave_open_teaches_nothing(encoder, notes):
 
 def test_empty_texts_have_no_spans(encoder, notes):
     model = FeatureModel.fit(encoder, EntityRecognition.from_notes(notes), notes, **SHARP)
-    predictions = model.predict([" ", ""], progress=False)
-    assert [p.spans for p in predictions] == [(), ()]
+    predictions = model.predict([" ", "", "\u200b"], progress=False)
+    assert [p.spans for p in predictions] == [(), (), ()]
     assert model.predict([], progress=False) == []
 
 
