@@ -34,8 +34,8 @@ from clinical_tl.text.batches import build_items, collate, plan_batches
 from clinical_tl.transfer_model import TransferModel
 
 if TYPE_CHECKING:
+    from clinical_tl.models.precision import Precision
     from clinical_tl.text.windows import Windowing
-    from clinical_tl.training.config import Precision
 
 
 class ModelCollection:

@@ -34,6 +34,7 @@ from clinical_tl.models.saved_network import (
 )
 from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
+from clinical_tl.processes import on_main_process
 from clinical_tl.release.licence import shareable_name
 from clinical_tl.replacement import replacing_folder, whole_folder
 from clinical_tl.saved_task import saved_task
@@ -42,7 +43,6 @@ from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
-from clinical_tl.training.processes import on_main_process
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from clinical_tl.data.seen_notes import SeenNotes
     from clinical_tl.estimators.novelty_methods import NoveltyMethod
     from clinical_tl.model_collection import ModelCollection
+    from clinical_tl.models.precision import Precision
     from clinical_tl.tasks.task import Scores, Task
-    from clinical_tl.training.config import Precision
 
 
 class TransferModel:

@@ -21,9 +21,11 @@ FLOORS = [
         "folder_lock",
         "sealed_json",
         "hub_cache",
+        "hub_failure",
+        "processes",
     ),
-    ("data", "rules"),
-    ("text", "models", "metrics", "estimators"),
+    ("data", "rules", "text"),
+    ("models", "metrics", "estimators"),
     ("tasks",),
     (
         "prediction",
@@ -32,17 +34,16 @@ FLOORS = [
         "model_card",
         "card",
         "hub",
-        "hub_failure",
-        "baselines",
+        "saved_task",
         "release",
     ),
     # TransferModel.load_many makes a collection of them.
     ("transfer_model", "model_collection"),
-    ("training", "transfer", "auto_model"),
+    ("training", "transfer", "auto_model", "baselines"),
     ("report", "spacy_component", "spacy_annotations", "spacy_source", "onnx_export", "onnx_model"),
 ]
-# text.batches hands windows to models; within a floor such uses may not run in circles.
-ROOM_ORDER = {"text": 0, "models": 1, "metrics": 0, "estimators": 1}
+# Within a floor, uses may not run in circles.
+ROOM_ORDER = {"metrics": 0, "models": 1, "estimators": 1}
 
 
 def floor_of(module: str) -> int:

@@ -7,15 +7,13 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 
 from clinical_tl.errors import ConfigError, shown_value
-from clinical_tl.training.config import Precision
-
-if TYPE_CHECKING:
-    from accelerate import PartialState
+from clinical_tl.models.precision import Precision
+from clinical_tl.processes import process_state
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +45,6 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
             "'cpu', 'cuda', 'cuda:1', 'mps', or None for a GPU where there is one"
         ) from error
     return chosen
-
-
-def process_state() -> PartialState:
-    """Accelerate's view of the processes that were launched together, of which this is one.
-
-    Asked for directly, it would not hear that `accelerate launch --cpu` was told, and take
-    several processes that torchrun started on CPUs for one each.
-    """
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    on_cpus = several and not torch.accelerator.is_available()
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or on_cpus)
 
 
 def batch_tokens_for(device: torch.device) -> int:

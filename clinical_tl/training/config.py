@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from clinical_tl.errors import ConfigError, shown_value
+from clinical_tl.models.precision import Precision
 from clinical_tl.training.dp import DP
 
-Precision = Literal["auto", "no", "bf16", "fp16"]
 FREE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
 """Settings that change what is written or shown, not what is learned."""
 

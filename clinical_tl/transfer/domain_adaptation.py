@@ -25,11 +25,11 @@ from clinical_tl.metrics_record import set_digest
 from clinical_tl.models.lora import LoRA
 from clinical_tl.output import require_replaceable
 from clinical_tl.paths import as_path
+from clinical_tl.processes import on_main_process
 from clinical_tl.replacement import discard, replacing_folder, sweep, whole_folder
 from clinical_tl.schema import Note, Notes, as_notes
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.masked_language import MaskedLanguage
 
 if TYPE_CHECKING:

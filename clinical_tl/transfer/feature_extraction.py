@@ -24,6 +24,7 @@ from clinical_tl.hub import PushOptions, find_folder, push_saved
 from clinical_tl.hub_cache import HUB_PREFIX
 from clinical_tl.metrics_record import leak_of, record_scores, set_digest
 from clinical_tl.paths import as_path
+from clinical_tl.processes import on_main_process
 from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
@@ -34,7 +35,6 @@ from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 from clinical_tl.training.checks import check_notes
-from clinical_tl.training.processes import on_main_process
 from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
 
 if TYPE_CHECKING:

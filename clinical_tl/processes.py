@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinical_tl.errors import TrainingError
 
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
 Result = TypeVar("Result")
+
+
+def process_state() -> PartialState:
+    """Accelerate's view of the processes that were launched together, of which this is one.
+
+    Asked for directly, it would not hear that `accelerate launch --cpu` was told, and take
+    several processes that torchrun started on CPUs for one each.
+    """
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    on_cpus = several and not torch.accelerator.is_available()
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or on_cpus)
 
 
 def on_main_process(work: Callable[[], Result]) -> Result:
@@ -17,8 +36,6 @@ def on_main_process(work: Callable[[], Result]) -> Result:
     The others wait. Alone, a process just does it. What comes back travels between processes:
     it must be something that pickle knows.
     """
-    from clinical_tl.models.device import process_state
-
     state = process_state()
     if state.num_processes == 1:
         return work()
