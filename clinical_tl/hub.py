@@ -220,6 +220,22 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
         ArtifactError: the repository holds no model of this package, or declares files that
             are no plain data; or a plain name that is not in the cache.
     """
+    from huggingface_hub import is_offline_mode
+
+    wanted = hub_id(repo_id)
+    if wanted is None:
+        raise ArtifactError(f"{shown_path(repo_id)!r} is no Hub id; give 'hub:org/name'")
+    folder = _pulled(wanted, revision, token)
+    if wanted.asked and not is_offline_mode():
+        try:
+            read_artifact(folder)
+        except ArtifactError:
+            # The cache keeps for ever what it was sent once, damaged or not.
+            folder = _pulled(wanted, revision, token, again=True)
+    return folder
+
+
+def _pulled(wanted: HubId, revision: str | None, token: str | None, *, again: bool = False) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -227,9 +243,6 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
         RemoteEntryNotFoundError,
     )
 
-    wanted = hub_id(repo_id)
-    if wanted is None:
-        raise ArtifactError(f"{shown_path(repo_id)!r} is no Hub id; give 'hub:org/name'")
     at = "" if revision is None else f" at revision {shown_value(revision)}"
 
     def fetch(name: str, revision: str | None) -> Path:
@@ -240,6 +253,7 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
                 revision=revision,
                 token=token,
                 local_files_only=not wanted.asked,
+                force_download=again,
             )
         )
 
@@ -251,8 +265,8 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
         except RemoteEntryNotFoundError as error:
             raise ArtifactError(
                 f"{shown_path(str(wanted))!r}{at} holds no {TASK_FILE}: it was not pushed by "
-                "clinical_tl; load "
-                "it as an encoder (TransferModel.from_pretrained) or with its own library"
+                "clinical_tl; load it as an encoder (TransferModel.from_pretrained) or with its "
+                "own library"
             ) from error
         except LocalEntryNotFoundError as error:
             if wanted.asked:
@@ -262,8 +276,8 @@ def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None 
         if names is None or not all(_PLAIN_FILE.fullmatch(name) for name in names):
             raise ArtifactError(
                 f"{shown_path(str(wanted))!r}{at} declares files that are no plain data "
-                "(allowed: .json, "
-                ".safetensors, .txt, .model); don't load it, ask its authors to save it again"
+                "(allowed: .json, .safetensors, .txt, .model); don't load it, ask its authors "
+                "to save it again"
             )
         # The cache files a snapshot under its commit: everything comes from the same one, even
         # if somebody pushes meanwhile. One by one, as a file that fails must not be passed over.

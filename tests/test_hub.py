@@ -368,6 +368,20 @@ def test_a_pull_that_fails_says_how_to_go_on(hub, folder, fault, message):
 
 
 @pytest.mark.usefixtures("hub")
+def test_what_came_damaged_is_pulled_once_more(model, folder):
+    push_folder(folder, NAME, **GATE)
+    weights = (pull_folder(ASKED) / "adapter_model.safetensors").resolve()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    # A plain name does not ask the Hub, so it can only say so.
+    with pytest.raises(ArtifactError, match="is damaged"):
+        TransferModel.load(NAME)
+    assert predicted(TransferModel.load(ASKED)) == predicted(model)
+    assert predicted(TransferModel.load(NAME)) == predicted(model)
+
+
+@pytest.mark.usefixtures("hub")
 def test_a_private_model_is_not_for_everybody(folder, monkeypatch):
     push_folder(folder, NAME, **GATE)
     monkeypatch.delenv("HF_TOKEN")
