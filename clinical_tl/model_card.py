@@ -49,7 +49,8 @@ def model_card(
         description: the content of `task.json`.
         metrics: the content of `metrics.json`.
         report: what an evaluation adds, each part as far as there is one: `intervals`, set of
-            notes → metric → `{"low", "high"}` (95 %); `subgroups`, rows of a table; and
+            notes → metric → `{"low", "high"}`, with the `value` that they are around where it
+            is known, `confidence` (else 0.95); `subgroups`, rows of a table; and
             `calibration`, metric → value.
         details: what its authors say; what they leave out is marked as to be completed.
     """
@@ -181,5 +182,7 @@ def _eval_results(
             dataset_split=split,
             metric_type=name,
             metric_value=round(value, 4),
-            metric_args={"confidence": 0.95, **limits} if limits else None,
+            metric_args={"confidence": report.get("confidence", sections.CONFIDENCE), **limits}
+            if limits
+            else None,
         )

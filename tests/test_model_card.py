@@ -87,6 +87,21 @@ def test_every_section_says_what_was_measured():
         assert part in card
 
 
+def test_an_interval_is_shown_with_its_own_value_and_confidence_or_not_at_all():
+    interval = {"value": METRICS["test"]["macro_f1"], "low": 0.7, "high": 0.9}
+    report = {"confidence": 0.8, "intervals": {"test": {"macro_f1": interval}}}
+    card = model_card(DESCRIPTION, METRICS, report=report)
+    assert "80 % interval" in card
+    assert "0.7 to 0.9" in card
+    assert "95 %" not in card
+    assert ModelCard(card).data.eval_results[0].metric_args["confidence"] == 0.8
+    # The model was evaluated again since.
+    stale = {"confidence": 0.8, "intervals": {"test": {"macro_f1": {**interval, "value": 0.5}}}}
+    card = model_card(DESCRIPTION, METRICS, report=stale)
+    assert "0.7 to 0.9" not in card
+    assert ModelCard(card).data.eval_results[0].metric_args is None
+
+
 def test_a_private_run_states_its_guarantee():
     statement = "Trained with differential privacy (DP-SGD): ε = 8 at δ = 1e-05 for each note."
     training = {**METRICS["training"], "privacy": {"epsilon": 8.0, "statement": statement}}

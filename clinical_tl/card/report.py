@@ -41,9 +41,10 @@ def card_report(report: Mapping[str, Any]) -> dict[str, Any]:
         named = {"field": gap["field"], "group": found}
         rows.append({**named, **_figures(metric, gap["difference"])})
     shown: dict[str, Any] = {
+        "confidence": report["confidence"],
         "intervals": {
             name: {
-                metric: {"low": found["low"], "high": found["high"]}
+                metric: {key: found[key] for key in ("value", "low", "high")}
                 for metric, found in report["intervals"].items()
             }
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+from math import isclose, isfinite
 from typing import Any
 
 from clinical_tl.artifact import TASK_FILE
@@ -11,15 +11,26 @@ from clinical_tl.card.details import CardDetails
 from clinical_tl.metrics.table import format_table
 from clinical_tl.metrics_record import leaks_of, scored_sets
 
+SAME = 1e-9
+"""What rounding makes of one figure computed in two ways, at most."""
+CONFIDENCE = 0.95
+"""Of the intervals of a report that does not say."""
+
 
 def score_rows(
     metrics: Mapping[str, Any], report: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, float, Mapping[str, float]]]:
-    """(set of notes, metric, value, its interval or nothing)."""
+    """(set of notes, metric, value, its interval or nothing).
+
+    An interval around another value is one of another evaluation, and not shown.
+    """
     for split in scored_sets(metrics):
+        found = report.get("intervals", {}).get(split, {})
         for name, value in metrics[split].items():
             if isinstance(value, int | float) and isfinite(value):
-                yield split, name, value, report.get("intervals", {}).get(split, {}).get(name, {})
+                interval = found.get(name, {})
+                own = isclose(interval.get("value", value), value, abs_tol=SAME)
+                yield split, name, value, interval if own else {}
 
 
 def introduction(description: Mapping[str, Any], base: str | None) -> str:
@@ -92,7 +103,7 @@ def scores(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     for split, name, value, interval in score_rows(metrics, report):
         row: dict[str, object] = {"notes": split, "metric": name, "value": f"{value:.4g}"}
         if report.get("intervals"):
-            row["95 % interval"] = (
+            row[f"{100 * report.get('confidence', CONFIDENCE):g} % interval"] = (
                 f"{interval['low']:.4g} to {interval['high']:.4g}" if interval else ""
             )
         rows.append(row)

@@ -17,8 +17,9 @@ SHOWN_SCORES = 20
 def write_predictions(predictions: Iterable[Prediction], path: str | os.PathLike[str]) -> int:
     """Write one JSON object a prediction; returns how many.
 
-    Of a coding model's scores the 20 highest are kept. The file appears only when it is
-    complete; what there is of it when an error ends the writing is kept as `<path>.part`.
+    Of a coding model's scores the 20 highest and those of the codes given are kept. The file
+    appears only when it is complete; what there is of it when an error ends the writing is kept
+    as `<path>.part`.
     Raises `OutputError` where the file system refuses.
     """
     target = as_path(path)
@@ -48,7 +49,9 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
     if prediction.scores:
         scores = prediction.scores
         record["scores"] = (
-            scores.top(SHOWN_SCORES) if isinstance(scores, LabelScores) else dict(scores)
+            _shown(scores, prediction.codes or ())
+            if isinstance(scores, LabelScores)
+            else dict(scores)
         )
     if prediction.evidence:
         record["evidence"] = {
@@ -57,6 +60,11 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
     if prediction.novelty is not None:
         record["novelty"] = prediction.novelty
     return record
+
+
+def _shown(scores: LabelScores, codes: Iterable[str]) -> dict[str, float]:
+    # With a threshold for each code one that is given may score less than many that are not.
+    return scores.top(SHOWN_SCORES) | {code: scores[code] for code in codes if code in scores}
 
 
 def _span(span: Span) -> dict[str, Any]:

@@ -30,6 +30,15 @@ def test_predictions_become_json_lines(tmp_path):
     assert fourth == {"note_id": "d", "relations": [relation]}
 
 
+def test_every_code_that_is_given_is_written_with_its_score(tmp_path):
+    names = tuple(f"c{i}" for i in range(30))
+    scores = LabelScores(names, np.linspace(0, 1, 30, dtype=np.float32))
+    write_predictions([Prediction("a", codes=("c3", "c29"), scores=scores)], tmp_path / "p.jsonl")
+    written = json.loads((tmp_path / "p.jsonl").read_text())["scores"]
+    assert written["c3"] == scores["c3"]
+    assert len(written) == SHOWN_SCORES + 1
+
+
 def test_a_file_that_could_not_be_finished_does_not_appear(tmp_path):
     def broken():
         yield Prediction("a", label="x")
