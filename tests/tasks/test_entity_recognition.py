@@ -180,7 +180,7 @@ def test_mentions_within_runs_of_letters_are_learnt_and_found(notes, offline_enc
     model = TransferModel.from_pretrained(offline_encoder, task)
     config = TrainingConfig(epochs=12, batch_tokens=32, learning_rate=3e-3, progress=False)
     fit(model, notes, None, config)
-    scores = model.evaluate(notes, progress=False).summary()
+    scores = model.evaluate(notes, allow_leakage=True, progress=False).summary()
     assert scores["share_lost"] == 0
     assert scores["f1"] > 0.9
     assert scores["seqeval_f1"] == scores["f1"]
@@ -195,7 +195,7 @@ def test_mentions_within_runs_of_letters_are_learnt_and_found(notes, offline_enc
 def test_frozen_features_find_mentions_within_runs_of_letters(notes, offline_encoder):
     task = EntityRecognition.from_notes(notes)
     model = FeatureModel.fit(offline_encoder, task, notes, strengths=[10.0], progress=False)
-    scores = model.evaluate(notes, progress=False).summary()
+    scores = model.evaluate(notes, allow_leakage=True, progress=False).summary()
     assert scores["share_lost"] == 0
     assert scores["f1"] > 0.9
 
