@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from clinical_tl.schema import (
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
+from clinical_tl.text.scripts import is_blankless
 from clinical_tl.training.checks import check_notes
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def memorised_mentions(
     """Marks every string that was mostly a mention in training, longest first.
 
     A string counts if more than half of its occurrences in the training notes (as whole
-    words, case ignored) were annotated; its label is the most frequent one.
+    words where its script sets blanks, case ignored) were annotated; its label is the most
+    frequent one.
     """
     train_notes = as_notes(train)
     labels: dict[str, Counter[str]] = {}
@@ -138,12 +140,7 @@ def memorised_mentions(
                 labels.setdefault(mention, Counter())[span.label] += 1
     if not labels:
         raise TaskError("the training notes have no mention to memorise")
-    pattern = re.compile(
-        r"(?<!\w)(?:"
-        + "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
-        + r")(?!\w)",
-        re.IGNORECASE,
-    )
+    pattern = _whole_mentions(labels)
     occurrences = Counter(
         found[0].lower() for note in train_notes for found in pattern.finditer(note.text)
     )
@@ -163,6 +160,16 @@ def memorised_mentions(
         )
         for note in as_notes(notes)
     ]
+
+
+def _whole_mentions(mentions: Iterable[str]) -> re.Pattern[str]:
+    """The longest of the mentions, as whole words where its script sets blanks between them."""
+    apart: tuple[list[str], list[str]] = ([], [])
+    for mention in sorted(mentions, key=len, reverse=True):
+        after = "" if is_blankless(mention[-1]) else r"(?!\w)"
+        apart[is_blankless(mention[0])].append(re.escape(mention) + after)
+    worded = [rf"(?<!\w)(?:{'|'.join(apart[0])})"] if apart[0] else []
+    return re.compile("|".join([*worded, *apart[1]]), re.IGNORECASE)
 
 
 def cooccurrence(

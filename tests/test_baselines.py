@@ -5,9 +5,9 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from clinical_tl.baselines import majority, tfidf
+from clinical_tl.baselines import majority, memorised_mentions, tfidf
 from clinical_tl.errors import TaskError, TrainingError
-from clinical_tl.schema import Note
+from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.note_classification import NoteClassification
 
@@ -71,3 +71,13 @@ def test_notes_that_nothing_can_be_learned_from_are_refused():
     for baseline in (majority, tfidf):
         with pytest.raises(TrainingError, match="no training notes"):
             baseline(task, [], LABELLED)
+
+
+def test_mentions_within_chinese_sentences_are_memorised():
+    train = [Note("1", "患者有高血压。", spans=(Span(3, 6, "Dx"),))]
+    again = [Note("2", "否认高血压病史"), Note("3", "no血压")]
+    found = memorised_mentions(train, again)
+    assert [[(s.start, s.end) for s in p.spans] for p in found] == [[(2, 5)], []]
+    words = [Note("1", "Pain and fever", spans=(Span(0, 4, "Dx"),))]
+    (glued, whole) = memorised_mentions(words, [Note("2", "PainDenies"), Note("3", "no pain")])
+    assert (len(glued.spans), len(whole.spans)) == (0, 1)
