@@ -25,7 +25,7 @@ def run(arguments, **environment):
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
         check=True,
-        timeout=300,
+        timeout=3000,
         env={**os.environ, **environment},
     )
 

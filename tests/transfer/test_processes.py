@@ -21,7 +21,7 @@ def test_two_processes_adapt_save_and_train_themselves_alike(tiny_encoder, tmp_p
         [*launch, str(tiny_encoder), str(tmp_path)],
         cwd=ROOT,
         check=True,
-        timeout=300,
+        timeout=3000,
         env={**os.environ, "ACCELERATE_USE_CPU": "true"},
     )
     first, second = (json.loads((tmp_path / f"told-{i}.json").read_text()) for i in (0, 1))
