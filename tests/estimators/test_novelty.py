@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +11,7 @@ from clinical_tl.estimators.density import DensityEstimator
 from clinical_tl.estimators.novelty import NoveltyDetector, novelty_auroc
 from clinical_tl.estimators.novelty_methods import METHODS
 from clinical_tl.estimators.unit_length import unit_length
+from clinical_tl.sealed_json import read_sealed, write_sealed
 from tests.estimators.notes import blobs, strangers
 
 TRAIN, LABELS = blobs()
@@ -121,9 +120,9 @@ def test_saved_and_loaded_it_gives_the_same_scores(detector, tmp_path):
 def test_a_file_of_an_unknown_method_is_refused(gaussian, tmp_path):
     gaussian.save(tmp_path)
     file = tmp_path / "novelty.json"
-    description = json.loads(file.read_text())
+    description = read_sealed(file, mend="")
     description["settings"]["method"] = "divination"
-    file.write_text(json.dumps(description))
+    write_sealed(file, description)
     with pytest.raises(ArtifactError, match="no novelty detector that this version knows"):
         NoveltyDetector.load(tmp_path)
 
@@ -132,9 +131,9 @@ def test_a_file_of_an_unknown_method_is_refused(gaussian, tmp_path):
 def test_a_file_that_lacks_a_setting_is_refused(gaussian, tmp_path, setting):
     gaussian.save(tmp_path)
     file = tmp_path / "novelty.json"
-    description = json.loads(file.read_text())
+    description = read_sealed(file, mend="")
     del description["settings"][setting]
-    file.write_text(json.dumps(description))
+    write_sealed(file, description)
     with pytest.raises(ArtifactError, match="of no novelty detector"):
         NoveltyDetector.load(tmp_path)
 

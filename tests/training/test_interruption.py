@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -96,9 +97,13 @@ def test_without_a_folder_or_off_the_main_thread_signals_act_as_ever(tmp_path):
 
 
 def test_a_second_signal_acts_at_once(tmp_path):
-    with pytest.raises(KeyboardInterrupt) as caught, Interruption(tmp_path, bool):
+    with pytest.raises(KeyboardInterrupt) as caught, Interruption(tmp_path, bool) as interruption:
         os.kill(os.getpid(), signal.SIGINT)
+        # Two that wait to be handled are one.
+        while not interruption.asked():
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
     assert not isinstance(caught.value, TrainingInterrupted)
 
 
