@@ -44,10 +44,12 @@ def plan_schedule(
 
     `steps_at` tells how many steps a pass has for a number of tokens a step. What the config
     says itself is never changed; `None` in it is chosen such that there are at least
-    `config.min_steps` steps.
+    `config.min_steps` steps, but for private training, whose steps are paid for by count.
     """
     epochs = EPOCHS if config.epochs is None else config.epochs
     step_tokens = (config.batch_tokens or BATCH_TOKENS) * shares
+    if config.dp is not None:
+        return Schedule(epochs, step_tokens)
     if config.batch_tokens is None and epochs * steps_at(step_tokens) < config.min_steps:
         wanted = math.ceil(config.min_steps / epochs)
         step_tokens = min(step_tokens, max(LEAST_TOKENS, tokens // wanted))

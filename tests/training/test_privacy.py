@@ -351,3 +351,10 @@ def test_noise_does_not_make_up_for_a_training_without_it(tiny_encoder, notes):
         fit(model, notes, config=QUICK)
     with pytest.raises(ConfigError, match="which no single ε tells"):
         self_train(model, notes[:4], notes[4:], notes[:4], QUICK, allow_leakage=True)
+
+
+def test_a_floor_of_steps_never_spends_more_than_was_accounted_for(tiny_encoder, notes):
+    config = replace(QUICK, epochs=None, batch_tokens=None)
+    run = training_run(build(tiny_encoder, notes), notes, config)
+    planned = sum(len(run._plan(epoch)) for epoch in range(run.schedule.epochs))
+    assert planned == run.private.report.steps < config.min_steps
