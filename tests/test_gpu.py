@@ -18,6 +18,7 @@ from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.training.source_weights import weights_digest
+from clinical_tl.transfer.domain_adaptation import adapt_encoder
 from clinical_tl.transfer.feature_extraction import FeatureModel
 from clinical_tl.transfer_model import TransferModel
 
@@ -80,6 +81,15 @@ def test_it_trains_where_it_was_put(offline_encoder, splits):
     model = TransferModel.from_pretrained(offline_encoder, task, adapter=LoRA(r=4), device="cpu")
     result = fit(model, splits["train"], None, TrainingConfig(epochs=1, progress=False))
     assert model.device.type == result.device == "cpu"
+
+
+def test_an_encoder_is_adapted_on_it(offline_encoder, splits, tmp_path):
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.max_memory_allocated()
+    config = TrainingConfig(epochs=1, patience=None, progress=False)
+    adapt_encoder(offline_encoder, splits["train"]["text"], tmp_path / "adapted", config=config)
+    # Ninety megabytes of weights alone.
+    assert torch.cuda.max_memory_allocated() > before + 50_000_000
 
 
 def test_frozen_features_are_read_on_it(offline_encoder, splits):

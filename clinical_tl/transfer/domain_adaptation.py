@@ -246,6 +246,7 @@ def _train(
     """The trained network, and the figures of `AdaptationResult`."""
     import torch
 
+    from clinical_tl.models.device import choose_device
     from clinical_tl.models.masked_lm import load_masked_lm, start_at_frequencies
     from clinical_tl.models.network import Network, adapt_model, freeze, quiet_transformers
 
@@ -255,7 +256,7 @@ def _train(
         loaded = load_masked_lm(source)
     model = loaded.model
     results = []
-    network = Network(model, None, frozen_encoder=True)
+    network = Network(model, None, frozen_encoder=True).to(choose_device())
     if not loaded.pretrained_head:
         logger.warning(
             "%s ships without a masked-language-model head: one is made from its word embeddings "

@@ -369,3 +369,12 @@ def test_misuse_is_refused(tiny_encoder, tmp_path):
     tokenizer.tokenizer.mask_token = None
     with pytest.raises(EncoderError, match="no mask token"):
         MaskedLanguage.for_tokenizer(tokenizer)
+
+
+def test_an_encoder_is_adapted_where_models_compute(tiny_encoder, tmp_path, monkeypatch):
+    def asked():
+        raise LookupError("where?")
+
+    monkeypatch.setattr("clinical_tl.models.device.choose_device", asked)
+    with pytest.raises(LookupError):
+        adapt_encoder(tiny_encoder, ["fever and cough", "no pain"], tmp_path / "out")
