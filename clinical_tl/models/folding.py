@@ -15,7 +15,7 @@ from torch import nn
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
 
-_Version = tuple[tuple[int, float], ...]
+_Version = tuple[tuple[int, str, float], ...]
 _KEPT: WeakKeyDictionary[Network, tuple[_Version, Network]] = WeakKeyDictionary()
 
 
@@ -37,11 +37,12 @@ def folded(network: Network) -> Network:
     return kept[1]
 
 
-def _state(named: tuple[str, nn.Parameter]) -> tuple[int, float]:
-    """Of a weight: which one it is, and the sum of an adapter's, which training changes."""
+def _state(named: tuple[str, nn.Parameter]) -> tuple[int, str, float]:
+    """Of a weight: which one it is, where, and the sum of an adapter's, which training changes."""
     name, weight = named
-    total = float(weight.detach().double().sum()) if "lora_" in name else 0.0
-    return id(weight), total
+    summed = "lora_" in name and not weight.is_meta
+    total = float(weight.detach().double().sum()) if summed else 0.0
+    return id(weight), str(weight.device), total
 
 
 def _lora_layers(network: Network) -> list[Any]:

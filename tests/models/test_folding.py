@@ -67,6 +67,13 @@ def test_a_trained_weight_makes_the_copy_anew(tiny_encoder):
         np.testing.assert_allclose(one.scores.array, other.scores.array, atol=1e-4)
 
 
+def test_a_model_that_is_moved_is_folded_where_it_is(tiny_encoder):
+    model = trained(tiny_encoder, LoRA(r=4))
+    model.predict(NOTES, progress=False)
+    model.to("meta")
+    assert {p.device.type for p in folded(model.network).parameters()} == {"meta"}
+
+
 @pytest.mark.parametrize("adapter", ["full", "frozen", LoRA(r=4, dora=True)], ids=str)
 def test_what_can_not_be_folded_is_read_as_it_is(tiny_encoder, adapter):
     network = trained(tiny_encoder, adapter).network
