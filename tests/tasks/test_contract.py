@@ -127,7 +127,7 @@ def test_eight_notes_can_be_overfitted_and_a_reloaded_model_says_the_same(
     notes = eight_notes
     model = TransferModel.from_pretrained(tiny_encoder, task, adapter="full")
     config = TrainingConfig(
-        epochs=150,
+        epochs=90,
         batch_tokens=256,
         learning_rate=2e-3,
         head_learning_rate=2e-3,
