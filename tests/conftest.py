@@ -37,3 +37,9 @@ def offline_encoder() -> str:
     """The real pretrained encoder; skips where its package is not installed."""
     pytest.importorskip(OFFLINE_PACKAGE, reason="the extra [offline] is not installed")
     return "offline"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first: the other workers then share all the rest."""
+    slow = ("tests/test_notebooks.py", "tests/test_readme.py", "tests/recipes/")
+    items.sort(key=lambda item: not item.nodeid.startswith(slow))
