@@ -237,8 +237,10 @@ def _matched_by_overlap(
         first_predicted += len(claimed)
     if not gold_ends:
         return 0
+    # Numbers of 32 bits are all that the matching takes in SciPy before 1.15.
+    ends = np.array([gold_ends, predicted_ends], dtype=np.int32)
     edges = csr_array(
-        (np.ones(len(gold_ends), dtype=np.int8), (gold_ends, predicted_ends)),
+        (np.ones(len(gold_ends), dtype=np.int8), (ends[0], ends[1])),
         shape=(first_gold, first_predicted),
     )
     return int((maximum_bipartite_matching(edges, perm_type="column") >= 0).sum())
