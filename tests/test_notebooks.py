@@ -14,7 +14,15 @@ STORED_EXECUTED = "does_transfer_help"
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @pytest.mark.usefixtures("offline_encoder")
-@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [
+        # Minutes of training: with `make real-tests`.
+        pytest.param(file, marks=[pytest.mark.real] if file.stem == STORED_EXECUTED else [])
+        for file in NOTEBOOKS
+    ],
+    ids=lambda file: file.stem,
+)
 def test_the_notebook_runs_and_plots(file):
     notebook = nbformat.read(file, as_version=4)
     if file.stem != STORED_EXECUTED:
