@@ -1,12 +1,13 @@
 """LoRA folded into a copy: near the unfolded answers, and never saved."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from clinical_tl.models.folding import folded
+from clinical_tl.models.folding import _state, folded
 from clinical_tl.models.lora import LoRA
 from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, as_notes
@@ -72,6 +73,11 @@ def test_a_model_that_is_moved_is_folded_where_it_is(tiny_encoder):
     model.predict(NOTES, progress=False)
     model.to("meta")
     assert {p.device.type for p in folded(model.network).parameters()} == {"meta"}
+    # From a CPU to a GPU a weight stays the object it was.
+    weight = SimpleNamespace(device=torch.device("cpu"), is_meta=True)
+    before = _state(("weight", weight))
+    weight.device = torch.device("cuda")
+    assert _state(("weight", weight)) != before
 
 
 @pytest.mark.parametrize("adapter", ["full", "frozen", LoRA(r=4, dora=True)], ids=str)
