@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +23,12 @@ from clinical_tl.schema import (
     Span,
     as_notes,
 )
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.text.scripts import is_blankless
 from clinical_tl.training.checks import check_notes
 
 if TYPE_CHECKING:
-    from clinical_tl.tasks.task import Task
+    from clinical_tl.tasks.relation_extraction import RelationExtraction
+    from clinical_tl.tasks.task import NoteTask, Task
 
 STRENGTHS = (10.0, 100.0, 1000.0)
 """Inverse L2 strengths (scikit-learn's `C`) that the TF-IDF classifiers are tried with."""
@@ -39,7 +38,7 @@ _SENTENCE_END = re.compile(r"[.!?]\s|\n")
 
 
 def majority(
-    task: NoteClassification | DiagnosisCoding,
+    task: NoteTask,
     train: Notes | Sequence[Note],
     notes: Notes | Sequence[Note],
 ) -> list[Prediction]:
@@ -50,16 +49,16 @@ def majority(
     train_notes = as_notes(train)
     check_notes(task, train_notes, None)
     counts = task.gold_labels(train_notes)
-    shares = np.array([counts.get(name, 0) for name in task.labels]) / len(train_notes)
-    scores = LabelScores(task.labels.names, shares.astype(np.float32))
-    if isinstance(task, DiagnosisCoding):
-        return [Prediction(note.note_id, codes=(), scores=scores) for note in as_notes(notes)]
-    label = task.labels.names[int(shares.argmax())]
-    return [Prediction(note.note_id, label=label, scores=scores) for note in as_notes(notes)]
+    n_notes = np.array([counts.get(name, 0) for name in task.labels])
+    shares = (n_notes / len(train_notes)).astype(np.float32)
+    scores = LabelScores(task.labels.names, shares)
+    if task.multi_label:
+        return [replace(task.unread(note.note_id), scores=scores) for note in as_notes(notes)]
+    return [task.predicted(note.note_id, shares) for note in as_notes(notes)]
 
 
 def tfidf(
-    task: NoteClassification | DiagnosisCoding,
+    task: NoteTask,
     train: Notes | Sequence[Note],
     notes: Notes | Sequence[Note],
     *,
@@ -95,11 +94,7 @@ def tfidf(
             f"none of the {len(train_notes)} training notes has a word of two characters or more; "
             "there is nothing to learn from"
         ) from None
-    targets = (
-        task.gold_matrix(train_notes)[0]
-        if isinstance(task, DiagnosisCoding)
-        else np.array(task.targets(train_notes, []))
-    )
+    targets = task.gold(train_notes)
 
     def predict(model: _LinearModel, tuned: Any, some: Sequence[Note]) -> list[Prediction]:  # noqa: ANN401  (either task)
         rows = model.scores(vectoriser.transform([note.text for note in some]))
@@ -205,7 +200,7 @@ class _LinearModel:
 
     def __init__(
         self,
-        task: NoteClassification | DiagnosisCoding,
+        task: NoteTask,
         features: object,
         targets: np.ndarray,
         strength: float,
@@ -216,10 +211,11 @@ class _LinearModel:
         self.single: Any = None
         self.by_label: list[Any] = []
         self.shares = np.zeros(self.labels)
-        if isinstance(task, NoteClassification):
+        if targets.ndim == 1:
             present = np.unique(targets)
             self.shares[present] = 1 / len(present)
-            weights = task.class_weights and {i: task.class_weights[i] for i in present.tolist()}
+            given = task.loss_weights()
+            weights = given and {i: given[i] for i in present.tolist()}
             if len(present) > 1:
                 self.single = LogisticRegression(C=strength, class_weight=weights, max_iter=1000)
                 self.single.fit(features, targets)

@@ -21,17 +21,11 @@ from clinical_tl.release.folder import ADAPTATION_FILE
 from clinical_tl.release.licence import encoder_licence
 from clinical_tl.replacement import replace_text
 from clinical_tl.sealed_json import read_object
+from clinical_tl.tasks.task import task_class
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-_PIPELINE_TAG = {
-    "note_classification": "text-classification",
-    "diagnosis_coding": "text-classification",
-    "entity_recognition": "token-classification",
-    "relation_extraction": "text-classification",
-    "masked_language": "fill-mask",
-}
 _LIBRARY = {"peft": "peft", "full": "transformers", "frozen": "transformers"}
 UNNAMED = "the authors' notes"
 
@@ -64,7 +58,7 @@ def model_card(
     metadata = ModelCardData(
         base_model=base,
         library_name=_LIBRARY.get(adapter, "clinical-tl"),
-        pipeline_tag=_PIPELINE_TAG[kind],
+        pipeline_tag=task_class(kind).pipeline_tag,
         tags=["clinical-tl", kind],
         license=details.licence or known or "unknown",
         language=details.language,
@@ -131,6 +125,7 @@ def _adaptation(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         "task": {"kind": "masked_language"},
         "encoder": {"name": found["encoder"], "sha256": found["encoder_sha256"]},
         "adapter": "full",
+        "auto_class": "AutoModelForMaskedLM",
     }
     metrics = {
         f"held out, {when.replace('_', ' ')}": {
@@ -175,7 +170,7 @@ def _eval_results(
             continue  # Counts are no metrics.
         limits = {name: float(interval[name]) for name in ("low", "high")} if interval else {}
         yield EvalResult(
-            task_type=_PIPELINE_TAG[kind],
+            task_type=task_class(kind).pipeline_tag,
             task_name=kind.replace("_", " "),
             dataset_type=details.datasets[0] if details.datasets else "notes",
             dataset_name=", ".join(details.datasets) or UNNAMED,

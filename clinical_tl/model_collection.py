@@ -20,13 +20,13 @@ from tqdm import tqdm
 
 from clinical_tl.errors import ArtifactError, ConfigError
 from clinical_tl.models.device import batch_tokens_for, reading_precision
-from clinical_tl.models.network import base_model
 from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.models.shared_encoder import (
     share_blocks,
     share_weights,
     shared_blocks_run_once,
 )
+from clinical_tl.models.structure import base_model
 from clinical_tl.prediction import PROGRESS_FROM_BATCHES, decode_read, predict_notes
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.task import HidesInputs, ReadsExamples

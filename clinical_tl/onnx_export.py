@@ -92,7 +92,7 @@ def export_onnx(
     with tempfile.TemporaryDirectory() as name, writing(Path(name) / "model.onnx"):
         draft = Path(name)
         write_graphs(model.network, draft)
-        exported = load_graphs(draft)
+        exported = load_graphs(draft, model.task.head_spec)
         difference = _trial_difference(model, exported)
         if not difference <= TOLERANCE:
             raise EncoderError(
@@ -102,7 +102,7 @@ def export_onnx(
             )
         if int8:
             quantise(draft)
-            exported = load_graphs(draft)
+            exported = load_graphs(draft, model.task.head_spec)
             difference = _trial_difference(model, exported)
         scores, changed = None, 0
         if notes is not None:

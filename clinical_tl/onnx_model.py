@@ -71,7 +71,7 @@ class OnnxModel:
             "export it again with this version",
             own=True,
         ):
-            network = load_graphs(folder, threads=threads)
+            network = load_graphs(folder, task.head_spec, threads=threads)
         tokenizer = NoteTokenizer.from_pretrained(folder)
         return cls(network, task, tokenizer, windowing, description[ONNX])
 

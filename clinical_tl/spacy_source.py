@@ -41,10 +41,11 @@ def load_source(settings: ComponentSettings) -> Predict:
     from clinical_tl.transfer.feature_extraction import FeatureModel
 
     model = load_model(settings.source, encoder=settings.encoder, device=settings.device)
-    if model.task.kind == "relation_extraction":
+    if model.task.needs:
         raise ConfigError(
-            f"{settings.source}: a relation model needs mentions with ids, which documents don't "
-            "carry; call its predict() on notes"
+            f"{settings.source}: a model for {model.task.title} reads a note's "
+            f"{' and '.join(model.task.needs)} too, which documents don't carry with their ids; "
+            "call its predict() on notes"
         )
     if isinstance(model, FeatureModel):
         return lambda notes: model.predict(notes, progress=False)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from clinical_tl.artifact import read_artifact, read_metrics, refuse_others, write_artifact
-from clinical_tl.data import icd10
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, shown_path
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
@@ -23,7 +22,7 @@ from clinical_tl.models.device import choose_device, reading_precision
 from clinical_tl.models.encoder import EncoderSource, find_encoder, find_saved_encoder
 from clinical_tl.models.frozen_encoder import encoder_windowing, pool_texts
 from clinical_tl.models.lora import LoRA
-from clinical_tl.models.network import Network, base_model, build_network
+from clinical_tl.models.network import Network, build_network
 from clinical_tl.models.saved_network import (
     HEAD_FILE,
     adapter_kind,
@@ -32,6 +31,7 @@ from clinical_tl.models.saved_network import (
     merged_network,
     save_network,
 )
+from clinical_tl.models.structure import base_model
 from clinical_tl.paths import as_path
 from clinical_tl.prediction import predict_notes
 from clinical_tl.processes import on_main_process
@@ -39,8 +39,7 @@ from clinical_tl.release.licence import shareable_name
 from clinical_tl.replacement import replacing_folder, whole_folder
 from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.scoring import score_predictions
+from clinical_tl.tasks.task import DescribesLabels
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
@@ -128,8 +127,9 @@ class TransferModel:
         )
         model = cls(network.to(place), task, tokenizer, windowing, source)
         model.start = {"weights": "pretrained" if pretrained else "random", "weights seed": seed}
-        if network.head is not None and isinstance(task, DiagnosisCoding) and task.describe_labels:
-            network.head.initialise(model.embed_texts(_descriptions(task)))
+        texts = task.label_descriptions() if isinstance(task, DescribesLabels) else None
+        if network.head is not None and texts is not None:
+            network.head.initialise(model.embed_texts(texts))
         return model
 
     @classmethod
@@ -233,6 +233,7 @@ class TransferModel:
             "task": self.task.to_dict(),
             "encoder": self.source.to_dict(),
             "adapter": adapter_kind(self.network),
+            "auto_class": self.network.auto_class,
             "windowing": asdict(self.windowing),
         }
         write_artifact(
@@ -386,7 +387,7 @@ class TransferModel:
             allow_leakage=allow_leakage,
         )
         predictions = self.predict(records, **predicting)
-        scores = score_predictions(self.task, records, predictions, self.tokenizer)
+        scores = self.task.score(records, predictions, self.tokenizer)
         record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores
 
@@ -417,9 +418,3 @@ class TransferModel:
         """Mean token states of the encoder's last layer for texts of any length, (texts, d)."""
         encoder = base_model(self.network.model)
         return pool_texts(encoder, self.tokenizer, self.windowing, texts)
-
-
-def _descriptions(task: DiagnosisCoding) -> list[str]:
-    if task.level == "chapter":
-        return list(task.labels)
-    return [icd10.description(code) or code for code in task.labels]

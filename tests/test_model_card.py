@@ -30,6 +30,7 @@ DESCRIPTION = {
     },
     "encoder": {"name": "offline", "revision": None, "sha256": "f" * 64},
     "adapter": "peft",
+    "auto_class": "AutoModelForSequenceClassification",
     "windowing": {"length": 128, "overlap": 16},
 }
 METRICS = {
@@ -121,10 +122,9 @@ def test_what_is_not_known_is_said_not_to_be():
 
 
 def test_a_head_of_our_own_has_no_snippet_for_others():
-    task = {**DESCRIPTION["task"], "kind": "diagnosis_coding", "head": "label_attention"}
-    card = model_card({**DESCRIPTION, "task": task}, {})
+    card = model_card({**DESCRIPTION, "auto_class": None}, {})
     assert card.count("```python") == 1
-    assert "The label-attention head is clinical_tl's own" in card
+    assert "The head is clinical_tl's own" in card
 
 
 def test_a_folder_that_is_no_model_gets_no_card(tmp_path):

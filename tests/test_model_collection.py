@@ -6,7 +6,7 @@ import torch
 from clinical_tl.errors import ArtifactError, ConfigError
 from clinical_tl.model_collection import ModelCollection, load_many
 from clinical_tl.models.lora import LoRA
-from clinical_tl.models.network import base_model
+from clinical_tl.models.structure import base_model
 from clinical_tl.schema import Note, Relation, Span, as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition

@@ -353,7 +353,7 @@ def test_misuse_is_explained(tiny_encoder, tmp_path):
     TransferModel.from_pretrained(tiny_encoder, task).save_pretrained(tmp_path / "relations")
     nlp = spacy.blank("en")
     nlp.add_pipe("clinical_tl", config={"model": str(tmp_path / "relations")})
-    with pytest.raises(ConfigError, match="a relation model needs mentions"):
+    with pytest.raises(ConfigError, match="relation extraction reads a note's spans too"):
         nlp.initialize()
 
 

@@ -124,6 +124,12 @@ def build_tokenizer(kind: str) -> PreTrainedTokenizerFast:
         )
     trainer.show_progress = False
     tokenizer.train_from_iterator(texts, trainer)
+    if kind == "wordpiece":
+        # The trainer numbers its pieces anew in every process, and a random encoder with them.
+        special = [names[k] for k in order]
+        pieces = [*special, *sorted(tokenizer.get_vocab().keys() - set(special))]
+        vocabulary = {piece: number for number, piece in enumerate(pieces)}
+        tokenizer.model = models.WordPiece(vocabulary, unk_token=names["unk"])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{names['cls']} $A {names['sep']}",
         special_tokens=[(names[k], tokenizer.token_to_id(names[k])) for k in ("cls", "sep")],

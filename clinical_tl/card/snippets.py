@@ -5,54 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from clinical_tl.tasks.task import DecidesNotes, task_class
+
 FOLDER = "path/to/this/folder"
 ENCODER = "path/to/the/encoder"
-
-_AUTO_CLASS = {
-    "note_classification": "AutoModelForSequenceClassification",
-    "diagnosis_coding": "AutoModelForSequenceClassification",
-    "relation_extraction": "AutoModelForSequenceClassification",
-    "entity_recognition": "AutoModelForTokenClassification",
-    "masked_language": "AutoModelForMaskedLM",
-}
 
 
 def load_with_package(description: Mapping[str, Any]) -> str:
     """A fenced snippet that loads the folder and uses it."""
-    kind = description["task"]["kind"]
-    if kind == "masked_language":
+    task = task_class(description["task"]["kind"])
+    if not issubclass(task, DecidesNotes):
         return _fenced(
             "import clinical_tl as ctl",
             "",
             f'vectors = ctl.embed("{FOLDER}", ["The text of a note."], progress=False)',
         )
-    name = "FeatureModel" if description["adapter"] == "features" else "TransferModel"
-    if kind == "relation_extraction":
-        return _fenced(
-            f"from clinical_tl import Note, Span, {name}",
-            "",
-            f'model = {name}.load("{FOLDER}")',
-            'spans = (Span(0, 3, "A", id="1"), Span(4, 8, "B", id="2"))',
-            'predictions = model.predict([Note("1", "The text of a note.", spans=spans)])',
-        )
     return _fenced(
-        f"from clinical_tl import {name}",
+        "import clinical_tl as ctl",
         "",
-        f'model = {name}.load("{FOLDER}")',
-        'predictions = model.predict(["The text of a note."])',
+        f'model = ctl.load_model("{FOLDER}")',
+        f"predictions = model.predict({task.example})",
     )
 
 
 def load_without_package(description: Mapping[str, Any], base: str | None) -> str:
     """A fenced snippet in plain peft or transformers, or why there is none."""
-    kind, adapter = description["task"]["kind"], description["adapter"]
+    adapter, auto = description["adapter"], description.get("auto_class")
     revision = description["encoder"].get("revision")
     at = f', revision="{revision}"' if revision else ""
     if adapter == "features":
         return "A linear model on frozen features: only clinical_tl loads it."
-    if description["task"].get("head") == "label_attention":
-        return "The label-attention head is clinical_tl's own: other libraries can't load it."
-    auto = _AUTO_CLASS[kind]
+    if auto is None:
+        return "The head is clinical_tl's own: other libraries can't load it."
     reading = (
         f'tokenizer = AutoTokenizer.from_pretrained("{FOLDER}")',
         'logits = model(**tokenizer("The text of a note.", return_tensors="pt")).logits',

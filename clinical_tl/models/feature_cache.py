@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from clinical_tl.models.network import Network, base_model
+from clinical_tl.models.network import Network
+from clinical_tl.models.structure import base_model
 from clinical_tl.text.batches import WindowBatch
 
 DEFAULT_LIMIT = 2 * 1024**3

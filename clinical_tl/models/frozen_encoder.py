@@ -16,7 +16,8 @@ import torch
 from clinical_tl.errors import ConfigError, EncoderError, shown_path, shown_value
 from clinical_tl.models.device import batch_tokens_for, choose_device
 from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
-from clinical_tl.models.network import HeadSpec, load_pretrained, quiet_transformers
+from clinical_tl.models.heads import load_bare
+from clinical_tl.models.network import quiet_transformers
 from clinical_tl.text.batches import build_items, collate, plan_batches
 from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 from clinical_tl.text.windows import Windowing
@@ -73,11 +74,8 @@ class FrozenEncoder:
         place = choose_device(device)
         tokenizer = NoteTokenizer.from_pretrained(source.path)
         windowing = encoder_windowing(source, tokenizer, window, overlap)
-        # The head kind stands for the bare encoder, without pooler or head.
         with quiet_transformers():
-            model: nn.Module = load_pretrained(
-                source, HeadSpec("label_attention", ()), pretrained=True
-            )
+            model: nn.Module = load_bare(source)
         return cls(model.to(place).eval(), tokenizer, windowing, source)
 
     @property

@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from clinical_tl.text.batches import WindowBatch
 
 # Labels are attended in chunks of this many, so that memory does not grow with a code system.
 LABEL_CHUNK = 1024
@@ -100,3 +104,17 @@ class LabelAttention(nn.Module):
         weights = scores.softmax(dim=1)
         values = nn.functional.linear(states, self.classifiers.weight[labels]).float()
         return (weights * values.masked_fill(~mask[..., None], 0.0)).sum(dim=1)
+
+
+def gather_notes(hidden: torch.Tensor, batch: WindowBatch) -> NoteStates:
+    """Windows' states, shape (windows, length, d), as whole notes: each token once, in order."""
+    counts = batch.owned.sum(dim=1)
+    per_note = torch.zeros(batch.n_notes, dtype=counts.dtype, device=counts.device)
+    per_note = per_note.index_add(0, batch.note_index, counts)
+    tokens = hidden[batch.owned]
+    longest = max(int(per_note.max()), 1)
+    states = tokens.new_zeros(batch.n_notes, longest, hidden.shape[-1])
+    mask = torch.arange(longest, device=counts.device)[None] < per_note[:, None]
+    # Rows are in note order and mask is row-major, so tokens fall into their places.
+    states[mask] = tokens
+    return NoteStates(states, mask)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,61 +15,35 @@ from torch.utils.checkpoint import checkpoint
 from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.models.adapter import Adapter, lora_config
 from clinical_tl.models.encoder import EncoderSource, hub_name, load_config
-from clinical_tl.models.label_attention import LabelAttention, NoteStates
+from clinical_tl.models.heads import Head, NetworkOutput, start_at_prior
 from clinical_tl.models.lora import LoRA
-from clinical_tl.models.masked_lm import masked_logits
-from clinical_tl.models.pretrained import load_weights, see_both_sides
+from clinical_tl.models.structure import base_model, is_peft
 from clinical_tl.text.batches import WindowBatch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-HeadKind = Literal["sequence", "token", "label_attention", "masked_lm"]
-
-
-@dataclass(frozen=True)
-class HeadSpec:
-    """The head a task needs: its kind, the names of its outputs, and whether they exclude.
-
-    `sequence`, `token` and `masked_lm` are the stock heads of transformers, `label_attention`
-    is ours.
-    `prior`, one probability an output, is where independent outputs start: with thousands of
-    rare codes, a head that starts at one half spends its first epochs learning that codes
-    are rare, and forgets what its initialisation knew.
-    """
-
-    kind: HeadKind
-    outputs: tuple[str, ...]
-    multi_label: bool = False
-    prior: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True)
-class NetworkOutput:
-    """What the network says of a batch of windows.
-
-    `logits`: (windows, outputs) for a sequence head, (windows, length, outputs) for a token
-    head, (notes, outputs) for label attention, which also gives the token states it read,
-    (masked tokens, vocabulary) for a masked-language-model head.
-    """
-
-    logits: torch.Tensor
-    states: NoteStates | None = None
-
 
 class Network(nn.Module):
-    """A transformers model (wrapped by peft where there is an adapter) and, if not stock, its head.
+    """A transformers model (wrapped by peft where there is an adapter) and its head.
 
-    `frozen_encoder` keeps the encoder in evaluation mode while the head trains: its features
+    `head` is the head's own module, `None` where it is the transformers model's. With
+    `frozen_encoder` the encoder stays in evaluation mode while the head trains: its features
     are then the same in every epoch.
     """
 
     def __init__(
-        self, model: nn.Module, head: LabelAttention | None, *, frozen_encoder: bool
+        self,
+        model: nn.Module,
+        spec: Head,
+        head: nn.Module | None = None,
+        *,
+        frozen_encoder: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
-        self.head = head
+        self.spec = spec
+        self.head: Any = head
         self.frozen_encoder = frozen_encoder
 
     def forward(self, batch: WindowBatch, *, budget: int | None = None) -> NetworkOutput:
@@ -80,30 +53,26 @@ class Network(nn.Module):
         window): what bounds memory where one note has more windows than fit. In training the
         parts' activations are computed again in the backward pass instead of being kept.
         """
-        if batch.hidden_ids is not None:
-            return NetworkOutput(masked_logits(self.model, base_model(self.model), batch))
-        name = "logits" if self.head is None else "last_hidden_state"
         rows, width = batch.input_ids.shape
         step = rows if budget is None else max(budget // width, 1)
-
-        def read(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = getattr(self.model(input_ids=ids, attention_mask=mask), name)
-            return found
-
         forgets = torch.is_grad_enabled() and rows > step
-        parts = [
-            checkpoint(read, ids, mask, use_reentrant=False) if forgets else read(ids, mask)
-            for ids, mask in zip(
-                torch.split(batch.input_ids, step),
-                torch.split(batch.attention_mask, step),
-                strict=True,
-            )
-        ]
-        output = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if self.head is None:
-            return NetworkOutput(output)
-        notes = gather_notes(output, batch)
-        return NetworkOutput(self.head(notes), notes)
+
+        def read(name: str) -> torch.Tensor:
+            def run(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+                found: torch.Tensor = getattr(self.model(input_ids=ids, attention_mask=mask), name)
+                return found
+
+            parts = [
+                checkpoint(run, ids, mask, use_reentrant=False) if forgets else run(ids, mask)
+                for ids, mask in zip(
+                    torch.split(batch.input_ids, step),
+                    torch.split(batch.attention_mask, step),
+                    strict=True,
+                )
+            ]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+        return self.spec.forward(self, batch, read)
 
     def train(self, mode: bool = True) -> Network:
         """Training mode, except for an encoder that is frozen."""
@@ -122,6 +91,11 @@ class Network(nn.Module):
             config.pad_token_id = pad_id
 
     @property
+    def auto_class(self) -> str | None:
+        """The class of transformers that loads the saved model with its head, if one can."""
+        return self.spec.auto_class
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
@@ -135,19 +109,17 @@ class Network(nn.Module):
         return name.startswith("head.") or "modules_to_save" in name or name in self._plain_head()
 
     def _plain_head(self) -> set[str]:
-        if self.head is not None:
-            return set()
         inner, prefix = self.model, "model."
         if is_peft(self.model):
             wrapper: Any = self.model
             inner, prefix = wrapper.get_base_model(), "model.base_model.model."
-        prefixes = tuple(f"{prefix}{name}." for name in head_modules(inner))
+        prefixes = tuple(f"{prefix}{name}." for name in self.spec.modules(inner))
         return {name for name, _ in self.named_parameters() if name.startswith(prefixes)}
 
 
 def build_network(
     source: EncoderSource,
-    head: HeadSpec,
+    head: Head,
     adapter: Adapter,
     *,
     seed: int = 0,
@@ -164,129 +136,18 @@ def build_network(
     """
     with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
-        model = load_pretrained(source, head, pretrained=pretrained)
-        label_attention = None
-        if head.kind == "label_attention":
-            label_attention = LabelAttention(hidden_size(model), len(head.outputs))
+        head = head.fitted(load_config(source))
+        model = head.load(source, pretrained=pretrained, exact=False)
+        module = head.module(model)
         if head.prior is not None:
-            _start_at_prior(label_attention or model, head.prior)
+            start_at_prior(module or model, head.prior)
         frozen = isinstance(adapter, str) and adapter == "frozen"
         wrapped = adapt_model(model, head, adapter, source)
-    return Network(wrapped, label_attention, frozen_encoder=frozen)
-
-
-def gather_notes(hidden: torch.Tensor, batch: WindowBatch) -> NoteStates:
-    """Windows' states, shape (windows, length, d), as whole notes: each token once, in order."""
-    counts = batch.owned.sum(dim=1)
-    per_note = torch.zeros(batch.n_notes, dtype=counts.dtype, device=counts.device)
-    per_note = per_note.index_add(0, batch.note_index, counts)
-    tokens = hidden[batch.owned]
-    longest = max(int(per_note.max()), 1)
-    states = tokens.new_zeros(batch.n_notes, longest, hidden.shape[-1])
-    mask = torch.arange(longest, device=counts.device)[None] < per_note[:, None]
-    # Rows are in note order and mask is row-major, so tokens fall into their places.
-    states[mask] = tokens
-    return NoteStates(states, mask)
-
-
-def is_peft(model: nn.Module) -> bool:
-    """Whether peft wraps the model."""
-    # peft also marks the model it wraps with a peft_config, which proves nothing.
-    return hasattr(model, "get_base_model")
-
-
-def base_model(model: nn.Module) -> nn.Module:
-    """The encoder inside a transformers model, with or without peft around it."""
-    inner: Any = model
-    if is_peft(model):
-        inner = inner.get_base_model()
-    encoder: nn.Module = inner.base_model
-    return encoder
-
-
-def hidden_size(model: nn.Module) -> int:
-    """Numbers in a token's state."""
-    config: Any = base_model(model).config
-    return int(config.hidden_size)
-
-
-def head_modules(model: nn.Module) -> list[str]:
-    """Names of the modules that make up a stock head.
-
-    Read off the structure: every child with parameters that is not the encoder, and the
-    encoder's pooler where it has one, which is trained with the head (many published
-    encoders come without its weights).
-    """
-    encoder = base_model(model)
-    names = [
-        name
-        for name, child in model.named_children()
-        if child is not encoder and any(True for _ in child.parameters())
-    ]
-    if getattr(encoder, "pooler", None) is not None:
-        prefix = next(name for name, child in model.named_children() if child is encoder)
-        names.append(f"{prefix}.pooler")
-    return names
-
-
-def load_pretrained(
-    source: EncoderSource,
-    head: HeadSpec,
-    *,
-    pretrained: bool,
-    exact: bool = False,
-) -> PreTrainedModel:
-    """The transformers model with the head that `head` names, in fp32.
-
-    `exact` demands the head's weights too. Raises `EncoderError` if it can't be loaded whole.
-    """
-    from transformers import (
-        AutoModel,
-        AutoModelForSequenceClassification,
-        AutoModelForTokenClassification,
-    )
-
-    auto: Any = {
-        "sequence": AutoModelForSequenceClassification,
-        "token": AutoModelForTokenClassification,
-        "label_attention": AutoModel,
-    }[head.kind]
-    overrides: dict[str, Any] = {}
-    if head.kind != "label_attention":
-        overrides["id2label"] = dict(enumerate(head.outputs))
-        overrides["label2id"] = {name: i for i, name in enumerate(head.outputs)}
-    if head.kind == "sequence":
-        overrides["problem_type"] = (
-            "multi_label_classification" if head.multi_label else "single_label_classification"
-        )
-    config = load_config(source, **overrides)
-    extra: dict[str, Any] = {}
-    if head.kind == "label_attention" and config.model_type in _POOLED:
-        extra["add_pooling_layer"] = False
-    if not pretrained:
-        # In the precision of the pretrained arm, whatever the config says of the weights' own.
-        fresh: PreTrainedModel = auto.from_config(
-            config, dtype=torch.float32, trust_remote_code=False, **extra
-        )
-        see_both_sides(fresh, source.name)
-        return fresh
-    return load_weights(auto, source, config, exact=exact, **extra).model
-
-
-# Architectures whose bare model has a pooler that label attention would never use.
-_POOLED = {"bert", "roberta", "xlm-roberta", "camembert", "longformer"}
-
-
-def _start_at_prior(head: nn.Module, prior: Sequence[float]) -> None:
-    """Set the biases of the last linear layer with one output a label to the log-odds."""
-    last = [m for m in head.modules() if isinstance(m, nn.Linear) and len(prior) == m.out_features]
-    if last and last[-1].bias is not None:
-        with torch.no_grad():
-            last[-1].bias.copy_(torch.logit(torch.tensor(prior), eps=1e-4))
+    return Network(wrapped, head, module, frozen_encoder=frozen)
 
 
 def adapt_model(
-    model: PreTrainedModel, head: HeadSpec, adapter: Adapter, source: EncoderSource
+    model: PreTrainedModel, head: Head, adapter: Adapter, source: EncoderSource
 ) -> nn.Module:
     """The model with what `adapter` says made trainable; wrapped by peft, or itself.
 
@@ -300,18 +161,19 @@ def adapt_model(
                 "'frozen'"
             )
         if adapter == "frozen":
-            freeze(model, head)
+            model.requires_grad_(False)
+            head.unfreeze(model)
         return model
     import copy
 
-    from peft import TaskType, get_peft_model
+    from peft import get_peft_model
 
     config: Any = (
         lora_config(
             adapter,
             model,
             model.config.model_type,
-            reads_first_token=head.kind == "sequence",
+            reads_first_token=head.reads_first_token,
         )
         if isinstance(adapter, LoRA)
         else copy.deepcopy(adapter)
@@ -321,38 +183,17 @@ def adapt_model(
             f"{type(config).__name__} puts virtual tokens before the text, which shifts every "
             "token position; use an adapter of the weights (LoRA, IA3, LoHa, …)"
         )
-    config.task_type = {
-        "sequence": TaskType.SEQ_CLS,
-        "token": TaskType.TOKEN_CLS,
-        "label_attention": TaskType.FEATURE_EXTRACTION,
-        "masked_lm": None,
-    }[head.kind]
-    if head.kind in ("sequence", "token"):
-        names = [name.rsplit(".", 1)[-1] for name in head_modules(model)]
-        config.modules_to_save = sorted({*names, *(config.modules_to_save or ())})
+    config.task_type = head.peft_task
+    copied = head.copied(model)
+    if copied:
+        config.modules_to_save = sorted({*copied, *(config.modules_to_save or ())})
     wrapped: nn.Module = get_peft_model(model, config)
-    if head.kind == "masked_lm":
-        # Its output layer is the encoder's word embeddings, which a copy would not be.
-        train_head(model)
+    if not copied:
+        head.unfreeze(model)
     # A path of this machine would be useless, and telling, in a shared adapter.
     config.base_model_name_or_path = hub_name(source)
     config.revision = source.revision
     return wrapped
-
-
-def freeze(model: nn.Module, head: HeadSpec) -> None:
-    """Train the stock head alone, or nothing of a model without one."""
-    model.requires_grad_(False)
-    if head.kind != "label_attention":
-        train_head(model)
-
-
-def train_head(model: nn.Module) -> None:
-    """Make the stock head trainable, weights that it shares with the encoder left out."""
-    prefixes = tuple(f"{module}." for module in head_modules(model))
-    for name, parameter in model.named_parameters():
-        if name.startswith(prefixes):
-            parameter.requires_grad_(True)
 
 
 @contextmanager

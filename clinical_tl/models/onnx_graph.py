@@ -16,14 +16,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from clinical_tl.errors import EncoderError, MissingExtraError
-from clinical_tl.models.label_attention import LabelAttention, NoteStates
-from clinical_tl.models.network import Network, base_model, hidden_size, is_peft
+from clinical_tl.models.heads import Head, LabelAttentionHead
+from clinical_tl.models.label_attention import NoteStates
+from clinical_tl.models.network import Network
+from clinical_tl.models.structure import base_model, hidden_size, is_peft
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -51,17 +53,18 @@ def write_graphs(network: Network, folder: Path) -> None:
         model = model.merge_and_unload()
     config: Any = base_model(network.model).config
     with torch.no_grad(), _quiet():
-        windows = _Windows(model).eval()
+        note_head = isinstance(network.spec, LabelAttentionHead)
+        windows = _Windows(model, None if note_head else network.spec, network.head).eval()
         ids = torch.full(_EXAMPLE, 5)
         _export(
             windows,
             {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
             {"input_ids": (0, 1), "attention_mask": (0, 1)},
-            ["logits" if network.head is None else "states"],
+            ["states" if note_head else "logits"],
             folder / MODEL_FILE,
             config.model_type,
         )
-        if network.head is None:
+        if not note_head:
             return
         head = _NoteHead(copy.deepcopy(network.head).cpu()).eval()
         _export(
@@ -101,39 +104,45 @@ def quantise(folder: Path) -> None:
     draft.replace(file)
 
 
-def load_graphs(folder: Path, *, threads: int | None = None) -> Network:
+def load_graphs(folder: Path, head: Head, *, threads: int | None = None) -> Network:
     """A network that runs the graphs in `folder` on the CPU, on so many threads (`None`: all).
+
+    `head` is the task's; one of windows is in the graph.
 
     Raises `MissingExtraError` without the extra `[onnx]`, `EncoderError` for a file that ONNX
     Runtime can't load.
     """
     model = _GraphModel(_session(folder / MODEL_FILE, threads))
-    head = None
+    module = None
     if (folder / GRAPH_HEAD_FILE).exists():
         # What a network asks of its head, done by the graph.
-        head = cast("LabelAttention", _GraphHead(_session(folder / GRAPH_HEAD_FILE, threads)))
-    return Network(model, head, frozen_encoder=False).eval()
+        module = _GraphHead(_session(folder / GRAPH_HEAD_FILE, threads))
+    return Network(model, head, module).eval()
 
 
 class _Windows(nn.Module):
-    """Of the model's many outputs the one that is used."""
+    """What a head of windows says of the model's states, or the states for one of notes."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, spec: Head | None, head: nn.Module | None) -> None:
         super().__init__()
         self.model = model
+        self.spec = spec
+        self.head = head
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         output = self.model(input_ids=input_ids, attention_mask=attention_mask)
-        result: torch.Tensor = (
-            output.logits if hasattr(output, "logits") else output.last_hidden_state
-        )
-        return result
+        if self.spec is None:
+            states: torch.Tensor = output.last_hidden_state
+            return states
+        batch: Any = SimpleNamespace(attention_mask=attention_mask)
+        network: Any = self
+        return self.spec.forward(network, batch, lambda name: getattr(output, name)).logits
 
 
 class _NoteHead(nn.Module):
     """Logits (notes, labels), and the attention of some labels (notes, m, tokens)."""
 
-    def __init__(self, head: LabelAttention) -> None:
+    def __init__(self, head: Any) -> None:  # noqa: ANN401  (label attention)
         super().__init__()
         self.head = head
 

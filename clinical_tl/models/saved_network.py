@@ -11,18 +11,11 @@ import torch
 from torch import nn
 
 from clinical_tl.errors import ArtifactError, EncoderError, shown_path
-from clinical_tl.models.encoder import EncoderSource, hub_name
-from clinical_tl.models.label_attention import LabelAttention
-from clinical_tl.models.network import (
-    HeadSpec,
-    Network,
-    freeze,
-    hidden_size,
-    is_peft,
-    load_pretrained,
-    quiet_transformers,
-)
+from clinical_tl.models.encoder import EncoderSource, hub_name, load_config
+from clinical_tl.models.heads import Head
+from clinical_tl.models.network import Network, quiet_transformers
 from clinical_tl.models.pretrained import require_finite, tensor_shapes
+from clinical_tl.models.structure import is_peft
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,7 +24,7 @@ HEAD_FILE = "head.safetensors"
 ADAPTER_FILE = "adapter_model.safetensors"
 
 
-def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path) -> Network:
+def load_network(source: EncoderSource, head: Head, kind: str, folder: Path) -> Network:
     """The network that `save_network` wrote; `kind` is what `adapter_kind` said then.
 
     Raises `ArtifactError` where the saved weights don't fit the head or the encoder.
@@ -40,19 +33,20 @@ def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path)
 
     with torch.random.fork_rng(), quiet_transformers():
         try:
-            own = kind == "full" or (kind == "frozen" and head.kind != "label_attention")
-            saved = replace(source, path=str(folder), revision=None) if own else source
-            pretrained = load_pretrained(saved, head, pretrained=True, exact=own)
+            beside = (folder / HEAD_FILE).exists()
+            whole = kind == "full" or (kind == "frozen" and not beside)
+            saved = replace(source, path=str(folder), revision=None) if whole else source
+            spec = head.own() if beside else head.fitted(load_config(saved))
+            pretrained = spec.load(saved, pretrained=True, exact=whole)
             model: nn.Module = pretrained
             if kind == "peft":
                 model = _load_adapter(pretrained, folder, hub_name(source))
-            label_attention = None
-            if head.kind == "label_attention":
-                label_attention = LabelAttention(hidden_size(model), len(head.outputs))
-                label_attention.load_state_dict(load_file(folder / HEAD_FILE))
+            module = spec.module(model)
+            if module is not None:
+                module.load_state_dict(load_file(folder / HEAD_FILE))
             require_finite(model, f"{shown_path(folder)}: the saved model", ArtifactError)
-            if label_attention is not None:
-                require_finite(label_attention, f"{shown_path(folder)}: the head", ArtifactError)
+            if module is not None:
+                require_finite(module, f"{shown_path(folder)}: the head", ArtifactError)
         except (ArtifactError, MemoryError):
             raise
         except EncoderError as error:
@@ -60,13 +54,14 @@ def load_network(source: EncoderSource, head: HeadSpec, kind: str, folder: Path)
         except Exception as error:
             # peft, transformers and safetensors raise whatever a changed file makes them meet.
             raise ArtifactError(
-                f"{shown_path(folder)}: the weights can't be loaded into a {head.kind} head with "
-                f"{len(head.outputs)} outputs ({type(error).__name__}); the folder is damaged or "
-                "was made with another encoder: save the model again or name its encoder"
+                f"{shown_path(folder)}: the weights can't be loaded into a {type(head).__name__} "
+                f"with {len(head.outputs)} outputs ({type(error).__name__}); the folder is damaged "
+                "or was made with another encoder: save the model again or name its encoder"
             ) from error
     if kind == "frozen":
-        freeze(model, head)
-    return Network(model, label_attention, frozen_encoder=kind == "frozen")
+        model.requires_grad_(False)
+        spec.unfreeze(model)
+    return Network(model, spec, module, frozen_encoder=kind == "frozen")
 
 
 def _load_adapter(model: PreTrainedModel, folder: Path, encoder: str) -> nn.Module:
@@ -130,7 +125,7 @@ def adapter_kind(network: Network) -> str:
 def save_network(network: Network, folder: Path) -> None:
     """Write the trained weights as plain peft or plain transformers files.
 
-    The label-attention head, which neither knows, goes into `head.safetensors`.
+    A head of our own, which neither knows, goes into `head.safetensors`.
     """
     from safetensors.torch import save_file
 
@@ -151,11 +146,11 @@ def save_network(network: Network, folder: Path) -> None:
 def merged_model(network: Network) -> PreTrainedModel:
     """A copy of a stock model with its adapter folded into the weights.
 
-    Raises `ArtifactError` for a label-attention head, which transformers does not know.
+    Raises `ArtifactError` for a head of our own, which transformers does not know.
     """
     if network.head is not None:
         raise ArtifactError(
-            "a label-attention head has no plain transformers equivalent; save it with "
+            f"a {type(network.spec).__name__} has no plain transformers equivalent; save it with "
             "save_pretrained(), or train with head='linear' to merge"
         )
     # A network says only that it holds a module, which may be peft's; merged it is not.
@@ -168,4 +163,4 @@ def merged_network(network: Network) -> Network:
     if is_peft(model):
         model = model.merge_and_unload()
     model.requires_grad_(True)
-    return Network(model, copy.deepcopy(network.head), frozen_encoder=False)
+    return Network(model, network.spec, copy.deepcopy(network.head))

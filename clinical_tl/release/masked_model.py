@@ -110,7 +110,7 @@ class MaskedModel:
 
         from clinical_tl.models.device import batch_tokens_for
         from clinical_tl.models.masked_lm import masked_logits
-        from clinical_tl.models.network import base_model
+        from clinical_tl.models.structure import base_model
 
         mask: Any = self.tokenizer.tokenizer.mask_token_id
         total, n = np.zeros(len(tokens)), np.zeros(len(tokens))

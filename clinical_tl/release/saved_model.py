@@ -15,10 +15,7 @@ from clinical_tl.errors import ArtifactError
 from clinical_tl.models.encoder import EncoderSource, find_saved_encoder
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.schema import Note
-from clinical_tl.tasks import TASKS
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.tasks.task import examples_of
+from clinical_tl.tasks.task import NoteTask, examples_of, task_class, task_from_dict
 from clinical_tl.text.batches import build_items, collate, plan_batches
 from clinical_tl.text.windows import Windowing
 
@@ -33,18 +30,10 @@ NoteLosses = Callable[[Sequence[Note]], Floats]
 
 LEAST_PROBABILITY = 1e-9
 
-_ANNOTATION = {
-    "note_classification": ("label",),
-    "diagnosis_coding": ("codes",),
-    "entity_recognition": ("spans",),
-    "relation_extraction": ("spans", "relations"),
-}
-
 
 def annotated(folder: ReleaseFolder, notes: Sequence[Note]) -> list[Note]:
     """The notes that have what the folder's task decides."""
-    task = folder.description.get("task", {})
-    fields = _ANNOTATION.get(task.get("kind", ""), ())
+    fields = task_class(folder.description["task"]["kind"]).fields
     return [note for note in notes if all(getattr(note, name) is not None for name in fields)]
 
 
@@ -56,7 +45,7 @@ def saved_losses(folder: ReleaseFolder) -> NoteLosses:
     """
     description = folder.description
     try:
-        task: Any = TASKS[description["task"]["kind"]].from_dict(description["task"])
+        task: Any = task_from_dict(description["task"])
         windowing = Windowing(**description["windowing"])
         adapter, saved = description["adapter"], description["encoder"]
         name, revision, sha256 = saved["name"], saved["revision"], saved["sha256"]
@@ -115,14 +104,14 @@ def _loss(
 
 def _feature_losses(
     folder: ReleaseFolder,
-    task: NoteClassification | DiagnosisCoding,
+    task: Task,
     name: str,
     revision: str | None,
 ) -> NoteLosses:
     from clinical_tl.estimators.feature_classifier import FeatureClassifier
     from clinical_tl.models.frozen_encoder import FrozenEncoder
 
-    if not isinstance(task, NoteClassification | DiagnosisCoding):
+    if not isinstance(task, NoteTask):
         raise ArtifactError(f"{folder.path}: no loss of a note on frozen features")
     settings, windowing = folder.description["features"], folder.description["windowing"]
     encoder = FrozenEncoder.from_pretrained(
@@ -139,12 +128,11 @@ def _feature_losses(
         every = np.zeros((len(notes), len(task.labels)))
         every[:, columns] = classifier.predict_proba(vectors)
         every = every.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-        if isinstance(task, NoteClassification):
-            gold = np.array(task.targets(notes, []))
+        gold = task.gold(notes)
+        if gold.ndim == 1:
             mine: Floats = -np.log(every[np.arange(len(notes)), gold])
             return np.where(gold >= 0, mine, np.nan)
-        given, _ = task.gold_matrix(notes)
-        mean: Floats = -np.log(np.where(given, every, 1 - every)).mean(axis=1)
+        mean: Floats = -np.log(np.where(gold, every, 1 - every)).mean(axis=1)
         return mean
 
     return losses

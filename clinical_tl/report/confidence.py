@@ -14,6 +14,7 @@ from clinical_tl.metrics.calibration import (
     calibration_scores,
 )
 from clinical_tl.schema import Note, Prediction, score_rows
+from clinical_tl.tasks.task import NoteTask, UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
@@ -34,34 +35,25 @@ def calibration_of(
     """Calibration by the task's own probabilities; `None` where there are none.
 
     Of the scores, whatever was decided. Classification: the likeliest label's probability, notes
-    whose label the model does not know left out. Coding: every code of every note, in bins of
+    whose label the model does not know left out. Many labels: every one of every note, in bins of
     equal counts. Entities: the scores of the mentions predicted, right if start, end and label
     agree.
     """
-    if task.kind == "entity_recognition":
+    if isinstance(task, UnitTask):
         return _of_mentions(notes, predictions)
-    if task.kind not in ("note_classification", "diagnosis_coding"):
+    matrix = score_rows(predictions, task.labels.names) if isinstance(task, NoteTask) else None
+    if matrix is None or not isinstance(task, NoteTask):
         return None
-    matrix = score_rows(predictions, task.labels.names)
-    if matrix is None:
-        return None
-    positions = task.labels.positions
-    gold = [task.gold_labels([note]) for note in notes]
-    if task.kind == "note_classification":
-        columns = np.array([positions.get(next(iter(labels)), -1) for labels in gold])
-        known = columns >= 0
+    gold = task.gold(notes)
+    if gold.ndim == 1:
+        known = gold >= 0
         if not known.any():
             return None
-        scores = calibration_scores(columns[known], matrix[known])
+        scores = calibration_scores(gold[known], matrix[known])
         return Calibration("the likeliest label of a note", scores, int((~known).sum()))
-    truth = np.zeros(matrix.shape, dtype=np.bool_)
-    unseen = 0
-    for row, labels in enumerate(gold):
-        seen = [positions[label] for label in labels if label in positions]
-        truth[row, seen] = True
-        unseen += len(labels) - len(seen)
-    scores = calibration_scores(truth, matrix, equal_mass=True)
-    return Calibration("every code of every note", scores, unseen)
+    unseen = sum(len(task.gold_labels([note])) for note in notes) - int(gold.sum())
+    scores = calibration_scores(gold.astype(np.bool_), matrix, equal_mass=True)
+    return Calibration("every label of every note", scores, unseen)
 
 
 def _of_mentions(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Calibration | None:

@@ -20,7 +20,6 @@ from clinical_tl.report.evaluation_report import (
 )
 from clinical_tl.report.subgroups import Subgroup, patients_of, subgroups_of
 from clinical_tl.schema import Note, Notes, as_notes
-from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.tasks.task import DecidesNotes, check_order
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def report_on(
     records = as_notes(notes)
     check_order(records, predictions)
     groups = [group for field_name in by for group in subgroups_of(records, field_name)]
-    scored: Any = score_predictions(task, records, predictions, tokenizer)
+    scored: Any = task.score(records, predictions, tokenizer)
     summary = scored.summary()
     if not isinstance(task, DecidesNotes):
         raise TaskError(f"{task.kind} decides nothing about notes, so there is nothing to report")
@@ -155,7 +154,7 @@ def report_on(
         subgroups=tuple(shown),
         gaps=tuple(gaps),
         calibration=calibration_of(task, records, predictions),
-        labels=tuple(score.row() for score in scored.per_label),
+        labels=tuple(score.row() for score in getattr(scored, "per_label", ())),
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.masked_language import MaskedLanguage
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
+from clinical_tl.tasks.task import Task as Task
 
-TASKS: dict[str, Any] = {
-    task.kind: task
-    for task in (NoteClassification, DiagnosisCoding, EntityRecognition, RelationExtraction)
-}
-"""Task name in `task.json` → task."""
+# Defined, they are known: a saved task names its kind.
+__all__ = [
+    "DiagnosisCoding",
+    "EntityRecognition",
+    "MaskedLanguage",
+    "NoteClassification",
+    "RelationExtraction",
+    "Task",
+]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from clinical_tl.data.icd10 import ICD9_MEND, check_codes, roll_up
+from clinical_tl.data.icd10 import ICD9_MEND, check_codes, description, roll_up
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.coding import CodingScores, coding_scores
@@ -32,20 +32,27 @@ from clinical_tl.schema import (
     score_rows,
 )
 from clinical_tl.tasks.evidence import code_evidence
-from clinical_tl.tasks.task import check_annotated, check_order, scores_of_all, unsure
+from clinical_tl.tasks.task import (
+    NoteTask,
+    check_annotated,
+    check_order,
+    scores_of_all,
+    unsure,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.models.heads import Head, NetworkOutput
+    from clinical_tl.models.network import Network
     from clinical_tl.tasks.losses import Pooling
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
 
 logger = logging.getLogger(__name__)
 
-Head = Literal["linear", "label_attention"]
+HeadKind = Literal["linear", "label_attention"]
 Loss = Literal["bce", "bce_pos_weight", "asymmetric"]
 Level = Literal["code", "category", "chapter"]
 
@@ -78,7 +85,7 @@ class _Coded:
 
 
 @dataclass(frozen=True)
-class DiagnosisCoding:
+class DiagnosisCoding(NoteTask):
     """Any number of codes a note.
 
     `level` rolls codes up to three-character categories or chapters, in training and in
@@ -87,8 +94,7 @@ class DiagnosisCoding:
     (`per_label_thresholds`: one a code, drawn toward the global one by `shrinkage`).
     """
 
-    labels: LabelSet
-    head: Head = "label_attention"
+    head: HeadKind = "label_attention"
     loss: Loss = "bce"
     level: Level = "code"
     pooling: Pooling = "max"
@@ -99,7 +105,7 @@ class DiagnosisCoding:
     thresholds: Thresholds | None = None
 
     kind: ClassVar[str] = "diagnosis_coding"
-    whole_notes: ClassVar[bool] = True
+    fields: ClassVar[tuple[str, ...]] = ("codes",)
     multi_label: ClassVar[bool] = True
     monitor: ClassVar[str] = "map"
 
@@ -122,7 +128,7 @@ class DiagnosisCoding:
         cls,
         notes: Notes | Sequence[Note],
         *,
-        head: Head = "label_attention",
+        head: HeadKind = "label_attention",
         loss: Loss = "bce",
         level: Level = "code",
         pooling: Pooling = "max",
@@ -183,17 +189,15 @@ class DiagnosisCoding:
         return tuple(float(weight) for weight in weights)
 
     @property
-    def head_spec(self) -> HeadSpec:
+    def head_spec(self) -> Head:
         """A stock sequence head with independent outputs, or label attention."""
-        from clinical_tl.models.network import HeadSpec
+        from clinical_tl.models.heads import LabelAttentionHead, SequenceHead
 
-        kind: Literal["sequence", "label_attention"] = (
-            "sequence" if self.head == "linear" else "label_attention"
-        )
+        head = SequenceHead if self.head == "linear" else LabelAttentionHead
         prior = None
         if self.n_train:
             prior = tuple(n / self.n_train for n in self.labels.support)
-        return HeadSpec(kind, self.labels.names, multi_label=True, prior=prior)
+        return head(self.labels.names, multi_label=True, prior=prior)
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
         """The columns of each note's codes; codes not seen in training have none.
@@ -219,7 +223,7 @@ class DiagnosisCoding:
         """Logits and gold (0, 1 or `UNDECIDED`), both (notes, codes)."""
         import torch
 
-        logits = self._note_logits(output, batch)
+        logits = self.note_logits(output, batch)
         gold = torch.zeros(logits.shape, dtype=torch.float32)
         for row, note in enumerate(batch.notes):
             target = targets[note]
@@ -250,18 +254,13 @@ class DiagnosisCoding:
         )
         return _mean(losses, decided)
 
-    def weight(self, target: np.ndarray, start: int, stop: int) -> float:
-        """Every note counts the same."""
-        del target, start, stop
-        return 1.0
-
     def collect(
         self, network: Network, output: NetworkOutput, batch: WindowBatch
     ) -> list[tuple[int, _Coded]]:
         """Each note's probabilities and, under label attention, where its codes looked."""
         import torch
 
-        probabilities = torch.sigmoid(self._note_logits(output, batch).float()).cpu().numpy()
+        probabilities = torch.sigmoid(self.note_logits(output, batch).float()).cpu().numpy()
         assigned = self._thresholds.apply(probabilities)
         collected = []
         for row, note in enumerate(batch.notes):
@@ -360,6 +359,34 @@ class DiagnosisCoding:
         """The notes' codes at the task's level, with how often they occur."""
         check_annotated(notes, "codes", "diagnosis coding")
         return Counter(code for note in notes for code in _rolled(note, self.level))
+
+    def said(self, prediction: Prediction) -> tuple[str, ...]:
+        """The codes."""
+        return prediction.codes or ()
+
+    def labelled(self, note: Note, labels: Sequence[str]) -> Note:
+        """The note with the codes."""
+        return replace(note, codes=tuple(labels))
+
+    def gold(self, notes: Sequence[Note]) -> np.ndarray:
+        """Which notes have which codes, 0 or 1, shape (notes, codes)."""
+        return self.gold_matrix(notes)[0].astype(np.int64)
+
+    def loss_weights(self) -> tuple[float, ...] | None:
+        """Those of `bce_pos_weight`; the other losses are the network's alone, which is logged."""
+        if self.loss == "bce_pos_weight":
+            return self.positive_weights
+        if self.loss != "bce":
+            logger.warning("loss=%r is the network's: a linear model has the plain loss", self.loss)
+        return None
+
+    def label_descriptions(self) -> list[str] | None:
+        """What the tabular list says of each code; `None` where labels are not described."""
+        if not self.describe_labels or self.head == "linear":
+            return None
+        if self.level == "chapter":
+            return list(self.labels)
+        return [description(code) or code for code in self.labels]
 
     def gold_matrix(self, notes: Sequence[Note]) -> tuple[np.ndarray, int]:
         """Which notes have which codes, bool of shape (notes, codes); how many are no column's."""
@@ -470,11 +497,9 @@ class DiagnosisCoding:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> DiagnosisCoding:
         """The inverse of `to_dict`."""
-        values = {name: value for name, value in row.items() if name != "kind"}
-        labels, thresholds = values["labels"], values["thresholds"]
-        values["labels"] = LabelSet(tuple(labels["names"]), tuple(labels["support"]))
-        values["thresholds"] = None if thresholds is None else Thresholds.from_dict(thresholds)
-        return cls(**values)
+        task = super().from_dict({**row, "thresholds": None})
+        found = row["thresholds"]
+        return replace(task, thresholds=None if found is None else Thresholds.from_dict(found))
 
     def likely(self, prediction: Prediction, share: float) -> set[str]:
         """The codes whose probability reaches `share` of their threshold."""
@@ -485,7 +510,8 @@ class DiagnosisCoding:
     def _thresholds(self) -> Thresholds:
         return self.thresholds or Thresholds(UNTUNED_THRESHOLD)
 
-    def _note_logits(self, output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
+    def note_logits(self, output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
+        """Label attention's logits, or the windows', pooled as the task says."""
         from clinical_tl.tasks.losses import pool_windows
 
         if output.states is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -26,7 +26,7 @@ from clinical_tl.metrics.entities import (
 from clinical_tl.metrics.label_score import LabelScore
 from clinical_tl.metrics.thresholds import tune_cut
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction, Span, as_notes
-from clinical_tl.tasks.task import check_annotated, check_foreign, check_order, unsure
+from clinical_tl.tasks.task import UnitTask, check_annotated, check_foreign, check_order, unsure
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.tags import Representation, Scheme, TagSet
 from clinical_tl.text.units import Units, UnitSize, find_units, text_units
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.models.heads import Head, NetworkOutput
+    from clinical_tl.models.network import Network
     from clinical_tl.text.batches import WindowBatch
-    from clinical_tl.text.tokenizer import TokenisedNote
+    from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ FINE_SHARE = 0.01
 of tokens let every prediction end inside a word, which is not worth a mention in thousands."""
 MAX_LOST = 0.5
 """Training is refused where more than this share of the mentions can't be represented."""
+# What a tagger that knows no last and no single tokens calls them.
+BIO_PREFIXES = {"L": "I", "U": "B"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class EntityRecognitionScores:
 
 
 @dataclass(frozen=True)
-class EntityRecognition:
+class EntityRecognition(UnitTask):
     """Mentions of several types, tagged as BIO or BILOU.
 
     What mentions can begin and end with are `units` of words or of tokens (`text.units`).
@@ -84,7 +87,6 @@ class EntityRecognition:
     one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
     """
 
-    labels: LabelSet
     scheme: Scheme = "BIO"
     threshold: float | None = None
     overlooked: float | None = None
@@ -92,9 +94,9 @@ class EntityRecognition:
     max_lost: float = MAX_LOST
 
     kind: ClassVar[str] = "entity_recognition"
-    whole_notes: ClassVar[bool] = False
-    multi_label: ClassVar[bool] = False
+    fields: ClassVar[tuple[str, ...]] = ("spans",)
     monitor: ClassVar[str] = "f1"
+    nothing: ClassVar[str | None] = "O"
 
     def __post_init__(self) -> None:
         if self.units not in get_args(UnitSize):
@@ -140,11 +142,11 @@ class EntityRecognition:
         return TagSet(self.labels, self.scheme)
 
     @property
-    def head_spec(self) -> HeadSpec:
+    def head_spec(self) -> Head:
         """A stock token-classification head over the tags."""
-        from clinical_tl.models.network import HeadSpec
+        from clinical_tl.models.heads import TokenHead
 
-        return HeadSpec("token", self.tag_set.names)
+        return TokenHead(self.tag_set.names)
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
         """One tag a token, shape (tokens,), `IGNORED` where nothing is decided.
@@ -206,16 +208,6 @@ class EntityRecognition:
         decided = gold != IGNORED
         return output.logits[batch.owned][decided], gold[decided]
 
-    def losses(
-        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
-        """Cross-entropy of each unit."""
-        from torch.nn import functional
-
-        return functional.cross_entropy(
-            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
-        )
-
     def weight(self, target: np.ndarray, start: int, stop: int) -> float:
         """Units decided between two tokens."""
         return float((target[start:stop] != IGNORED).sum())
@@ -256,6 +248,10 @@ class EntityRecognition:
         units = find_units(note.text, tokens, self.units)
         ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
         return units, np.concatenate(ordered)[units.tokens].astype(np.float64)
+
+    def doubting(self, least: float) -> EntityRecognition:
+        """Without a threshold, and with the stretches overlooked that are so likely a mention."""
+        return replace(self.untuned(), overlooked=least)
 
     def untuned(self) -> EntityRecognition:
         """The task without a threshold: its predictions keep every mention."""
@@ -300,10 +296,6 @@ class EntityRecognition:
             for p in predictions
         ]
 
-    def unread(self, note_id: str) -> Prediction:
-        """No mention."""
-        return Prediction(note_id, spans=())
-
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' mention types, with how many mentions they have."""
         check_annotated(notes, "spans", "entity recognition")
@@ -313,16 +305,21 @@ class EntityRecognition:
         self,
         notes: Notes | Sequence[Note],
         predictions: Sequence[Prediction],
-        *,
-        tokens: Sequence[TokenisedNote] | None = None,
     ) -> EntityRecognitionScores:
-        """Scores against all gold spans of the notes, those that tags can't hold included.
+        """Scores against all gold spans of the notes, those that tags can't hold included."""
+        return self.score(as_notes(notes), predictions, None)
 
-        With a model's `tokens` of the notes, `share_lost` also has what they can't tell apart.
-        """
+    def score(
+        self,
+        notes: Sequence[Note],
+        predictions: Sequence[Prediction],
+        tokenizer: NoteTokenizer | None,
+    ) -> EntityRecognitionScores:
+        """As `evaluate`; `share_lost` also has what the tokenizer's tokens can't tell apart."""
         records = as_notes(notes)
         check_annotated(records, "spans", "entity recognition")
         check_order(records, predictions)
+        tokens = [] if tokenizer is None else tokenizer.encode([note.text for note in records])
         gold = [note.spans or () for note in records]
         predicted = [prediction.spans or () for prediction in predictions]
         represented, gold_tags, predicted_tags = Representation(), [], []
@@ -336,7 +333,7 @@ class EntityRecognition:
         for i, (note, note_predicted) in enumerate(zip(records, predicted, strict=True)):
             units, note_gold = text_units(note.text, self.units), _distinct(note)
             tags, found = tag_set.encode(units, note_gold)
-            if tokens is not None:
+            if tokens:
                 own_units = find_units(note.text, tokens[i], self.units)
                 found = tag_set.encode(own_units, note_gold)[1]
             represented += found
@@ -371,22 +368,24 @@ class EntityRecognition:
         ]
         return count_labels(counted, MICRO_AND_MACRO, labels=labels)
 
+    def output_sources(
+        self, output: str, found: Mapping[str, Sequence[str]], known: Collection[str]
+    ) -> Sequence[str]:
+        """Tags from the same tags of the source's labels, or from what its scheme calls them."""
+        prefix, dash, label = output.partition("-")
+        if not dash or label not in found:
+            return super().output_sources(output, {}, known)
+        for tried in (prefix, BIO_PREFIXES.get(prefix, prefix)):
+            names = [f"{tried}-{name}" for name in found[label]]
+            if all(name in known for name in names):
+                return names
+        return []
+
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""
-        row = {"kind": self.kind, **asdict(self)}
+        row = super().to_dict()
         del row["overlooked"]
         return row
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> EntityRecognition:
-        """The inverse of `to_dict`."""
-        return cls(
-            LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])),
-            row["scheme"],
-            row.get("threshold"),
-            units=row.get("units", "words"),
-            max_lost=row.get("max_lost", MAX_LOST),
-        )
 
 
 def _sureness(span: Span) -> float:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -20,13 +20,19 @@ from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.task import check_annotated, check_foreign, check_order, scores_of_all
+from clinical_tl.tasks.task import (
+    NoteTask,
+    check_annotated,
+    check_foreign,
+    check_order,
+    scores_of_all,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.models.heads import Head, NetworkOutput
     from clinical_tl.tasks.losses import Pooling
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -39,20 +45,18 @@ _AVERAGES = {"accuracy": "micro_recall", "macro_f1": "macro_f1", "weighted_f1": 
 
 
 @dataclass(frozen=True)
-class NoteClassification:
+class NoteClassification(NoteTask):
     """One of several labels a note.
 
     `pooling` joins the logits of a long note's windows. `class_weights` (one a label, mean 1
     over the training notes) multiply a note's loss.
     """
 
-    labels: LabelSet
     pooling: Pooling = "mean"
     class_weights: tuple[float, ...] | None = None
 
     kind: ClassVar[str] = "note_classification"
-    whole_notes: ClassVar[bool] = True
-    multi_label: ClassVar[bool] = False
+    fields: ClassVar[tuple[str, ...]] = ("label",)
     monitor: ClassVar[str] = "macro_f1"
 
     def __post_init__(self) -> None:
@@ -99,11 +103,11 @@ class NoteClassification:
         return cls(labels, pooling, _weights(labels, class_weights))
 
     @property
-    def head_spec(self) -> HeadSpec:
+    def head_spec(self) -> Head:
         """A stock sequence-classification head."""
-        from clinical_tl.models.network import HeadSpec
+        from clinical_tl.models.heads import SequenceHead
 
-        return HeadSpec("sequence", self.labels.names)
+        return SequenceHead(self.labels.names)
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[int]:
         """The column of each note's label; −1 for a label not seen in training."""
@@ -112,14 +116,11 @@ class NoteClassification:
         positions = self.labels.positions
         return [positions.get(str(note.label), -1) for note in notes]
 
-    def decisions(
-        self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The notes' pooled logits, shape (notes, labels), and label columns, shape (notes,)."""
-        import torch
+    def note_logits(self, output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
+        """The windows' logits, pooled as the task says."""
+        from clinical_tl.tasks.losses import pool_windows
 
-        logits = self._pooled(output, batch)
-        return logits, torch.tensor([targets[i] for i in batch.notes], device=logits.device)
+        return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, self.pooling)
 
     def losses(
         self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
@@ -138,19 +139,6 @@ class NoteClassification:
         del start, stop
         return 1.0 if self.class_weights is None else self.class_weights[target]
 
-    def collect(
-        self, network: Network, output: NetworkOutput, batch: WindowBatch
-    ) -> list[tuple[int, np.ndarray]]:
-        """Each note's probabilities, shape (labels,)."""
-        del network
-        probabilities = self._pooled(output, batch).float().softmax(dim=-1).cpu().numpy()
-        return list(zip(batch.notes, probabilities, strict=True))
-
-    def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[np.ndarray]) -> Prediction:
-        """The likeliest label, with the probabilities of all."""
-        del tokens
-        return self.predicted(note.note_id, pieces[0])
-
     def predicted(self, note_id: str, probabilities: np.ndarray) -> Prediction:
         """The likeliest label of `probabilities`, shape (labels,)."""
         label = self.labels.names[int(probabilities.argmax())]
@@ -158,29 +146,21 @@ class NoteClassification:
             note_id, label=label, scores=LabelScores(self.labels.names, probabilities)
         )
 
-    def unread(self, note_id: str) -> Prediction:
-        """No label, and the labels' shares of the training notes as scores."""
-        return Prediction(note_id, scores=LabelScores(self.labels.names, self.shares))
+    def said(self, prediction: Prediction) -> tuple[str, ...]:
+        """The label, where there is one."""
+        return () if prediction.label is None else (prediction.label,)
 
-    @property
-    def shares(self) -> np.ndarray:
-        """How many of the training notes have each label, shape (labels,); equal where unknown."""
-        support = np.array(self.labels.support or [1] * len(self.labels), dtype=np.float64)
-        shares: np.ndarray = (support / support.sum()).astype(np.float32)
-        return shares
+    def labelled(self, note: Note, labels: Sequence[str]) -> Note:
+        """The note with the label."""
+        return replace(note, label=labels[0])
 
-    def untuned(self) -> NoteClassification:
-        """The task itself."""
-        return self
+    def gold(self, notes: Sequence[Note]) -> np.ndarray:
+        """The column of each note's label, shape (notes,); −1 for one not seen in training."""
+        return np.array(self.targets(notes, []))
 
-    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> NoteClassification:
-        """The task itself: the likeliest label needs no threshold."""
-        del notes, predictions
-        return self
-
-    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions themselves."""
-        return list(predictions)
+    def loss_weights(self) -> tuple[float, ...] | None:
+        """The class weights."""
+        return self.class_weights
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' labels, with how often they occur."""
@@ -239,25 +219,6 @@ class NoteClassification:
             Counter(p.label for p in predictions if p.label is not None),
             {*self.labels, *gold},
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For `task.json`."""
-        return {"kind": self.kind, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> NoteClassification:
-        """The inverse of `to_dict`."""
-        weights = row["class_weights"]
-        return cls(
-            LabelSet(tuple(row["labels"]["names"]), tuple(row["labels"]["support"])),
-            row["pooling"],
-            None if weights is None else tuple(weights),
-        )
-
-    def _pooled(self, output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
-        from clinical_tl.tasks.losses import pool_windows
-
-        return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, self.pooling)
 
 
 def _weights(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -30,16 +30,13 @@ from clinical_tl.tasks.candidates import (
     report_left_out,
     sample_unrelated,
 )
-from clinical_tl.tasks.task import check_annotated, check_foreign, check_order
+from clinical_tl.tasks.task import Task, check_annotated, check_foreign, check_order
 from clinical_tl.text.pairs import Level, Pair, find_pairs
 from clinical_tl.text.words import Words
 
 if TYPE_CHECKING:
-    import torch
-
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
-    from clinical_tl.text.batches import WindowBatch
+    from clinical_tl.models.heads import Head
     from clinical_tl.text.tokenizer import TokenisedNote
 
 UNRELATED = "no relation"
@@ -48,7 +45,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class RelationExtraction:
+class RelationExtraction(Task):
     """Directed relations between given entities.
 
     `type_pairs` are the (head type, tail type) that training relates; `unrelated` says whether
@@ -56,7 +53,6 @@ class RelationExtraction:
     how corpora of related pairs alone are scored). The other settings are `from_notes`'s.
     """
 
-    labels: LabelSet
     type_pairs: tuple[tuple[str, str], ...]
     unrelated: bool
     level: Level = "mention"
@@ -69,9 +65,14 @@ class RelationExtraction:
     threshold: float | None = None
 
     kind: ClassVar[str] = "relation_extraction"
-    whole_notes: ClassVar[bool] = True
-    multi_label: ClassVar[bool] = False
+    fields: ClassVar[tuple[str, ...]] = ("spans", "relations")
+    needs: ClassVar[tuple[str, ...]] = ("spans",)
     monitor: ClassVar[str] = "f1"
+    nothing: ClassVar[str | None] = UNRELATED
+    example: ClassVar[str] = (
+        '[ctl.Note("1", "The text of a note.", '
+        'spans=(ctl.Span(0, 3, "A", id="1"), ctl.Span(4, 8, "B", id="2")))]'
+    )
 
     def __post_init__(self) -> None:
         ratio = self.negatives_per_positive
@@ -171,11 +172,11 @@ class RelationExtraction:
         return (UNRELATED, *self.labels) if self.unrelated else self.labels.names
 
     @property
-    def head_spec(self) -> HeadSpec:
+    def head_spec(self) -> Head:
         """A stock sequence-classification head."""
-        from clinical_tl.models.network import HeadSpec
+        from clinical_tl.models.heads import SequenceHead
 
-        return HeadSpec("sequence", self.outputs)
+        return SequenceHead(self.outputs)
 
     def pairs(self, note: Note) -> list[Pair]:
         """The candidates of a note, in the order of their heads, then tails."""
@@ -222,38 +223,6 @@ class RelationExtraction:
             columns.get(note.relations[0].label if note.relations else UNRELATED, -1)
             for note in notes
         ]
-
-    def decisions(
-        self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The examples' logits, shape (examples, outputs), and columns, shape (examples,)."""
-        import torch
-
-        logits = _pooled(output, batch)
-        return logits, torch.tensor([targets[i] for i in batch.notes], device=logits.device)
-
-    def losses(
-        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
-        """Cross-entropy of each example."""
-        from torch.nn import functional
-
-        return functional.cross_entropy(
-            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
-        )
-
-    def weight(self, target: int, start: int, stop: int) -> float:
-        """Every example counts the same."""
-        del target, start, stop
-        return 1.0
-
-    def collect(
-        self, network: Network, output: NetworkOutput, batch: WindowBatch
-    ) -> list[tuple[int, np.ndarray]]:
-        """Each example's probabilities, shape (outputs,)."""
-        del network
-        probabilities = _pooled(output, batch).float().softmax(dim=-1).cpu().numpy()
-        return list(zip(batch.notes, probabilities, strict=True))
 
     def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[np.ndarray]) -> Prediction:
         """An example's likeliest relation, with the probability that it has one.
@@ -352,28 +321,14 @@ class RelationExtraction:
         ]
         return count_labels(counted, MICRO_AND_MACRO, labels=labels)
 
-    def to_dict(self) -> dict[str, Any]:
-        """For `task.json`."""
-        return {"kind": self.kind, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> RelationExtraction:
-        """The inverse of `to_dict`."""
-        values = {name: value for name, value in row.items() if name != "kind"}
-        labels = values["labels"]
-        values["labels"] = LabelSet(tuple(labels["names"]), tuple(labels["support"]))
-        for name in ("type_pairs", "groups"):
-            values[name] = tuple((first, second) for first, second in values[name])
-        return cls(**values)
+    def private_problem(self) -> str | None:
+        """A sample of the candidates depends on all notes at once."""
+        if self.negatives_per_positive is None:
+            return None
+        return "negatives_per_positive draws a note's examples by what other notes have; use None"
 
     def _related(self, scores: CandidateScores) -> tuple[ScoredRelation, ...]:
         if not self.unrelated:
             return scores.relations
         threshold = UNTUNED_THRESHOLD if self.threshold is None else self.threshold
         return tuple(r for r in scores.relations if r.score >= threshold)
-
-
-def _pooled(output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
-    from clinical_tl.tasks.losses import pool_windows
-
-    return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, "mean")

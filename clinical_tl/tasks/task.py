@@ -1,35 +1,49 @@
-"""The contract that every task file fulfils: targets → loss → decode → score.
+"""What every task is: targets → loss → decode → score, and the facts that others ask it for.
 
 A task knows nothing of optimisers, devices or folders. It says which head it needs, turns
 notes into targets, names the decisions in the network's output and their gold, and turns
 outputs back into `Prediction` records, which are scored against the notes themselves.
+
+`Task` has a default for whatever most tasks do alike, so that a new task is one file (or one
+cell of a notebook) with what is its own; defining the class is enough for models of it to be
+trained, reported on, saved, loaded and released. `NoteTask` is one that decides a note as a
+whole: linear models on features, baselines, rankings of encoders and self-training work for
+all of them. What only some tasks can do is a small protocol, asked for by `isinstance`.
 """
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
-from clinical_tl.errors import TaskError, shown_id, shown_ids
-from clinical_tl.schema import LabelSet, Note, Notes, Prediction, score_rows
+import numpy as np
+
+from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
+from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, score_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.models.heads import Head, NetworkOutput
+    from clinical_tl.models.network import Network
     from clinical_tl.text.batches import WindowBatch
-    from clinical_tl.text.tokenizer import TokenisedNote
+    from clinical_tl.text.tags import TagSet
+    from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
+    from clinical_tl.text.units import Units, UnitSize
 
 
 logger = logging.getLogger(__name__)
 
 SHARES = frozenset({"share_lost"})
 """What summaries say of the notes' own annotation: no training changes it."""
+
+_CLASSES: dict[str, type[Task]] = {}
 
 
 class Scores(Protocol):
@@ -40,94 +54,273 @@ class Scores(Protocol):
         ...
 
 
-class Task(Protocol):
-    """One clinical task, fitted on training notes; immutable."""
+@dataclass(frozen=True)
+class Task(ABC):
+    """One clinical task, fitted on training notes; immutable.
+
+    `labels` are those seen in training. A subclass that names its `kind` is known from then on.
+    """
+
+    labels: LabelSet
 
     kind: ClassVar[str]
     """The name in `task.json`."""
-    whole_notes: ClassVar[bool]
+    fields: ClassVar[tuple[str, ...]] = ()
+    """The fields of a `Note` that hold its annotation."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The fields of a `Note` that are read beside its text, in prediction too."""
+    whole_notes: ClassVar[bool] = True
     """Whether a note is decided as a whole, so that its windows must share a batch."""
-    multi_label: ClassVar[bool]
+    multi_label: ClassVar[bool] = False
     """Whether the outputs are independent (sigmoid) or exclude one another (softmax)."""
     monitor: ClassVar[str]
     """The dev metric that early stopping watches by default; higher is better."""
+    nothing: ClassVar[str | None] = None
+    """The output that says there is nothing, whatever the labels are."""
+    pipeline_tag: ClassVar[str] = "text-classification"
+    """What the Hub calls it."""
+    example: ClassVar[str] = '["The text of a note."]'
+    """What to predict, in a model card: an expression, with the package as `ctl`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401  (passed on)
+        super().__init_subclass__(**kwargs)
+        kind = cls.__dict__.get("kind")
+        if kind is None:
+            return
+        known = _CLASSES.get(kind)
+        # Run again, a cell of a notebook defines its class anew.
+        if known is not None and (known.__module__, known.__qualname__) != (
+            cls.__module__,
+            cls.__qualname__,
+        ):
+            raise ConfigError(
+                f"{cls.__qualname__}.kind is {kind!r}, which is {known.__qualname__}'s; saved "
+                "models are told apart by it: choose another"
+            )
+        _CLASSES[kind] = cls
 
     @property
-    def labels(self) -> LabelSet:
-        """The labels seen in training."""
-        ...
+    def title(self) -> str:
+        """The task's name in sentences."""
+        return self.kind.replace("_", " ")
 
     @property
-    def head_spec(self) -> HeadSpec:
+    @abstractmethod
+    def head_spec(self) -> Head:
         """The head that the network needs."""
-        ...
 
+    @abstractmethod
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[Any]:
         """One target a note. Raises `TaskError` for a note that has no annotation."""
-        ...
+
+    def note_logits(self, output: NetworkOutput, batch: WindowBatch) -> torch.Tensor:
+        """The notes' logits, shape (notes, outputs); by default the mean over windows."""
+        from clinical_tl.tasks.losses import pool_windows
+
+        if output.states is not None:
+            return output.logits
+        return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, "mean")
 
     def decisions(
         self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[Any]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (n, outputs) of what is decided in a batch, and the gold for them.
 
-        `targets` are those of the whole set, by note index.
+        `targets` are those of the whole set, by note index. By default they are columns, −1
+        where it is unknown, and every note is a decision.
         """
-        ...
+        import torch
+
+        logits = self.note_logits(output, batch)
+        return logits, torch.tensor([targets[i] for i in batch.notes], device=logits.device)
 
     def losses(
         self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        """The loss of each decision, shape (n,)."""
-        ...
+        """The loss of each decision, shape (n,); by default cross-entropy."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(
+            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
+        )
 
     def weight(self, target: Any, start: int, stop: int) -> float:  # noqa: ANN401  (each task has targets of its own)
-        """How much tokens `start` to `stop` of a note with this target weigh in a batch's mean."""
-        ...
+        """How much tokens `start` to `stop` of a note with this target weigh in a batch's mean.
+
+        By default every note counts the same.
+        """
+        del target, start, stop
+        return 1.0
 
     def collect(
         self, network: Network, output: NetworkOutput, batch: WindowBatch
     ) -> list[tuple[int, Any]]:
-        """(note index, what decoding needs of it), for each note or window of the batch."""
-        ...
+        """(note index, what decoding needs of it), for each note or window of the batch.
 
+        By default a note's probabilities, shape (outputs,).
+        """
+        del network
+        logits = self.note_logits(output, batch).float()
+        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(dim=-1)
+        return list(zip(batch.notes, probabilities.cpu().numpy(), strict=True))
+
+    @abstractmethod
     def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[Any]) -> Prediction:
         """The prediction for a note from what was collected of it, in text order."""
-        ...
 
-    def untuned(self) -> Task:
+    def untuned(self) -> Self:
         """The task without what `tuned` chose, so that its predictions can be tuned on."""
-        ...
+        return self
 
-    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Task:
+    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Self:
         """The task with its thresholds chosen on development notes (where it has any).
 
         Where there is nothing to choose them by they are none, whatever they were.
         """
-        ...
+        del notes, predictions
+        return self
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """Predictions made without thresholds (`untuned`), decided by their scores and these."""
-        ...
+        return list(predictions)
 
+    @abstractmethod
     def gold_labels(self, notes: Sequence[Note]) -> Mapping[str, int]:
         """Gold labels of the notes, as the task names them → how often they occur.
 
         Raises `TaskError` for a note that has no annotation.
         """
-        ...
 
+    @abstractmethod
     def evaluate(self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]) -> Scores:
         """Scores of the predictions, as they are, against the notes' own gold.
 
         What counts as said is the prediction's `label`, `codes`, `spans` or `relations`, never
         what its scores would decide: corrections and filters after the model are scored.
         """
-        ...
+
+    def score(
+        self,
+        notes: Sequence[Note],
+        predictions: Sequence[Prediction],
+        tokenizer: NoteTokenizer | None,
+    ) -> Scores:
+        """`evaluate`, for what a model with this tokenizer said (`None`: no model).
+
+        A task whose gold a tokenizer may not be able to hold says how much of it is lost.
+        """
+        del tokenizer
+        return self.evaluate(notes, predictions)
+
+    def output_sources(
+        self, output: str, found: Mapping[str, Sequence[str]], known: Collection[str]
+    ) -> Sequence[str]:
+        """The source model's outputs (of `known`) that `output` starts as the mean of.
+
+        `found` is target label → source labels. Empty for an output that starts anew.
+        """
+        if output == self.nothing:
+            return [output] if output in known else []
+        names = found.get(output, ())
+        return names if all(name in known for name in names) else []
+
+    def private_problem(self) -> str | None:
+        """Why it can't be trained with differential privacy, and the mend; `None` if it can."""
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """All of the task as JSON values, for `task.json`."""
-        ...
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        values = {name: _frozen(value) for name, value in row.items() if name != "kind"}
+        labels = row["labels"]
+        values["labels"] = LabelSet(tuple(labels["names"]), tuple(labels["support"]))
+        return cls(**values)
+
+
+class NoteTask(Task):
+    """A task that decides each note as a whole, by one probability a label."""
+
+    @abstractmethod
+    def predicted(self, note_id: str, probabilities: npt.NDArray[np.float32]) -> Prediction:
+        """What `probabilities`, shape (labels,), decide, with them as scores."""
+
+    @abstractmethod
+    def said(self, prediction: Prediction) -> tuple[str, ...]:
+        """The labels that a prediction gives the note."""
+
+    @abstractmethod
+    def labelled(self, note: Note, labels: Sequence[str]) -> Note:
+        """The note with these labels as its annotation."""
+
+    @abstractmethod
+    def gold(self, notes: Sequence[Note]) -> npt.NDArray[np.int64]:
+        """The notes' columns, shape (notes,), −1 where unknown; of many labels 0 or 1.
+
+        Those have the shape (notes, labels).
+        Raises `TaskError` for a note that has no annotation.
+        """
+
+    def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[Any]) -> Prediction:
+        """What the note's probabilities decide."""
+        del tokens
+        return self.predicted(note.note_id, pieces[0])
+
+    def likely(self, prediction: Prediction, share: float) -> set[str]:
+        """The labels that reach `share` of what it takes to be given, where there are many."""
+        del prediction, share
+        return set()
+
+    def loss_weights(self) -> tuple[float, ...] | None:
+        """What a linear model multiplies a label's (positive) losses by; `None`: nothing."""
+        return None
+
+    @property
+    def shares(self) -> npt.NDArray[np.float32]:
+        """How many of the training notes have each label, shape (labels,); equal where unknown."""
+        support = np.array(self.labels.support or [1] * len(self.labels), dtype=np.float64)
+        shares: npt.NDArray[np.float32] = (support / support.sum()).astype(np.float32)
+        return shares
+
+    def unread(self, note_id: str) -> Prediction:
+        """No label, and the labels' shares of the training notes as scores."""
+        return Prediction(note_id, scores=LabelScores(self.labels.names, self.shares))
+
+
+class UnitTask(Task):
+    """A task that tags the units of a note's text, words or tokens."""
+
+    whole_notes: ClassVar[bool] = False
+    pipeline_tag: ClassVar[str] = "token-classification"
+
+    units: UnitSize
+    """What tags stand for."""
+
+    @property
+    @abstractmethod
+    def tag_set(self) -> TagSet:
+        """The tags."""
+
+    @abstractmethod
+    def check_targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> None:
+        """As `LosesGold`."""
+
+    @abstractmethod
+    def unit_log_probabilities(
+        self, note: Note, tokens: TokenisedNote, pieces: Sequence[Any]
+    ) -> tuple[Units, npt.NDArray[np.float64]]:
+        """The note's units, and their tags' log-probabilities, shape (units, tags)."""
+
+    @abstractmethod
+    def doubting(self, least: float) -> Self:
+        """The task as a teacher: whatever is a mention with probability `least` is predicted."""
+
+    def unread(self, note_id: str) -> Prediction:
+        """No mention."""
+        return Prediction(note_id, spans=())
 
 
 @runtime_checkable
@@ -149,6 +342,15 @@ class DecidesNotes(Protocol):
 
         It checks nothing and says nothing: call it on what `evaluate` has accepted.
         """
+        ...
+
+
+@runtime_checkable
+class DescribesLabels(Protocol):
+    """What a task adds to the contract where its head may start from what its labels mean."""
+
+    def label_descriptions(self) -> Sequence[str] | None:
+        """A text a label; `None` for a head that starts anew."""
         ...
 
 
@@ -232,6 +434,24 @@ def dev_metrics(task: Task, notes: Sequence[Note]) -> tuple[str, ...]:
     return tuple(
         name for name, value in summary.items() if isinstance(value, float) and name not in SHARES
     )
+
+
+def task_class(kind: str) -> type[Task]:
+    """The class of a saved task.
+
+    Raises `TaskError` for a kind that no class with that name was defined for yet.
+    """
+    if kind not in _CLASSES:
+        raise TaskError(
+            f"there is no task of the kind {shown_value(kind)}; known are {', '.join(_CLASSES)}. "
+            "One of your own has to be imported first"
+        )
+    return _CLASSES[kind]
+
+
+def task_from_dict(row: Mapping[str, Any]) -> Task:
+    """The task that `to_dict` described; raises `TaskError` for a kind that is not known."""
+    return task_class(row["kind"]).from_dict(row)
 
 
 def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
@@ -322,3 +542,7 @@ def check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Non
                 f"{shown_id(prediction.note_id)!r}, the note there is {shown_id(note.note_id)!r}; "
                 "give one prediction a note in the same order"
             )
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401  (a JSON value)
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

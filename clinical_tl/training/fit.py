@@ -11,7 +11,6 @@ from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
 from clinical_tl.metrics_record import record_scores, set_digest
 from clinical_tl.schema import Note, Notes, as_notes
-from clinical_tl.tasks.scoring import score_predictions
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.log import TrainingResult
 from clinical_tl.training.loop import TrainingRun
@@ -93,7 +92,7 @@ def fit(
         predictions = model.predict(dev_notes, progress=config.progress)
         model.task = model.task.tuned(dev_notes, predictions)
         decided = model.task.decided(predictions)
-        scores = score_predictions(model.task, dev_notes, decided, model.tokenizer).summary()
+        scores = model.task.score(dev_notes, decided, model.tokenizer).summary()
         record_scores(model.metrics, "dev", dev_notes, scores, leak=leak)
     if result.privacy is not None:
         # It would keep statistics of the notes without noise.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from clinical_tl.models.network import is_peft
+from clinical_tl.models.structure import is_peft
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

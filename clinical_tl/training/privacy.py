@@ -25,8 +25,6 @@ import torch
 from torch import nn
 
 from clinical_tl.errors import ConfigError, MissingExtraError, TrainingError
-from clinical_tl.tasks.relation_extraction import RelationExtraction
-from clinical_tl.tasks.task import HidesInputs
 from clinical_tl.training.dp import DP, PrivacyReport
 from clinical_tl.training.schedule import EPOCHS
 from clinical_tl.training.seeds import mix_seeds
@@ -184,12 +182,8 @@ def _check(dp: DP, network: Network, task: Task, n_notes: int, processes: int) -
             f"batch normalisation ({', '.join(mixing[:3])}) takes statistics over notes; choose "
             "an encoder without it"
         )
-    if isinstance(task, HidesInputs):
-        wrong.append("masked language modelling runs in stages, which are not accounted for")
-    if isinstance(task, RelationExtraction) and task.negatives_per_positive is not None:
-        wrong.append(
-            "negatives_per_positive draws a note's examples by what other notes have; use None"
-        )
+    if problem := task.private_problem():
+        wrong.append(problem)
     if wrong:
         raise ConfigError("private training (TrainingConfig.dp): " + "; ".join(wrong))
 

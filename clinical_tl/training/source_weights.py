@@ -16,9 +16,8 @@ import torch
 
 from clinical_tl.data import icd10
 from clinical_tl.errors import ConfigError, shown_ids, shown_path, shown_value
-from clinical_tl.models.network import base_model
 from clinical_tl.models.saved_network import adapter_kind
-from clinical_tl.tasks.relation_extraction import UNRELATED
+from clinical_tl.models.structure import base_model
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
@@ -29,11 +28,6 @@ logger = logging.getLogger(__name__)
 LabelSources = Literal["exact", "hierarchy"] | Mapping[str, Sequence[str]]
 """How target labels find their source labels: by equal name; for ICD codes also by the nearest
 ancestor or the descendants; or as told, target label → source labels (their mean is taken)."""
-
-# What says that there is nothing: it means the same in every task of its kind.
-NOTHING = {"entity_recognition": "O", "relation_extraction": UNRELATED}
-# What a tagger that knows no last and no single tokens calls them.
-BIO_PREFIXES = {"L": "I", "U": "B"}
 
 
 @dataclass(frozen=True)
@@ -121,9 +115,8 @@ def label_plan(
         )
     found = _sources(model, source, labels)
     _check_shapes(model.network, source.network)
-    same_head = (
-        type(model.task) is type(source.task)
-        and model.task.head_spec.kind == source.task.head_spec.kind
+    same_head = type(model.task) is type(source.task) and type(model.network.spec) is type(
+        source.network.spec
     )
     return found if same_head else {}, same_head
 
@@ -261,21 +254,9 @@ def _rows(
 ) -> dict[int, tuple[int, ...]]:
     """Row of the target's output layer → rows of the source's that it is the mean of."""
     positions = {name: i for i, name in enumerate(source.task.head_spec.outputs)}
-    nothing = NOTHING.get(model.task.kind)
     rows: dict[int, tuple[int, ...]] = {}
     for row, output in enumerate(model.task.head_spec.outputs):
-        # A tagger has outputs such as "B-Disease" for the label "Disease".
-        prefix, dash, label = output.partition("-")
-        if output == nothing:
-            names = [output]
-        elif output in found:
-            names = list(found[output])
-        elif model.task.head_spec.kind == "token" and dash and label in found:
-            names = [f"{prefix}-{name}" for name in found[label]]
-            if not all(name in positions for name in names) and prefix in BIO_PREFIXES:
-                names = [f"{BIO_PREFIXES[prefix]}-{name}" for name in found[label]]
-        else:
-            continue
-        if all(name in positions for name in names):
+        names = model.task.output_sources(output, found, positions)
+        if names:
             rows[row] = tuple(positions[name] for name in names)
     return rows

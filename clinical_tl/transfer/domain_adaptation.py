@@ -28,9 +28,9 @@ from clinical_tl.paths import as_path
 from clinical_tl.processes import on_main_process
 from clinical_tl.replacement import discard, replacing_folder, sweep, whole_folder
 from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.tasks.masked_language import MaskedLanguage
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.transfer.masked_language import MaskedLanguage
 
 if TYPE_CHECKING:
     import torch
@@ -248,7 +248,7 @@ def _train(
 
     from clinical_tl.models.device import choose_device
     from clinical_tl.models.masked_lm import load_masked_lm, start_at_frequencies
-    from clinical_tl.models.network import Network, adapt_model, freeze, quiet_transformers
+    from clinical_tl.models.network import Network, adapt_model, quiet_transformers
 
     spec, seed = reading.task.head_spec, reading.config.seed
     with torch.random.fork_rng(), quiet_transformers():
@@ -256,7 +256,7 @@ def _train(
         loaded = load_masked_lm(source)
     model = loaded.model
     results = []
-    network = Network(model, None, frozen_encoder=True).to(choose_device())
+    network = Network(model, spec, frozen_encoder=True).to(choose_device())
     if not loaded.pretrained_head:
         logger.warning(
             "%s ships without a masked-language-model head: one is made from its word embeddings "
@@ -265,7 +265,8 @@ def _train(
             head_epochs,
         )
         start_at_frequencies(model, _token_counts(reading, model.config.vocab_size))
-        freeze(model, spec)
+        model.requires_grad_(False)
+        spec.unfreeze(model)
         results.append(_run(network, reading, source, "head", epochs=head_epochs))
     before = _scores(network, reading)
     alone: dict[str, float] = {}
@@ -279,7 +280,7 @@ def _train(
     with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
         model.requires_grad_(True)
-        network = Network(adapt_model(model, spec, adapter, source), None, frozen_encoder=False)
+        network = Network(adapt_model(model, spec, adapter, source), spec)
     results.append(_run(network, reading, source, "encoder"))
     after = _scores(network, reading)
     return network, {
@@ -407,7 +408,7 @@ def _write(
     report: dict[str, Any],
 ) -> None:
     """The folder is complete or not there at all."""
-    from clinical_tl.models.network import is_peft
+    from clinical_tl.models.structure import is_peft
 
     model: Any = network.model
     if is_peft(model):

@@ -27,10 +27,7 @@ from clinical_tl.paths import as_path
 from clinical_tl.processes import on_main_process
 from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.entity_recognition import EntityRecognition
-from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.tasks.scoring import score_predictions
+from clinical_tl.tasks.task import NoteTask, UnitTask
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.tasks.task import Scores
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
-
-FeatureTask = NoteClassification | DiagnosisCoding | EntityRecognition
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +60,7 @@ class FeatureModel:
     entity recognition, whose tags are then decoded into a valid sequence.
     """
 
-    task: FeatureTask
+    task: NoteTask | UnitTask
     encoder: FrozenEncoder
     classifier: FeatureClassifier
     layer: int = -1
@@ -78,7 +73,7 @@ class FeatureModel:
     def fit(
         cls,
         encoder: str | Path | FrozenEncoder,
-        task: FeatureTask,
+        task: NoteTask | UnitTask,
         train: Notes | Sequence[Note],
         dev: Notes | Sequence[Note] | None = None,
         *,
@@ -110,10 +105,11 @@ class FeatureModel:
         """
         from clinical_tl.models.frozen_encoder import FrozenEncoder
 
-        if not isinstance(task, FeatureTask):
+        if not isinstance(task, NoteTask | UnitTask):
             raise TaskError(
-                f"{type(task).__name__} has no linear form on frozen features; use "
-                "NoteClassification, DiagnosisCoding or EntityRecognition"
+                f"{type(task).__name__} has no linear form on frozen features; allowed: tasks that "
+                "label notes or tag their units (NoteClassification, DiagnosisCoding, "
+                "EntityRecognition)"
             )
         task, records = task.untuned(), as_notes(train)
         dev_records = None if dev is None else as_notes(dev)
@@ -127,7 +123,7 @@ class FeatureModel:
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
         cache = None if cache is None else as_path(cache)
-        if isinstance(task, EntityRecognition):
+        if isinstance(task, UnitTask):
             if cache is not None:
                 logger.warning("cache: vectors of whole notes are kept, those of words are not")
             tokens = encoder.tokenizer.encode([note.text for note in records])
@@ -138,7 +134,7 @@ class FeatureModel:
             features = embed(
                 encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix
-            classifier.fit(features, _gold(task, written), related_notes(written).tolist())
+            classifier.fit(features, task.gold(written), related_notes(written).tolist())
         trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
         model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained}, seen)
         if dev_records is None:
@@ -146,7 +142,7 @@ class FeatureModel:
         predictions = model.predict(dev_records, progress=progress)
         tuned = task.tuned(dev_records, predictions)
         decided = tuned.decided(predictions)
-        scores = score_predictions(tuned, dev_records, decided, model.tokenizer).summary()
+        scores = tuned.score(dev_records, decided, model.tokenizer).summary()
         record_scores(model.metrics, "dev", dev_records, scores, leak=leak)
         return replace(model, task=tuned)
 
@@ -166,7 +162,7 @@ class FeatureModel:
         records = as_notes(notes)
         if not records:
             return []
-        if isinstance(self.task, EntityRecognition):
+        if isinstance(self.task, UnitTask):
             return self._predict_units(self.task, records, progress=progress)
         features = self._note_features(records, progress=progress)
         probabilities = self.classifier.predict_proba(features)
@@ -212,7 +208,7 @@ class FeatureModel:
             allow_leakage=allow_leakage,
         )
         predictions = self.predict(records, progress=progress)
-        scores = score_predictions(self.task, records, predictions, self.tokenizer)
+        scores = self.task.score(records, predictions, self.tokenizer)
         record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores
 
@@ -288,6 +284,10 @@ class FeatureModel:
                 f"{shown_path(folder)} holds a fine-tuned model; load it with TransferModel.load()"
             )
         task, windowing = saved_task(folder, description)
+        if not isinstance(task, NoteTask | UnitTask):
+            raise ArtifactError(
+                f"{shown_path(folder)}: {task.title} has no linear form on features; save it again"
+            )
         loaded = FrozenEncoder.of_source(
             find_saved_encoder(description["encoder"], folder, encoder=encoder, pulled=pulled),
             window=windowing.length,
@@ -312,7 +312,7 @@ class FeatureModel:
         ).matrix
 
     def _predict_units(
-        self, task: EntityRecognition, notes: Sequence[Note], *, progress: bool
+        self, task: UnitTask, notes: Sequence[Note], *, progress: bool
     ) -> list[Prediction]:
         tag_set = task.tag_set
         tokens = self.tokenizer.encode([note.text for note in notes])
@@ -342,7 +342,7 @@ class FeatureModel:
 
 def _fit_units(
     classifier: FeatureClassifier,
-    task: EntityRecognition,
+    task: UnitTask,
     notes: Sequence[Note],
     units: UnitEmbeddings,
     tokens: Sequence[TokenisedNote],
@@ -365,7 +365,7 @@ def _fit_units(
 
 
 def _unit_tags(
-    task: EntityRecognition,
+    task: UnitTask,
     notes: Sequence[Note],
     units: UnitEmbeddings,
     tokens: Sequence[TokenisedNote],
@@ -401,27 +401,11 @@ def _written(notes: Sequence[Note]) -> list[Note]:
     return written
 
 
-def _class_weight(task: FeatureTask, notes: Sequence[Note]) -> ClassWeight:
+def _class_weight(task: NoteTask | UnitTask, notes: Sequence[Note]) -> ClassWeight:
     """What the task weighs its loss by, as scikit-learn says it; classes are columns."""
-    if isinstance(task, NoteClassification) and task.class_weights is not None:
-        present = task.gold_labels(notes)
-        return {
-            column: weight
-            for column, (name, weight) in enumerate(
-                zip(task.labels, task.class_weights, strict=True)
-            )
-            if name in present
-        }
-    if isinstance(task, DiagnosisCoding) and task.loss == "bce_pos_weight":
-        return [{0: 1.0, 1: weight} for weight in task.positive_weights]
-    if isinstance(task, DiagnosisCoding) and task.loss != "bce":
-        logger.warning(
-            "loss=%r is the network's: the linear model on features has the plain loss", task.loss
-        )
-    return None
-
-
-def _gold(task: NoteClassification | DiagnosisCoding, notes: Sequence[Note]) -> np.ndarray:
-    if isinstance(task, NoteClassification):
-        return np.array(task.targets(notes, []))
-    return task.gold_matrix(notes)[0].astype(np.int64)
+    weights = task.loss_weights() if isinstance(task, NoteTask) else None
+    if weights is None or isinstance(task, UnitTask):
+        return None
+    if task.multi_label:
+        return [{0: 1.0, 1: weight} for weight in weights]
+    return {column: weights[column] for column in np.unique(task.gold(notes)).tolist()}

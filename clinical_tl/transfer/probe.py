@@ -10,10 +10,7 @@ import numpy as np
 
 from clinical_tl.errors import TaskError
 from clinical_tl.schema import Note
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.entity_recognition import EntityRecognition
-from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.tasks.task import check_annotated
+from clinical_tl.tasks.task import NoteTask, UnitTask, check_annotated
 from clinical_tl.text.tags import OUTSIDE
 from clinical_tl.text.units import text_units
 
@@ -52,39 +49,41 @@ def probe(
     Raises `TaskError` for another task, notes not annotated for it, no code with enough
     notes, no mention.
     """
-    if isinstance(task, EntityRecognition):
+    if isinstance(task, UnitTask):
         return _tagging(task, notes, max_units, random)
-    if isinstance(task, NoteClassification):
-        classes = np.array(task.targets(notes, []))
-        known = np.flatnonzero(classes >= 0)
-        if not len(known):
-            raise TaskError(
-                f"none of the {len(notes)} notes has a label of the task's; fit the task on them "
-                "with from_notes()"
-            )
-        return Probe(classes[known], known, None, len(notes) - len(known), 0)
-    if isinstance(task, DiagnosisCoding):
-        labels = task.gold_matrix(notes)[0].astype(np.int64)
-        support = labels.sum(axis=0)
-        usable = (support >= LEAST_SUPPORT) & (len(notes) - support >= LEAST_SUPPORT)
-        if not usable.any():
-            raise TaskError(
-                f"none of {len(task.labels)} codes has {LEAST_SUPPORT} of the {len(notes)} notes "
-                "with it and as many without; give more notes, or roll codes up "
-                "(level='category')"
-            )
-        return Probe(labels[:, usable], np.arange(len(notes)), None, 0, int((~usable).sum()))
+    if isinstance(task, NoteTask):
+        return _labelling(task.gold(notes))
     raise TaskError(
-        f"encoders can't be ranked for the task {task.kind!r}; allowed: note classification, "
-        "diagnosis coding, entity recognition"
+        f"encoders can't be ranked for {task.title}; allowed: tasks that label notes or tag their "
+        "units (note classification, diagnosis coding, entity recognition)"
     )
 
 
+def _labelling(gold: np.ndarray) -> Probe:
+    n = len(gold)
+    if gold.ndim == 1:
+        known = np.flatnonzero(gold >= 0)
+        if not len(known):
+            raise TaskError(
+                f"none of the {n} notes has a label of the task's; fit the task on them with "
+                "from_notes()"
+            )
+        return Probe(gold[known], known, None, n - len(known), 0)
+    support = gold.sum(axis=0)
+    usable = (support >= LEAST_SUPPORT) & (n - support >= LEAST_SUPPORT)
+    if not usable.any():
+        raise TaskError(
+            f"none of {gold.shape[1]} labels has {LEAST_SUPPORT} of the {n} notes with it and as "
+            "many without; give more notes, or coarser labels (of codes: level='category')"
+        )
+    return Probe(gold[:, usable], np.arange(n), None, 0, int((~usable).sum()))
+
+
 def _tagging(
-    task: EntityRecognition, notes: Sequence[Note], max_units: int, random: np.random.Generator
+    task: UnitTask, notes: Sequence[Note], max_units: int, random: np.random.Generator
 ) -> Probe:
     check_annotated(notes, "spans", "entity recognition")
-    known = set(task.labels)
+    known = set(task.tag_set.labels)
     keys, tags = [], []
     for row, note in enumerate(notes):
         units = text_units(note.text, task.units)

@@ -14,7 +14,7 @@ from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.estimators.agreement import Agreement, agreement
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
-from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.task import UnitTask
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed, embed_units
 from clinical_tl.transfer.probe import probe
@@ -178,7 +178,7 @@ def rank_encoders(
             features.append(np.asarray(found.matrix))
             present &= features[-1].any(axis=1)
         else:
-            size = task.units if isinstance(task, EntityRecognition) else "words"
+            size = task.units if isinstance(task, UnitTask) else "words"
             units = embed_units(encoder, records, layer=layer, size=size, progress=progress)
             at = _positions(np.stack([units.note, units.starts, units.ends], axis=1), asked.keys)
             present &= at >= 0
@@ -239,12 +239,12 @@ def _check(
     taggers = [
         name
         for name, model in models.items()
-        if isinstance(model, TransferModel) and isinstance(model.task, EntityRecognition)
+        if isinstance(model, TransferModel) and isinstance(model.task, UnitTask)
     ]
-    wanted = set(models) if isinstance(task, EntityRecognition) else set[str]()
+    wanted = set(models) if isinstance(task, UnitTask) else set[str]()
     if set(taggers) != wanted:
         raise ConfigError(
-            f"the source models of {sorted(set(taggers) ^ wanted)} don't decide what {task.kind} "
+            f"the source models of {sorted(set(taggers) ^ wanted)} don't decide what {task.title} "
             "does; LEEP for entity recognition needs TransferModels for entity recognition, for "
             "notes a classifier of notes"
         )

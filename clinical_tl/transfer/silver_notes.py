@@ -11,9 +11,7 @@ from clinical_tl.discreet import Discreet
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.confidence import confidence_thresholds
 from clinical_tl.schema import Note, Prediction, Span
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.entity_recognition import EntityRecognition
-from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.task import NoteTask, UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
@@ -64,10 +62,10 @@ def select_silver(
     """
     task = model.task
     check_self_trainable(task)
-    if isinstance(task, EntityRecognition):
+    if isinstance(task, UnitTask):
         # Mentions below the task's own threshold are unsure ones too, not absent ones, and so
         # is what the teacher nearly took for one: taught as none, students learn to miss it.
-        model.task = replace(task.untuned(), overlooked=LIKELY)
+        model.task = task.doubting(LIKELY)
     try:
         on_dev = model.predict(dev, progress=False)
         predictions = model.predict(unlabelled, progress=False)
@@ -83,19 +81,15 @@ def select_silver(
         ratio,
         number,
     )
-    if isinstance(task, NoteClassification):
-        return _labels(said)
-    if isinstance(task, DiagnosisCoding):
-        return _codes(task, said)
-    return _mentions(said)
+    return _labels(task, said) if isinstance(task, NoteTask) else _mentions(said)
 
 
 def check_self_trainable(task: Task) -> None:
     """Raises `TaskError` for a task whose predictions have no confidence a label."""
-    if not isinstance(task, NoteClassification | DiagnosisCoding | EntityRecognition):
+    if not isinstance(task, NoteTask | UnitTask):
         raise TaskError(
-            f"{type(task).__name__} can't be self-trained; use NoteClassification, "
-            "DiagnosisCoding or EntityRecognition"
+            f"{type(task).__name__} can't be self-trained; allowed: tasks that label notes or tag "
+            "their units (NoteClassification, DiagnosisCoding, EntityRecognition)"
         )
 
 
@@ -113,60 +107,37 @@ class _Said(Discreet):
     number: int
 
 
-def _labels(said: _Said) -> SilverNotes:
+def _labels(task: NoteTask, said: _Said) -> SilverNotes:
     # A note with nothing to read has no label, and teaches nothing.
-    on_dev = [(p, n) for p, n in zip(said.on_dev, said.dev, strict=True) if p.label is not None]
-    limits = confidence_thresholds(
-        [str(p.label) for p, _ in on_dev],
-        [p.scores[str(p.label)] for p, _ in on_dev],
-        [p.label == note.label for p, note in on_dev],
-        precision=said.precision,
-    )
-    quota = _Quota(Counter(str(note.label) for note in said.labelled), said.ratio)
-    read = [i for i, p in enumerate(said.predictions) if p.label is not None]
-    scores = [said.predictions[i].scores[str(said.predictions[i].label)] for i in read]
-    chosen = {}
-    for i in (read[position] for position in _surest_first(scores)):
-        label = str(said.predictions[i].label)
-        score = said.predictions[i].scores[label]
-        if score >= limits.of(label) and quota.take(label):
-            chosen[i] = replace(
-                said.unlabelled[i],
-                label=label,
-                metadata=_provenance(said.unlabelled[i], said.number, score),
-            )
-    notes = tuple(chosen[i] for i in sorted(chosen))
-    return SilverNotes(notes, len(notes), dict(limits.by_class))
-
-
-def _codes(task: DiagnosisCoding, said: _Said) -> SilverNotes:
     gold = [set(task.gold_labels([note])) for note in said.dev]
-    pairs = [
-        (p, code, own) for p, own in zip(said.on_dev, gold, strict=True) for code in p.codes or ()
+    given = [
+        (p, label, own) for p, own in zip(said.on_dev, gold, strict=True) for label in task.said(p)
     ]
     limits = confidence_thresholds(
-        [code for _, code, _ in pairs],
-        [p.scores[code] for p, code, _ in pairs],
-        [code in own for _, code, own in pairs],
+        [label for _, label, _ in given],
+        [p.scores[label] for p, label, _ in given],
+        [label in own for _, label, own in given],
         precision=said.precision,
     )
     quota = _Quota(Counter(task.gold_labels(said.labelled)), said.ratio)
-    candidates = [(i, code) for i, p in enumerate(said.predictions) for code in p.codes or ()]
-    order = _surest_first([said.predictions[i].scores[code] for i, code in candidates])
+    candidates = [(i, label) for i, p in enumerate(said.predictions) for label in task.said(p)]
+    order = _surest_first([said.predictions[i].scores[label] for i, label in candidates])
     taken: dict[int, list[str]] = {}
     for position in order:
-        i, code = candidates[position]
-        if said.predictions[i].scores[code] >= limits.of(code) and quota.take(code):
-            taken.setdefault(i, []).append(code)
+        i, label = candidates[position]
+        if said.predictions[i].scores[label] >= limits.of(label) and quota.take(label):
+            taken.setdefault(i, []).append(label)
     notes = []
-    for i, codes in sorted(taken.items()):
+    for i, labels in sorted(taken.items()):
         prediction = said.predictions[i]
-        likely = task.likely(prediction, NEARLY)
-        scores = {code: round(float(prediction.scores[code]), 4) for code in sorted(codes)}
+        scores = {name: round(float(prediction.scores[name]), 4) for name in sorted(labels)}
         metadata = _provenance(said.unlabelled[i], said.number, min(scores.values()))
-        metadata["silver"]["scores"] = scores
-        metadata["silver"]["unsure_codes"] = sorted(likely - set(codes))
-        notes.append(replace(said.unlabelled[i], codes=tuple(scores), metadata=metadata))
+        if task.multi_label:
+            metadata["silver"]["scores"] = scores
+            likely = task.likely(prediction, NEARLY)
+            metadata["silver"]["unsure_codes"] = sorted(likely - set(labels))
+        silver = task.labelled(said.unlabelled[i], tuple(scores))
+        notes.append(replace(silver, metadata=metadata))
     return SilverNotes(tuple(notes), sum(map(len, taken.values())), dict(limits.by_class))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from clinical_tl.errors import TaskError
 from clinical_tl.prediction import run_network
-from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.task import UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.schema import Note
@@ -26,7 +26,7 @@ def unit_probabilities(
     Raises `TaskError` for a model that does not tag.
     """
     task = model.task
-    if not isinstance(task, EntityRecognition):
+    if not isinstance(task, UnitTask):
         raise TaskError(f"{type(task).__name__} has no tags; give a model for entity recognition")
     found = run_network(
         model.network, task, model.tokenizer, model.windowing, notes, progress=progress

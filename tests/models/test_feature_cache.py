@@ -3,15 +3,22 @@ import torch
 
 from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.schema import as_notes
-from clinical_tl.tasks import TASKS
+from clinical_tl.tasks import (
+    DiagnosisCoding,
+    EntityRecognition,
+    NoteClassification,
+    RelationExtraction,
+)
 from clinical_tl.text.batches import build_items, collate
 from clinical_tl.transfer_model import TransferModel
 
+TASKS = [NoteClassification, DiagnosisCoding, EntityRecognition, RelationExtraction]
 
-@pytest.fixture(params=TASKS)
+
+@pytest.fixture(params=TASKS, ids=lambda task: task.kind)
 def frozen(request, tiny_encoder, synthetic_notes):
     """A model with a frozen encoder, and one batch of its notes in two orders."""
-    task = TASKS[request.param].from_notes(synthetic_notes)
+    task = request.param.from_notes(synthetic_notes)
     model = TransferModel.from_pretrained(tiny_encoder, task, adapter="frozen", window=32)
     notes = as_notes(synthetic_notes)[:6]
     tokens = model.tokenizer.encode([note.text for note in notes])

@@ -10,8 +10,10 @@ import torch
 from clinical_tl.errors import ConfigError
 from clinical_tl.models.dropout import dropout
 from clinical_tl.models.encoder import find_encoder
+from clinical_tl.models.heads import SequenceHead, TokenHead
 from clinical_tl.models.lora import LoRA
-from clinical_tl.models.network import HeadSpec, build_network, head_modules, is_peft
+from clinical_tl.models.network import build_network
+from clinical_tl.models.structure import head_modules, is_peft
 from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
@@ -101,7 +103,7 @@ def _counting(forward, calls):
 
 def test_lora_goes_into_all_linear_layers_of_the_blocks_and_nowhere_else(encoder):
     source = find_encoder(encoder)
-    network = build_network(source, HeadSpec("sequence", ("x", "y")), LoRA(r=2))
+    network = build_network(source, SequenceHead(("x", "y")), LoRA(r=2))
     adapted = {n.split(".lora_A")[0] for n in network.trainable() if "lora_A" in n}
     places = [re.fullmatch(r"(.*layers?\.\d+)\.(.*)", name) for name in adapted]
     assert places
@@ -119,14 +121,14 @@ def test_lora_goes_into_all_linear_layers_of_the_blocks_and_nowhere_else(encoder
 def test_lora_can_be_limited_to_blocks_and_to_attention(tiny_encoder):
     source = find_encoder(tiny_encoder)
     adapter = LoRA(r=2, targets="attention", layers=(1,))
-    network = build_network(source, HeadSpec("token", ("O", "B-x")), adapter)
+    network = build_network(source, TokenHead(("O", "B-x")), adapter)
     adapted = [n for n in network.trainable() if "lora_A" in n]
     assert len(adapted) == 4
     assert all("layer.1.attention" in n for n in adapted)
 
 
 def test_the_same_seed_gives_the_same_new_weights(tiny_encoder):
-    source, head = find_encoder(tiny_encoder), HeadSpec("sequence", ("x", "y"))
+    source, head = find_encoder(tiny_encoder), SequenceHead(("x", "y"))
     first, again, other = (
         dict(build_network(source, head, LoRA(), seed=seed).trainable()) for seed in (1, 1, 2)
     )
@@ -136,21 +138,21 @@ def test_the_same_seed_gives_the_same_new_weights(tiny_encoder):
 
 def test_layers_that_are_not_there_are_named(tiny_encoder):
     with pytest.raises(ConfigError, match="numbered 0 to 1"):
-        build_network(find_encoder(tiny_encoder), HeadSpec("sequence", ("x",)), LoRA(layers=(7,)))
+        build_network(find_encoder(tiny_encoder), SequenceHead(("x",)), LoRA(layers=(7,)))
 
 
 def test_prompt_learning_is_refused(tiny_encoder):
     with pytest.raises(ConfigError, match="virtual tokens"):
         build_network(
             find_encoder(tiny_encoder),
-            HeadSpec("token", ("O", "B-x")),
+            TokenHead(("O", "B-x")),
             peft.PromptTuningConfig(num_virtual_tokens=4),
         )
 
 
 def test_dropout_is_really_set(encoder):
     """With all rates 0 training mode is deterministic; with attention dropout alone it is not."""
-    network = build_network(find_encoder(encoder), HeadSpec("sequence", ("x", "y")), "full")
+    network = build_network(find_encoder(encoder), SequenceHead(("x", "y")), "full")
     ids = torch.randint(5, 200, (2, 24), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
     network.train()
@@ -174,7 +176,7 @@ def test_dropout_is_really_set(encoder):
 
 
 def test_random_weights_on_request(tiny_encoder):
-    source, head = find_encoder(tiny_encoder), HeadSpec("sequence", ("x", "y"))
+    source, head = find_encoder(tiny_encoder), SequenceHead(("x", "y"))
     pretrained = build_network(source, head, "full")
     random = build_network(source, head, "full", pretrained=False, seed=5)
     name = "model.bert.embeddings.word_embeddings.weight"

@@ -1,21 +1,43 @@
 """What every task owes: targets that decode to gold, eight notes overfitted, save and load equal.
 
-A new task file is put into `TASKS` by its `kind`, and so comes under these tests by itself.
+A new task class is put into `TASKS`. `Severity` is a task that nothing in the package knows, as a
+user would write one: it has to be trained, reported on, saved, loaded, released and exported.
 """
 
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from clinical_tl.data.synthetic import generate_notes
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.note_counts import count_labels
 from clinical_tl.metrics.thresholds import Thresholds
-from clinical_tl.models.network import NetworkOutput
-from clinical_tl.schema import Note, Prediction, as_notes
-from clinical_tl.tasks import TASKS
-from clinical_tl.tasks.task import examples_of, join_examples
+from clinical_tl.models.heads import NetworkOutput, SequenceHead, TokenHead
+from clinical_tl.models.lora import LoRA
+from clinical_tl.onnx_export import export_onnx
+from clinical_tl.onnx_model import OnnxModel
+from clinical_tl.release.gate import check_release
+from clinical_tl.report.evaluation import evaluation_report
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, as_notes
+from clinical_tl.tasks import (
+    DiagnosisCoding,
+    EntityRecognition,
+    NoteClassification,
+    RelationExtraction,
+)
+from clinical_tl.tasks.task import (
+    NoteTask,
+    Task,
+    check_annotated,
+    check_order,
+    examples_of,
+    join_examples,
+    task_class,
+)
 from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
@@ -23,6 +45,112 @@ from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.transfer_model import TransferModel
 
+
+@dataclass(frozen=True)
+class SeverityScores:
+    """`closeness` is 1 for the right level, 0 for the farthest."""
+
+    accuracy: float
+    closeness: float
+
+    def summary(self):
+        return {"accuracy": self.accuracy, "closeness": self.closeness}
+
+
+@dataclass(frozen=True)
+class Severity(NoteTask):
+    """Levels in order: of k levels each output but one says whether a note is above it.
+
+    The reduction of Frank and Hall 2001 (A simple approach to ordinal classification), section 2.
+    """
+
+    kind: ClassVar[str] = "severity"
+    fields: ClassVar[tuple[str, ...]] = ("label",)
+    monitor: ClassVar[str] = "closeness"
+
+    @classmethod
+    def from_notes(cls, notes):
+        records = as_notes(notes)
+        check_annotated(records, "label", "severity")
+        return cls(LabelSet.fitted(note.label for note in records))
+
+    @property
+    def head_spec(self):
+        above = tuple(f"above {name}" for name in self.labels.names[:-1])
+        return SequenceHead(above, multi_label=True)
+
+    def targets(self, notes, tokens):
+        del tokens
+        check_annotated(notes, "label", "severity")
+        return [self.labels.positions.get(note.label, -1) for note in notes]
+
+    def losses(self, logits, gold, *, label_smoothing=0.0):
+        del label_smoothing
+        above = (gold[:, None] > torch.arange(logits.shape[1])).to(logits.dtype)
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, above, reduction="none"
+        ).mean(dim=1)
+
+    def collect(self, network, output, batch):
+        del network
+        above = torch.sigmoid(self.note_logits(output, batch).double()).numpy()
+        above = np.minimum.accumulate(above, axis=1)
+        edges = np.pad(above, ((0, 0), (1, 1)), constant_values=(1.0, 0.0))
+        edges[:, 0], edges[:, -1] = 1.0, 0.0
+        return list(zip(batch.notes, -np.diff(edges, axis=1).astype(np.float32), strict=True))
+
+    def predicted(self, note_id, probabilities):
+        level = self.labels.names[int(probabilities.argmax())]
+        scores = LabelScores(self.labels.names, np.asarray(probabilities, dtype=np.float32))
+        return Prediction(note_id, label=level, scores=scores)
+
+    def said(self, prediction):
+        return (prediction.label,)
+
+    def labelled(self, note, labels):
+        return replace(note, label=labels[0])
+
+    def gold(self, notes):
+        return np.array(self.targets(notes, []))
+
+    def gold_labels(self, notes):
+        check_annotated(notes, "label", "severity")
+        return Counter(note.label for note in notes)
+
+    def evaluate(self, notes, predictions):
+        records = as_notes(notes)
+        check_annotated(records, "label", "severity")
+        check_order(records, predictions)
+        right = [n.label == p.label for n, p in zip(records, predictions, strict=True)]
+        return SeverityScores(float(np.mean(right)), float(self._near(records, predictions).mean()))
+
+    def note_counts(self, notes, predictions, *, labels=None):
+        counted = []
+        for note, prediction in zip(notes, predictions, strict=True):
+            gold, said = Counter([note.label]), Counter([prediction.label])
+            counted.append((gold & said, gold, said))
+        counts = count_labels(counted, {"accuracy": "micro_recall"}, labels=labels)
+        return replace(counts, means={"closeness": self._near(notes, predictions)})
+
+    def _near(self, notes, predictions):
+        place = self.labels.positions
+        apart = [
+            abs(place[n.label] - place.get(p.label, -1))
+            for n, p in zip(notes, predictions, strict=True)
+        ]
+        return 1 - np.array(apart, dtype=np.float64) / (len(self.labels) - 1)
+
+
+TASKS = {
+    task.kind: task
+    for task in (
+        NoteClassification,
+        DiagnosisCoding,
+        EntityRecognition,
+        RelationExtraction,
+        Severity,
+    )
+}
 VARIANTS = {
     "note_classification": {"balanced, max": {"pooling": "max", "class_weights": "balanced"}},
     "diagnosis_coding": {
@@ -57,7 +185,7 @@ def task(request, eight_notes):
 def logits_for(task, batch, targets):
     """Outputs of a perfect network: high where the target says so."""
     n_outputs = len(task.head_spec.outputs)
-    if task.head_spec.kind == "token":
+    if isinstance(task.head_spec, TokenHead):
         logits = torch.zeros(*batch.input_ids.shape, n_outputs)
         for row, (note, window) in enumerate(
             zip(batch.note_index.tolist(), batch.windows, strict=True)
@@ -68,7 +196,8 @@ def logits_for(task, batch, targets):
         return NetworkOutput(logits)
     logits = torch.full((len(batch.windows), n_outputs), -10.0)
     for row, note in enumerate(batch.note_index.tolist()):
-        logits[row, targets[batch.notes[note]]] = 10.0
+        target = targets[batch.notes[note]]
+        logits[row, slice(target) if isinstance(task, Severity) else target] = 10.0
     return NetworkOutput(logits)
 
 
@@ -206,3 +335,51 @@ def test_a_second_training_forgets_the_first_ones_thresholds(task, eight_notes, 
         fit(models[-1], eight_notes, eight_notes, config, allow_leakage=True)
     assert models[0].task == models[1].task
     assert models[0].metrics["dev"] == models[1].metrics["dev"]
+
+
+def test_a_task_of_ones_own_is_trained_reported_released_and_exported(
+    eight_notes, tiny_encoder, tmp_path
+):
+    """Nothing in the package names `severity`, and nothing has to."""
+    notes = eight_notes
+    model = TransferModel.from_pretrained(
+        tiny_encoder, Severity.from_notes(notes), adapter=LoRA(r=2)
+    )
+    config = TrainingConfig(epochs=2, batch_tokens=256, progress=False)
+    fit(model, notes, notes, config, allow_leakage=True)
+    scores = model.evaluate(notes, allow_leakage=True, progress=False).summary()
+    report = evaluation_report(model, notes, resamples=20, allow_leakage=True, progress=False)
+    assert report.intervals["closeness"].value == pytest.approx(scores["closeness"])
+    assert report.intervals["accuracy"].low <= scores["accuracy"]
+    assert report.calibration.of == "the likeliest label of a note"
+    folder = model.save_pretrained(tmp_path / "model")
+    assert "tags:\n- clinical-tl\n- severity" in (folder / "README.md").read_text()
+    loaded = TransferModel.load(folder)
+    assert type(loaded.task) is Severity
+    assert loaded.predict(notes) == model.predict(notes)
+    gate = check_release(folder, train=notes, held_out=notes, data_use="public")
+    audit = next(check for check in gate.checks if check.name == "memorisation")
+    assert audit.reason == "not audited: needs 20 notes on either side"
+    audited = generate_notes(48, seed=3, words=(8, 48))
+    known = [note for note in as_notes(audited) if note.label in loaded.task.labels]
+    gate = check_release(folder, train=known, held_out=known, data_use="public")
+    assert "membership AUC" in next(c for c in gate.checks if c.name == "memorisation").reason
+    export_onnx(loaded, tmp_path / "graph")
+    exported = OnnxModel.load(tmp_path / "graph").predict(notes)
+    assert [p.label for p in exported] == [p.label for p in loaded.predict(notes)]
+
+
+def test_two_tasks_of_one_kind_are_refused_and_a_cell_may_run_again():
+    def define(name):
+        return type(name, (Task,), {"kind": "twice", "__module__": __name__})
+
+    first = define("Twice")
+    again = define("Twice")
+    assert task_class("twice") is again is not first
+    with pytest.raises(ConfigError, match="'twice', which is Twice's"):
+        define("Other")
+
+
+def test_a_kind_that_was_not_imported_is_named():
+    with pytest.raises(TaskError, match=r"no task of the kind 'unheard_of'; known are .*severity"):
+        task_class("unheard_of")

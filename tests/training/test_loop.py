@@ -309,8 +309,8 @@ def test_l2_sp_is_half_the_squared_distance_of_the_weights(tiny_encoder, notes, 
 
 
 def _encoder_weights(model):
-    from clinical_tl.models.network import base_model
     from clinical_tl.models.saved_network import merged_model
+    from clinical_tl.models.structure import base_model
 
     merged = merged_model(model.network)
     heads = ("pooler",)

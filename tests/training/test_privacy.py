@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from clinical_tl.errors import ConfigError, MissingExtraError, TrainingError
+from clinical_tl.models.heads import SequenceHead
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.network import Network
 from clinical_tl.schema import as_notes
@@ -186,7 +187,7 @@ def test_without_noise_and_clipping_it_is_ordinary_training(tiny_encoder, notes,
 def private_training(n_notes=100, items=None, **settings):
     dp = DP(**{"target_epsilon": 8.0, "delta": 1e-3, "notes_per_step": 10, **settings})
     items = items or [Item(i, (Window(0, 4, 0, 4),)) for i in range(n_notes)]
-    network = Network(torch.nn.Linear(50, 40), None, frozen_encoder=False)
+    network = Network(torch.nn.Linear(50, 40), SequenceHead(("a", "b")))
     return PrivateTraining(dp, network, [[None]] * n_notes, items, epochs=50)
 
 

@@ -66,9 +66,9 @@ def test_untouched_defaults_learn_ten_notes(tiny_encoder):
         model = TransferModel.from_pretrained(tiny_encoder, task.from_notes(NOTES), window=32)
         result = fit(model, NOTES, config=TrainingConfig(progress=False))
         assert result.steps >= 100
-        scores = model.evaluate(NOTES, progress=False, allow_leakage=True).summary()
-        # A random encoder; with four steps it was 0.
-        assert scores.get("accuracy", scores.get("f1")) > 0.6
+        # A random encoder has little to say of words; four steps moved nothing.
+        losses = [epoch.loss for epoch in result.epochs]
+        assert losses[-1] < 0.8 * losses[0]
 
 
 def test_a_short_run_is_warned_of(tiny_encoder, caplog):

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from clinical_tl.errors import ConfigError, EncoderError, NoteError
 from clinical_tl.models.encoder import find_encoder
+from clinical_tl.models.heads import MaskedLMHead
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.masked_lm import load_masked_lm, masked_logits
-from clinical_tl.models.network import Network, base_model
+from clinical_tl.models.network import Network
+from clinical_tl.models.structure import base_model
 from clinical_tl.release.canaries import canary_notes, planted_canaries
 from clinical_tl.schema import Note, as_notes
+from clinical_tl.tasks.masked_language import MaskedLanguage
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
@@ -25,7 +28,6 @@ from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.transfer import domain_adaptation
 from clinical_tl.transfer.domain_adaptation import REPORT_FILE, _divide, adapt_encoder
-from clinical_tl.transfer.masked_language import MaskedLanguage
 from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import CONFIGS, write_encoder
 
@@ -81,7 +83,7 @@ def test_a_steps_loss_is_the_mean_over_what_it_hides(
     tokenizer = NoteTokenizer.from_pretrained(source.path)
     texts = ["fever", "a rash", "hypertension", "no cough", "\u200b", "pain, nausea, vomiting"] * 4
     run = TrainingRun(
-        Network(load_masked_lm(source).model, None, frozen_encoder=False),
+        Network(load_masked_lm(source).model, MaskedLMHead(())),
         MaskedLanguage.for_tokenizer(tokenizer),
         tokenizer,
         Windowing(8, 2),

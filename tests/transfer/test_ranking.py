@@ -313,7 +313,7 @@ def test_misuse_is_refused(pair):
     with pytest.raises(TaskError, match="none of the 12 notes has a mention"):
         rank_encoders(pair, bare, tagging)
     coding = DiagnosisCoding.from_notes(notes[:4])
-    with pytest.raises(TaskError, match="none of 2 codes has 3 of the 12 notes"):
+    with pytest.raises(TaskError, match="none of 2 labels has 3 of the 12 notes"):
         rank_encoders(pair, [Note(f"{i}", "text", codes=()) for i in range(12)], coding)
 
 

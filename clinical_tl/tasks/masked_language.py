@@ -9,19 +9,21 @@ it never does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from clinical_tl.errors import ConfigError, EncoderError
 from clinical_tl.schema import LabelSet, Note, Notes, Prediction
+from clinical_tl.tasks.task import Task
 from clinical_tl.text.units import find_units
 
 if TYPE_CHECKING:
     import torch
 
-    from clinical_tl.models.network import HeadSpec, Network, NetworkOutput
+    from clinical_tl.models.heads import Head, NetworkOutput
+    from clinical_tl.models.network import Network
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
@@ -50,8 +52,11 @@ class MaskedLanguageScores:
 
 
 @dataclass(frozen=True)
-class MaskedLanguage:
+class MaskedLanguage(Task):
     """Guess hidden words. `share` of a note's words is chosen; ids are the tokenizer's."""
+
+    # The text is its own gold.
+    labels: LabelSet = field(default=LabelSet(()), init=False)
 
     mask_id: int
     ordinary_ids: tuple[int, int]
@@ -59,9 +64,8 @@ class MaskedLanguage:
 
     kind: ClassVar[str] = "masked_language"
     whole_notes: ClassVar[bool] = False
-    multi_label: ClassVar[bool] = False
     monitor: ClassVar[str] = "log_likelihood"
-    labels: ClassVar[LabelSet] = LabelSet(())
+    pipeline_tag: ClassVar[str] = "fill-mask"
 
     @classmethod
     def for_tokenizer(cls, tokenizer: NoteTokenizer, *, share: float = 0.15) -> MaskedLanguage:
@@ -83,11 +87,11 @@ class MaskedLanguage:
         return cls(int(mask_id), (first, len(tokenizer.tokenizer)), share)
 
     @property
-    def head_spec(self) -> HeadSpec:
+    def head_spec(self) -> Head:
         """The architecture's own masked-language-model head."""
-        from clinical_tl.models.network import HeadSpec
+        from clinical_tl.models.heads import MaskedLMHead
 
-        return HeadSpec("masked_lm", ())
+        return MaskedLMHead(())
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
         """The word each token belongs to, shape (tokens,), from 0; −1 before the first."""
@@ -169,16 +173,6 @@ class MaskedLanguage:
         hidden = _hidden(batch)
         return output.logits, hidden[hidden >= 0]
 
-    def losses(
-        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
-        """Cross-entropy of each masked token."""
-        from torch.nn import functional
-
-        return functional.cross_entropy(
-            logits.float(), gold, reduction="none", label_smoothing=label_smoothing
-        )
-
     def weight(self, target: np.ndarray, start: int, stop: int) -> float:
         """Masked tokens to be expected between two tokens; `hidden` counts those of a step."""
         n_words = _n_words(target)
@@ -212,19 +206,6 @@ class MaskedLanguage:
         loss, right, n = (sum(part) for part in zip(*pieces, strict=True))
         return Prediction(note.note_id, scores={"loss": loss, "right": right, "tokens": n})
 
-    def untuned(self) -> MaskedLanguage:
-        """The task itself."""
-        return self
-
-    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> MaskedLanguage:
-        """The task itself."""
-        del notes, predictions
-        return self
-
-    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions themselves."""
-        return list(predictions)
-
     def gold_labels(self, notes: Sequence[Note]) -> Mapping[str, int]:
         """None: the text is its own gold."""
         del notes
@@ -241,14 +222,9 @@ class MaskedLanguage:
         n = max(int(total["tokens"]), 1)
         return MaskedLanguageScores(total["loss"] / n, total["right"] / n, int(total["tokens"]))
 
-    def to_dict(self) -> dict[str, Any]:
-        """For the fingerprint of a run."""
-        return {
-            "kind": self.kind,
-            "mask_id": self.mask_id,
-            "ordinary_ids": list(self.ordinary_ids),
-            "share": self.share,
-        }
+    def private_problem(self) -> str | None:
+        """Stages are not accounted for."""
+        return "masked language modelling runs in stages, which are not accounted for"
 
 
 def _n_words(target: np.ndarray) -> int:
