@@ -1,8 +1,10 @@
 import hashlib
+import json
 import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from string import Formatter
 
 import pytest
@@ -143,15 +145,37 @@ def test_the_text_says_what_the_gold_says():
 
 
 def digest(notes):
-    return hashlib.sha256("\n".join(repr(note) for note in notes).encode()).hexdigest()
+    """Of every field, texts too (which the notes' `repr` leaves out)."""
+    whole = "\n".join(json.dumps(asdict(note)) for note in notes)
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"n": 200}, "38fe4357a804d410"),
+        ({"n": 60, "seed": 1}, "8c6c844351923809"),
+        ({"n": 60, "seed": 2**40, "length": "short"}, "1c3fe9e4010e40f8"),
+        ({"n": 12, "seed": 3, "length": "long"}, "7413979241f0ff4c"),
+        ({"n": 60, "seed": -5, "words": (1, 70)}, "047bfd814c4e5d6f"),
+        ({"n": 20, "seed": 5, "words": (300, 900)}, "074b93a1408299b7"),
+        ({"n": 40, "seed": 6, "notes_per_patient": (1, 1)}, "caf3cd24e1cf4d08"),
+        ({"n": 40, "seed": 7, "notes_per_patient": (3, 6)}, "b316ab522b6d6c65"),
+        ({"n": 40, "seed": 8, "typo_rate": 0.0}, "34c0ff4ba051a277"),
+        ({"n": 40, "seed": 8, "typo_rate": 1.0}, "d965dd931d006194"),
+    ],
+)
+def test_the_notes_of_a_seed_are_those_of_every_version_before(settings, expected):
+    assert digest(iter_notes(**settings))[:16] == expected
 
 
 def test_same_seed_same_notes_in_every_process():
     here = digest(iter_notes(25, seed=11))
     program = (
-        "import hashlib\n"
+        "import hashlib, json\n"
+        "from dataclasses import asdict\n"
         "from clinical_tl.data.synthetic import iter_notes\n"
-        "text = '\\n'.join(repr(note) for note in iter_notes(25, seed=11))\n"
+        "text = '\\n'.join(json.dumps(asdict(note)) for note in iter_notes(25, seed=11))\n"
         "print(hashlib.sha256(text.encode()).hexdigest())\n"
     )
     for hash_seed in ("1", "4242"):
