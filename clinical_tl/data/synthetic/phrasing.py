@@ -6,11 +6,15 @@ import random
 from collections.abc import Sequence
 from string import Formatter
 
-from clinical_tl.data import synthetic_sections as bank
-from clinical_tl.data import synthetic_vocabulary as words
-from clinical_tl.data.synthetic_patient import Stay
-from clinical_tl.data.synthetic_records import Condition, Drug
-from clinical_tl.data.synthetic_writer import Piece, Sentence, choose_ranked
+from clinical_tl.data.synthetic.patient import Stay
+from clinical_tl.data.synthetic.word_bank import (
+    OTHER_FACTS,
+    PROBLEM_FACTS,
+    Condition,
+    Drug,
+    WordBank,
+)
+from clinical_tl.data.synthetic.writer import Piece, Sentence, choose_ranked
 
 PROBLEM, SYMPTOM, DRUG, DOSE, PROCEDURE = "Problem", "Symptom", "Drug", "Dose", "Procedure"
 
@@ -19,23 +23,6 @@ _ALIASED = 0.3
 _TRIAL_DRUG = 0.2
 _COMPOSED = 0.35
 
-# Kind of fact → its sentences and what they assert.
-_ABOUT_PROBLEMS: dict[str, tuple[tuple[str, ...], str]] = {
-    "principal": (bank.PRINCIPAL_SENTENCES, "present"),
-    "main": (bank.MAIN_PROBLEM_SENTENCES, "present"),
-    "comorbidity": (bank.COMORBIDITY_SENTENCES, "present"),
-    "historical": (bank.HISTORICAL_SENTENCES, "historical"),
-    "negated": (bank.NEGATED_SENTENCES, "negated"),
-    "family": (bank.FAMILY_SENTENCES, "family"),
-    "possible": (bank.POSSIBLE_SENTENCES, "possible"),
-}
-_ABOUT_OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
-    "symptom": (bank.SYMPTOM_SENTENCES, "present"),
-    "negated symptom": (bank.NEGATED_SYMPTOM_SENTENCES, "negated"),
-    "procedure": (bank.PROCEDURE_SENTENCES, "present"),
-    "drug": (bank.DRUG_SENTENCES, "present"),
-}
-
 
 class Phrasing:
     """Words the facts of one stay, as one note's author would.
@@ -43,7 +30,8 @@ class Phrasing:
     It remembers what it has said, so that a symptom isn't both reported and denied.
     """
 
-    def __init__(self, stay: Stay, *, day: int, rng: random.Random) -> None:
+    def __init__(self, bank: WordBank, stay: Stay, *, day: int, rng: random.Random) -> None:
+        self._bank = bank
         self._stay = stay
         self._day = day
         self._rng = rng
@@ -71,16 +59,16 @@ class Phrasing:
 
         `others` are further conditions of which the same holds; some sentences name one.
         """
-        templates, assertion = _ABOUT_PROBLEMS[kind]
+        templates = self._bank.sentences.facts[kind].sentences
         if not others:
             templates = tuple(t for t in templates if "{other}" not in t)
         other = self._rng.choice(others) if others else None
-        return self._filled(self._rng.choice(templates), assertion, condition, other)
+        return self._filled(self._rng.choice(templates), PROBLEM_FACTS[kind], condition, other)
 
     def statement(self, kind: str) -> Sentence:
         """A sentence of a kind that names no diagnosis (`symptom`, `procedure`, `drug`, …)."""
-        templates, assertion = _ABOUT_OTHERS[kind]
-        return self._filled(self._rng.choice(templates), assertion)
+        templates = self._bank.sentences.facts[kind].sentences
+        return self._filled(self._rng.choice(templates), OTHER_FACTS[kind])
 
     def filler(self, template: str) -> Sentence:
         """A sentence that names nothing of interest."""
@@ -93,7 +81,7 @@ class Phrasing:
         condition: Condition | None = None,
         other: Condition | None = None,
     ) -> Sentence:
-        drug = self._drug(condition)
+        name, drug = self._drug(condition)
         pieces: list[Piece] = []
         places: dict[str, int] = {}
         for literal, slot, _, _ in Formatter().parse(template):
@@ -109,7 +97,7 @@ class Phrasing:
             elif slot in ("symptom", "symptom2"):
                 pieces.append(self._symptom_piece(assertion))
             elif slot == "drug":
-                pieces.append(Piece(self._drug_name(drug), DRUG))
+                pieces.append(Piece(self._drug_name(name, drug), DRUG))
             elif slot == "dose":
                 pieces.append(Piece(self._dose(drug), DOSE))
             elif slot == "procedure":
@@ -131,14 +119,15 @@ class Phrasing:
         return Piece(name, PROBLEM, assertion, condition.code)
 
     def _symptom_piece(self, assertion: str) -> Piece:
-        rng = self._rng
+        rng, parts = self._rng, self._bank.words.composed_symptoms
         forms: tuple[str, ...]
         while True:
             if rng.random() < _COMPOSED:
-                what = f"{rng.choice(words.SYMPTOM_SITES)} {rng.choice(words.SYMPTOM_KINDS)}"
-                forms = (f"{rng.choice(words.SYMPTOM_QUALITIES)} {what}", what)
+                what = f"{rng.choice(parts.sites)} {rng.choice(parts.kinds)}"
+                forms = (f"{rng.choice(parts.qualities)} {what}", what)
             else:
-                forms = rng.choice(words.SYMPTOMS_BY_SPECIALTY[self._symptom_specialty(assertion)])
+                specialty = self._symptom_specialty(assertion)
+                forms = rng.choice(self._bank.specialties[specialty].symptoms)
                 what = forms[0]
             if self._said_of_symptoms.setdefault(what, assertion) == assertion:
                 return Piece(choose_ranked(forms, rng), SYMPTOM, assertion)
@@ -146,52 +135,53 @@ class Phrasing:
     def _symptom_specialty(self, assertion: str) -> str:
         if assertion == "present" and self._rng.random() < 0.6:
             return self._stay.principal.specialty
-        return self._rng.choice(words.SPECIALTIES)
+        return self._rng.choice(tuple(self._bank.specialties))
 
-    def _drug(self, condition: Condition | None) -> Drug:
+    def _drug(self, condition: Condition | None) -> tuple[str, Drug]:
         """One for the condition; without one, what the patient takes or a trial drug."""
-        rng = self._rng
+        rng, words = self._rng, self._bank.words
         if condition is None:
             if rng.random() < _TRIAL_DRUG:
+                parts = words.trial_drugs
                 name = (
-                    rng.choice(words.TRIAL_DRUG_STARTS)
-                    + rng.choice(words.TRIAL_DRUG_MIDDLES)
-                    + rng.choice(words.TRIAL_DRUG_STEMS)
+                    rng.choice(parts.starts) + rng.choice(parts.middles) + rng.choice(parts.stems)
                 )
-                return Drug(name, (f"{5 * rng.randint(1, 60)} mg",))
+                return name, Drug((f"{5 * rng.randint(1, 60)} mg",))
             if rng.random() < 0.3:
-                return words.DRUG_BY_NAME[rng.choice(words.COMMON_DRUGS)]
+                name = rng.choice(words.common_drugs)
+                return name, self._bank.drugs[name]
             condition = rng.choice((self._stay.principal, *self._stay.present))
-        return words.DRUG_BY_NAME[rng.choice(condition.drugs)]
+        name = rng.choice(condition.drugs)
+        return name, self._bank.drugs[name]
 
-    def _drug_name(self, drug: Drug) -> str:
+    def _drug_name(self, name: str, drug: Drug) -> str:
         if drug.aliases and self._rng.random() < _ALIASED:
             return self._rng.choice(drug.aliases)
-        return drug.name
+        return name
 
     def _dose(self, drug: Drug) -> str:
         dose = self._rng.choice(drug.doses)
         return dose.replace(" mg", "mg", 1) if self._rng.random() < 0.2 else dose
 
     def _procedure(self, condition: Condition | None) -> str:
-        rng = self._rng
+        rng, parts = self._rng, self._bank.words.composed_procedures
         if rng.random() < _COMPOSED:
-            return f"{rng.choice(words.PROCEDURE_KINDS)} {rng.choice(words.PROCEDURE_SITES)}"
+            return f"{rng.choice(parts.kinds)} {rng.choice(parts.sites)}"
         about = condition or rng.choice((self._stay.principal, *self._stay.present))
-        return rng.choice(words.PROCEDURES_BY_SPECIALTY[about.specialty])
+        return rng.choice(self._bank.specialties[about.specialty].procedures)
 
     def _plain(self, slot: str) -> str:
-        rng = self._rng
+        rng, words = self._rng, self._bank.words
         if slot in self._fixed:
             return self._fixed[slot]
-        if slot in words.PLAIN_CHOICES:
-            return rng.choice(words.PLAIN_CHOICES[slot])
+        if slot in words.choices:
+            return rng.choice(words.choices[slot])
         if slot == "day":
             return str(rng.randint(1, self._day))
         if slot == "bp":
             return f"{rng.randint(92, 178)}/{rng.randint(48, 104)}"
-        low, high, decimals = words.PLAIN_NUMBERS[slot]
-        return f"{rng.uniform(low, high):.{decimals}f}"
+        numbers = words.numbers[slot]
+        return f"{rng.uniform(numbers.least, numbers.most):.{numbers.decimals}f}"
 
 
 def _capitalised(piece: Piece) -> Piece:

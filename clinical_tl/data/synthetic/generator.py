@@ -13,7 +13,8 @@ gold:
   `possible`), problems their code as concept, whatever is asserted.
 - `relations`: `has_dose` (drug → dose) and `treats` (drug → problem) within a sentence.
 
-Scores on these notes show that code works. They prove nothing about real notes.
+Their diagnoses, words and sentences are the TOML files beside this module. Scores on these notes
+show that code works. They prove nothing about real notes.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
-from clinical_tl.data.synthetic_patient import Stay, sample_patient, sample_stay
-from clinical_tl.data.synthetic_phrasing import PROBLEM, Phrasing
-from clinical_tl.data.synthetic_records import Condition
-from clinical_tl.data.synthetic_sections import DAILY, FILLER, MAX_SENTENCE_WORDS, SECTIONS
-from clinical_tl.data.synthetic_writer import NoteWriter, Sentence
+from clinical_tl.data.synthetic.patient import Stay, sample_patient, sample_stay
+from clinical_tl.data.synthetic.phrasing import PROBLEM, Phrasing
+from clinical_tl.data.synthetic.word_bank import (
+    MAX_SENTENCE_WORDS,
+    Condition,
+    WordBank,
+    word_bank,
+)
+from clinical_tl.data.synthetic.writer import NoteWriter, Sentence
 from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.schema import Note, notes_to_dataset
 
@@ -41,20 +46,6 @@ LENGTHS: dict[str, tuple[int, int]] = {"short": (60, 200), "mixed": (6, 4000), "
 MIN_RANGE = MAX_SENTENCE_WORDS + 10
 _MIN_WORDS_FOR_HEADINGS = 45
 
-# Kind of fact → the sections it may stand in (repeated ones more often).
-_PLACES: dict[str, tuple[str, ...]] = {
-    "principal": ("reason", "reason", "story", "course"),
-    "main": ("course", "course", "plan"),
-    "comorbidity": ("past", "past", "course", "plan"),
-    "historical": ("past", "past", "past", "story"),
-    "negated": ("story", "results", "course"),
-    "family": ("family",),
-    "possible": ("results", "course", "plan"),
-    "symptom": ("story",),
-    "negated symptom": ("story", "exam"),
-    "procedure": ("course", "results"),
-    "drug": ("drugs", "drugs", "plan"),
-}
 # Kind of statement → how many a short note has; long ones have more.
 _STATEMENTS = {"symptom": 3, "negated symptom": 2, "procedure": 1, "drug": 2}
 _FILLER_SHARE = 0.35
@@ -129,7 +120,7 @@ def iter_notes(
         )
     if wrong:
         raise ConfigError("synthetic notes can't be made: " + "; ".join(wrong))
-    return _notes(n, seed, bounds, (fewest, most), typo_rate)
+    return _notes(word_bank(), n, seed, bounds, (fewest, most), typo_rate)
 
 
 def _word_bounds(length: str, words: tuple[int, int] | None) -> tuple[int, int]:
@@ -141,6 +132,7 @@ def _word_bounds(length: str, words: tuple[int, int] | None) -> tuple[int, int]:
 
 
 def _notes(
+    bank: WordBank,
     n: int,
     seed: int,
     bounds: tuple[int, int],
@@ -153,15 +145,15 @@ def _notes(
         # Seeding with a string hashes it (SHA-512), so patients are independent of each other
         # and of Python's own hash seed.
         rng = random.Random(f"synthetic notes {seed} {number}")  # noqa: S311  (not for secrets)
-        patient = sample_patient(number, rng)
+        patient = sample_patient(bank, number, rng)
         sizes = range(fewest, most + 1)
         of_patient = rng.choices(sizes, weights=[1 / size for size in sizes])[0]
-        stay, left, day = sample_stay(patient, rng), 0, 0
+        stay, left, day = sample_stay(bank, patient, rng), 0, 0
         for k in range(1, of_patient + 1):
             if made == n:
                 return
             if left == 0:
-                stay, left, day = sample_stay(patient, rng), rng.randint(1, 3), 0
+                stay, left, day = sample_stay(bank, patient, rng), rng.randint(1, 3), 0
             left -= 1
             target = round(bounds[0] * (bounds[1] / bounds[0]) ** rng.betavariate(2, 2))
             # Much to tell takes a long stay.
@@ -169,6 +161,7 @@ def _notes(
             # The discharge summary closes a stay; a note that stands alone may be either.
             closes = left == 0 and (day > 3 or rng.random() < 0.5)
             yield _note(
+                bank,
                 stay,
                 note_id=f"synthetic-{seed}-{number:05d}-{k}",
                 patient_id=f"synthetic-{seed}-{number:05d}",
@@ -183,6 +176,7 @@ def _notes(
 
 
 def _note(
+    bank: WordBank,
     stay: Stay,
     *,
     note_id: str,
@@ -199,11 +193,11 @@ def _note(
     with_headings = target >= _MIN_WORDS_FOR_HEADINGS and rng.random() < 0.8
     headings = {
         section: f"{rng.choice(names)}:" if with_headings else ""
-        for section, names in SECTIONS[kind]
+        for section, names in bank.sentences.headings[kind].items()
     }
     sentences: dict[str, list[Sentence]] = {section: [] for section in headings}
     total = 0
-    for section, sentence in _sentences(stay, tuple(headings), target, day, rng):
+    for section, sentence in _sentences(bank, stay, tuple(headings), target, day, rng):
         heading = "" if sentences[section] else headings[section]
         more = sentence.words + len(heading.split())
         if total + more > most:
@@ -232,15 +226,24 @@ def _note(
 
 
 def _sentences(
-    stay: Stay, sections: tuple[str, ...], target: int, day: int, rng: random.Random
+    bank: WordBank,
+    stay: Stay,
+    sections: tuple[str, ...],
+    target: int,
+    day: int,
+    rng: random.Random,
 ) -> Iterator[tuple[str, Sentence]]:
     """Sentences with their sections, most important first, without end.
 
     The main problem comes first, then every other fact one to three times, mixed with filler;
     when the facts are used up, only filler.
     """
-    phrasing = Phrasing(stay, day=day, rng=rng)
-    places = {kind: [s for s in where if s in sections] for kind, where in _PLACES.items()}
+    phrasing = Phrasing(bank, stay, day=day, rng=rng)
+    words = bank.sentences
+    places = {
+        kind: [section for section in wording.sections if section in sections]
+        for kind, wording in words.facts.items()
+    }
     yield rng.choice(places["principal"]), phrasing.problem("principal", stay.principal)
 
     mentions = 1 if target < 300 else 2 if target < 1000 else 3
@@ -258,9 +261,9 @@ def _sentences(
     facts += [(kind, None) for kind, n in _STATEMENTS.items() for _ in range(n)]
     facts = [*facts, ("main", stay.principal)] * mentions
     rng.shuffle(facts)
-    fillers = [(section, text) for section in sections for text in FILLER.get(section, ())]
+    fillers = [(section, text) for section in sections for text in words.filler.get(section, ())]
     rng.shuffle(fillers)
-    daily = [(section, text) for section in sections for text in DAILY.get(section, ())]
+    daily = [(section, text) for section in sections for text in words.daily.get(section, ())]
     while True:
         if facts and rng.random() >= _FILLER_SHARE:
             kind, condition = facts.pop()

@@ -6,16 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clinical_tl.data.synthetic_records import Condition
-from clinical_tl.data.synthetic_vocabulary import (
-    CONDITIONS,
-    CONDITIONS_BY_SPECIALTY,
-    CONFLICTS,
-    SPECIALTIES,
-)
+from clinical_tl.data.synthetic.word_bank import Condition, WordBank
 
-# Mild imbalance, as on real wards.
-_SPECIALTY_WEIGHTS = (1.3, 1.2, 1.1, 1.1, 1.0, 0.9, 0.8, 0.8)
 _DRAWS = 200
 
 
@@ -50,72 +42,77 @@ class Stay:
         return (self.principal, *self.patient.comorbidities)
 
 
-def sample_patient(number: int, rng: random.Random) -> Patient:
+def sample_patient(bank: WordBank, number: int, rng: random.Random) -> Patient:
     """A patient with up to four comorbidities and up to two conditions in the family."""
     sex = rng.choice("MF")
     age = rng.randint(45, 93)
+    weights = [condition.prevalence for condition in bank.conditions]
     comorbidities = _without_conflicts(
-        rng.choices(CONDITIONS, weights=[c.prevalence for c in CONDITIONS], k=rng.randint(0, 4))
+        bank, rng.choices(bank.conditions, weights=weights, k=rng.randint(0, 4))
     )
-    family = _draw(rng, rng.randint(0, 2), taken=comorbidities)
+    family = _draw(bank, rng, rng.randint(0, 2), taken=comorbidities)
     return Patient(number, age, sex, comorbidities, family)
 
 
-def sample_stay(patient: Patient, rng: random.Random) -> Stay:
+def sample_stay(bank: WordBank, patient: Patient, rng: random.Random) -> Stay:
     """A stay whose main problem goes with the patient's comorbidities.
 
     The main problem's specialty is drawn first and independently of everything else; the
     distractors' specialties are drawn uniformly, the main one included.
     """
     taken = (*patient.comorbidities, *patient.family)
-    specialty = rng.choices(SPECIALTIES, weights=_SPECIALTY_WEIGHTS)[0]
-    principal = _draw(
-        rng, 1, taken=taken, specialties=(specialty,), together_with=patient.comorbidities
-    )[0]
+    weights = [specialty.weight for specialty in bank.specialties.values()]
+    drawn: tuple[Condition, ...] = ()
+    # Of a specialty with few conditions, none may be left.
+    while not drawn:
+        specialty = rng.choices(tuple(bank.specialties), weights=weights)
+        drawn = _draw(
+            bank, rng, 1, taken=taken, specialties=specialty, together_with=patient.comorbidities
+        )
+    principal = drawn[0]
     taken = (*taken, principal)
-    historical = _draw(rng, rng.randint(0, 2), taken=taken, passing_only=True)
+    historical = _draw(bank, rng, rng.randint(0, 2), taken=taken, passing_only=True)
     taken = (*taken, *historical)
-    negated = _draw(rng, rng.randint(1, 4), taken=taken)
+    negated = _draw(bank, rng, rng.randint(1, 4), taken=taken)
     taken = (*taken, *negated)
-    possible = _draw(rng, rng.randint(0, 1), taken=taken)
+    possible = _draw(bank, rng, rng.randint(0, 1), taken=taken)
     return Stay(patient, principal, historical, negated, possible)
 
 
-def go_together(one: Condition, other: Condition) -> bool:
-    """Whether both can be coded in one note as they are."""
-    categories = frozenset((one.category, other.category))
-    return len(categories) == 2 and categories not in CONFLICTS
-
-
-def _without_conflicts(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+def _without_conflicts(bank: WordBank, conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     kept: list[Condition] = []
     for condition in conditions:
-        if all(go_together(condition, other) for other in kept):
+        if all(bank.go_together(condition, other) for other in kept):
             kept.append(condition)
     return tuple(kept)
 
 
 def _draw(
+    bank: WordBank,
     rng: random.Random,
     count: int,
     *,
     taken: Sequence[Condition],
-    specialties: Sequence[str] = SPECIALTIES,
+    specialties: Sequence[str] = (),
     passing_only: bool = False,
     together_with: Sequence[Condition] = (),
 ) -> tuple[Condition, ...]:
-    """Up to `count` conditions of categories not taken; the k-th of a specialty weighs 1/k."""
+    """Up to `count` conditions of categories not taken; the k-th of a specialty weighs 1/k.
+
+    They are of the specialties given, or of any.
+    """
+    groups = [bank.by_specialty[specialty] for specialty in specialties or bank.specialties]
     categories = {condition.category for condition in taken}
     drawn: list[Condition] = []
     for _ in range(_DRAWS):
         if len(drawn) == count:
             break
-        group = CONDITIONS_BY_SPECIALTY[rng.choice(specialties)]
+        group = rng.choice(groups)
         condition = rng.choices(group, weights=[1 / k for k in range(1, len(group) + 1)])[0]
         if (
             condition.category in categories
             or (passing_only and condition.chronic)
-            or not all(go_together(condition, other) for other in together_with)
+            or not all(bank.go_together(condition, other) for other in together_with)
         ):
             continue
         categories.add(condition.category)

@@ -5,21 +5,20 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import asdict
+from itertools import combinations
 from string import Formatter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_tl.data import icd10
-from clinical_tl.data import synthetic_sections as sections
-from clinical_tl.data import synthetic_vocabulary as vocabulary
 from clinical_tl.data.synthetic import LENGTHS, MIN_RANGE, generate_notes, iter_notes
-from clinical_tl.data.synthetic_patient import go_together
-from clinical_tl.data.synthetic_writer import NoteWriter, Piece, Sentence, misspelt
+from clinical_tl.data.synthetic.word_bank import word_bank
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import dataset_to_notes
 
+BANK = word_bank()
+BY_CODE = {condition.code: condition for condition in BANK.conditions}
 SPAN_LABELS = {"Problem", "Symptom", "Drug", "Dose", "Procedure"}
 ASSERTIONS = {"present", "negated", "historical", "family", "possible"}
 
@@ -65,9 +64,8 @@ def check_note(note):
     ends = {"has_dose": ("Drug", "Dose"), "treats": ("Drug", "Problem")}
     for relation in note.relations:
         assert (labels[relation.head], labels[relation.tail]) == ends[relation.label]
-    assert note.label in vocabulary.SPECIALTIES
-    principal = next(c for c in vocabulary.CONDITIONS if c.code == note.codes[0])
-    assert principal.specialty == note.label
+    assert note.label in BANK.specialties
+    assert BY_CODE[note.codes[0]].specialty == note.label
     assert note.text == note.text.strip()
     # No year, no telephone number, no record number.
     assert not re.search(r"\d{4}", note.text)
@@ -96,7 +94,7 @@ def test_default_notes_are_sound_and_varied(mixed):
     assert 2000 < counts[-1] <= most
     assert 100 < counts[150] < 300
     assert any("\n" not in note.text for note in mixed)
-    assert {note.label for note in mixed} == set(vocabulary.SPECIALTIES)
+    assert {note.label for note in mixed} == set(BANK.specialties)
     assert {assertion(s) for n in mixed for s in n.spans if s.label == "Problem"} == ASSERTIONS
     assert {r.label for n in mixed for r in n.relations} == {"has_dose", "treats"}
     assert {n.metadata["kind"] for n in mixed} == {"discharge summary", "progress note"}
@@ -115,30 +113,21 @@ def test_tight_bounds_are_met_at_both_ends():
     assert max(counts) >= 50
 
 
-def test_codes_are_listed_and_skewed(mixed):
-    codes = [condition.code for condition in vocabulary.CONDITIONS]
-    assert all(icd10.is_listed(code) for code in codes)
-    assert 40 <= len(set(codes)) == len(codes) <= 80
+def test_codes_are_skewed_and_go_together(mixed):
     counts = Counter(code for note in mixed for code in note.codes)
     assert counts.most_common(1)[0][1] >= 30
     assert sum(n <= 3 for n in counts.values()) >= 10
-    assert all(
-        go_together(one, other)
-        for note in mixed
-        for one in vocabulary.CONDITIONS
-        for other in vocabulary.CONDITIONS
-        if one.code < other.code and {one.code, other.code} <= set(note.codes)
-    )
+    for note in mixed:
+        for one, other in combinations(note.codes, 2):
+            assert BANK.go_together(BY_CODE[one], BY_CODE[other])
 
 
 def test_the_text_says_what_the_gold_says():
-    surfaces = {name: c.code for c in vocabulary.CONDITIONS for name in c.names}
-    assert len(surfaces) == sum(len(c.names) for c in vocabulary.CONDITIONS)
     for note in iter_notes(60, seed=8, typo_rate=0):
         for span in note.spans:
             surface = note.text[span.start : span.end]
             if span.label == "Problem":
-                names = [n for n, code in surfaces.items() if code == span.concepts[0]]
+                names = BY_CODE[span.concepts[0]].names
                 assert any(surface.lower().endswith(name.lower()) for name in names)
             elif span.label == "Dose":
                 assert re.match(r"\d|AUC", surface)
@@ -258,31 +247,6 @@ def test_all_wrong_settings_are_shown_together():
         iter_notes(-1, typo_rate=-0.5)
 
 
-def test_banks_are_consistent():
-    used = {name for c in vocabulary.CONDITIONS for name in c.drugs} | set(vocabulary.COMMON_DRUGS)
-    assert used == set(vocabulary.DRUG_BY_NAME)
-    assert len(vocabulary.DRUGS) == len(vocabulary.DRUG_BY_NAME)
-    for group in vocabulary.CONDITIONS_BY_SPECIALTY.values():
-        assert any(not c.chronic for c in group) or group[0].specialty == "oncology"
-    known = {c.category for c in vocabulary.CONDITIONS}
-    assert all(pair <= known and len(pair) == 2 for pair in vocabulary.CONFLICTS)
-
-
-def test_principal_frames_are_no_other_banks():
-    def frame(template):
-        return re.sub(r"\{\w+\}", "{}", template).lower()
-
-    others = (
-        *sections.MAIN_PROBLEM_SENTENCES,
-        *sections.COMORBIDITY_SENTENCES,
-        *sections.HISTORICAL_SENTENCES,
-        *sections.NEGATED_SENTENCES,
-        *sections.FAMILY_SENTENCES,
-        *sections.POSSIBLE_SENTENCES,
-    )
-    assert not {frame(t) for t in sections.PRINCIPAL_SENTENCES} & {frame(t) for t in others}
-
-
 def test_typos_keep_offsets_and_words():
     clean = list(iter_notes(30, seed=6, typo_rate=0))
     typed = list(iter_notes(30, seed=6, typo_rate=0.3))
@@ -299,61 +263,17 @@ def test_typos_keep_offsets_and_words():
     assert next(iter_notes(1, typo_rate=0)).text != next(iter_notes(1, typo_rate=1)).text
 
 
-@given(word=st.text("abcdefghijklmnopqrstuvwxyzABC", min_size=5, max_size=12), seed=st.integers())
-def test_a_misspelt_word_differs_in_one_slip(word, seed):
-    import random
-
-    slip = misspelt(word, random.Random(seed))
-    assert slip != word
-    assert slip[0] == word[0]
-    assert slip.isalpha()
-    assert abs(len(slip) - len(word)) <= 1
-
-
-def test_the_writer_tracks_what_it_writes():
-    import random
-
-    writer = NoteWriter(rng=random.Random(0))
-    writer.write("PLAN:\n")
-    sentence = Sentence(
-        (
-            Piece("Takes "),
-            Piece("Lasix", "Drug"),
-            Piece(" "),
-            Piece("40 mg", "Dose"),
-            Piece(" for "),
-            Piece("CHF", "Problem", "present", "I50.9"),
-            Piece("."),
-        ),
-        ((1, 3, "has_dose"), (1, 5, "treats")),
-    )
-    assert sentence.words == 6
-    writer.write_sentence(sentence)
-    assert writer.text == "PLAN:\nTakes Lasix 40 mg for CHF."
-    assert [(s.start, s.end, s.label, s.id) for s in writer.spans] == [
-        (12, 17, "Drug", "T1"),
-        (18, 23, "Dose", "T2"),
-        (28, 31, "Problem", "T3"),
-    ]
-    assert writer.spans[2].concepts == ("I50.9",)
-    assert writer.spans[2].attributes == (("assertion", "present"),)
-    assert [(r.head, r.tail, r.label) for r in writer.relations] == [
-        ("T1", "T2", "has_dose"),
-        ("T1", "T3", "treats"),
-    ]
-
-
 def principal_reader():
     """A rule that knows the frames of principal sentences and every name of a condition."""
     specialties = {
         f"{qualifier} {name}".strip().lower(): condition.specialty
-        for condition in vocabulary.CONDITIONS
+        for condition in BANK.conditions
         for name in condition.names
         for qualifier in ("", *condition.qualifiers)
     }
     names = "|".join(map(re.escape, sorted(specialties, key=len, reverse=True)))
     frames = []
-    for template in sections.PRINCIPAL_SENTENCES:
+    for template in BANK.sentences.facts["principal"].sentences:
         frame = r"(?:^|(?<=\s))"
         for literal, slot, _, _ in Formatter().parse(template):
             frame += re.escape(literal)
