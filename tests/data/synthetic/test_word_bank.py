@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +33,22 @@ def changed(tmp_path, file, old, new):
 
 
 def test_the_bank_is_read_on_first_need_and_once():
-    assert word_bank() is word_bank()
+    program = (
+        "import sys\n"
+        "from clinical_tl.data.synthetic import iter_notes\n"
+        "from clinical_tl.data.synthetic.word_bank import word_bank\n"
+        "print(word_bank.cache_info().currsize, 'tomllib' in sys.modules)\n"
+        "list(iter_notes(1)), list(iter_notes(1))\n"
+        "print(word_bank.cache_info().misses)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["0", "False", "1"]
 
 
 def test_codes_are_listed_and_every_drug_is_given():
