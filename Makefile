@@ -7,6 +7,7 @@ WORKERS ?= 2
 EXTRAS := offline,plots,trackers,privacy,onnx,dev
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
+export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
 
 .PHONY: demo test lint unit real real-quick real-transfer real-tests bench gpu-check test-lowest clean
 
@@ -53,7 +54,7 @@ test-lowest:  ## The lowest versions that pyproject.toml allows, on tests that t
 		--editable '.[offline,dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default $(LOWEST_TESTS)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'

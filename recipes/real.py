@@ -1,9 +1,8 @@
-"""All tasks on the real corpora, row by row into runs/real/summary.json; finished rows are kept."""
+"""What `make real` runs: all tasks on the real corpora; finished rows are kept."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ import yaml
 
 import clinical_tl as ctl
 from clinical_tl import baselines
-from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
-from recipes import diagnosis_coding, entity_recognition, note_classification, trainer_peer
-from recipes.claim import claim_output
-from recipes.command_line import run
-from recipes.results import Results
-from recipes.workers import default_workers, run_side_by_side
+from clinical_tl.data.corpora import corpora_folder
+
+from . import diagnosis_coding, entity_recognition, note_classification, trainer_peer
+from .claim import claim_output
+from .command_line import run
+from .results import Results
+from .workers import default_workers, run_side_by_side
 
 CONFIGS = Path(__file__).parent / "configs"
 RECIPES: dict[str, Callable[..., dict[str, float]]] = {
@@ -179,7 +179,7 @@ BASELINES: dict[str, Callable[..., tuple[Any, list[ctl.Prediction]]]] = {
 
 def _sentences(corpus: str, limit: int | None) -> tuple[list[Any], list[Any]]:
     """Training and test sentences: the corpus' own CoNLL files where it has them."""
-    conll = Path(os.environ.get(VARIABLE, DEFAULT_FOLDER)) / corpus / "conll"
+    conll = corpora_folder() / corpus / "conll"
     if conll.is_dir():
         train, test = (trainer_peer.read_sentences(conll / f"{n}.tsv") for n in ("train", "test"))
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
-from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
+from clinical_tl.data.corpora import VARIABLE
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import Notes
 
@@ -72,5 +72,5 @@ def rules_from(sources: RuleSources, train: Notes, limit: int | None = None) -> 
 
 def _found(lexicon: str) -> Path:
     """The lexicon's path, in the corpora's folder if it is not where it says."""
-    path = Path(lexicon)
-    return path if path.exists() else Path(os.environ.get(VARIABLE, DEFAULT_FOLDER)) / path
+    path, corpora = Path(lexicon), os.environ.get(VARIABLE)
+    return path if path.exists() or not corpora else Path(corpora) / path

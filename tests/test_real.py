@@ -1,22 +1,19 @@
 """Training on a real corpus with the real encoder: minutes, run by `make real-tests`."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from clinical_tl.baselines import memorised_mentions
-from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE, load_corpus
+from clinical_tl.data.corpora import load_corpus
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.transfer_model import TransferModel
+from tests.data.corpora import corpus
 
 
 @pytest.mark.real
 def test_lora_beats_memorised_mentions_with_200_abstracts(offline_encoder):
-    if not (Path(os.environ.get(VARIABLE, DEFAULT_FOLDER)) / "ncbi_disease").is_dir():
-        pytest.skip(f"NCBI-disease is not in the folder that {VARIABLE} names")
+    corpus("ncbi_disease")
     splits = load_corpus("ncbi_disease")
     train = splits["train"].select(range(200))
     task = EntityRecognition.from_notes(train)

@@ -1,7 +1,7 @@
 """Ready-made splits: the public corpora by name, synthetic notes, or a user's own files.
 
 The corpora are looked for in the folder that the environment variable `CLINICAL_TL_CORPORA`
-names (`../shared/data` by default); nothing is downloaded.
+names; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Splits = dict[str, "Dataset"]
 
 VARIABLE = "CLINICAL_TL_CORPORA"
-DEFAULT_FOLDER = "../shared/data"
 SYNTHETIC = "synthetic"
 SYNTHETIC_NOTES = 400
 
@@ -83,7 +82,7 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
     `"synthetic"` generates short synthetic notes (`seed`) and splits them by patient.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: an unknown name, or no folder of corpora is named.
         NoteError: the corpora's folder has no such corpus.
     """
     if name == SYNTHETIC:
@@ -95,13 +94,24 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
         raise ConfigError(
             f"corpus {shown_id(name, 'corpus')!r}: choose one of {sorted([SYNTHETIC, *_LOADERS])}"
         )
-    root = as_path(folder or os.environ.get(VARIABLE, DEFAULT_FOLDER))
+    root = as_path(folder) if folder else corpora_folder()
     if not (root / name).is_dir():
         raise NoteError(
             f"the corpus {name!r} is not in the folder {shown_path(root)!r}; put it there, or name "
             f"the corpora's folder in the environment variable {VARIABLE}"
         )
     return _LOADERS[name](root / name)
+
+
+def corpora_folder() -> Path:
+    """The folder of the public corpora; `ConfigError` where `CLINICAL_TL_CORPORA` is not set."""
+    named = os.environ.get(VARIABLE)
+    if not named:
+        raise ConfigError(
+            f"the environment variable {VARIABLE} is not set, so there is no folder to look for "
+            "public corpora in; set it to the one that has them, a folder each"
+        )
+    return as_path(named)
 
 
 def read_splits(

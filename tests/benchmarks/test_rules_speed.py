@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE
+from clinical_tl.data.corpora import VARIABLE
 from clinical_tl.rules.lexicon import from_lexicon
 from clinical_tl.rules.matching import RuleMatcher
 from clinical_tl.schema import Note
@@ -29,7 +29,7 @@ NAMES = 70_000
 @pytest.fixture(scope="module")
 def lexicon(tmp_path_factory):
     """(path, columns) of at least 70,000 names."""
-    path = Path(os.environ.get(VARIABLE, DEFAULT_FOLDER)) / "lexicons" / "diseases_mesh.tsv.gz"
+    path = Path(os.environ.get(VARIABLE, "")) / "lexicons" / "diseases_mesh.tsv.gz"
     if path.exists():
         return path, {"name_column": "variant", "id_column": "mesh_id"}
     rng = random.Random(0)
@@ -42,7 +42,7 @@ def lexicon(tmp_path_factory):
 @pytest.fixture(scope="module")
 def notes():
     """About 2 MB of case reports or, without them, of made-up words."""
-    folder = Path(os.environ.get(VARIABLE, DEFAULT_FOLDER)) / "unlabelled"
+    folder = Path(os.environ.get(VARIABLE, "")) / "unlabelled"
     texts, size = [], 0
     for file in sorted(folder.glob("*.jsonl.gz")):
         with gzip.open(file, "rt", encoding="utf-8") as stream:

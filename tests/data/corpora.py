@@ -1,4 +1,4 @@
-"""Where the real corpora lie; tests skip where they don't."""
+"""Where the real corpora lie; tests skip where they don't, or where nobody says."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from clinical_tl.data.corpora import VARIABLE
 
 
 def corpus(name: str) -> Path:
-    folder = Path(os.environ.get("CLINICAL_TL_CORPORA", "../shared/data"))
-    path = ROOT / folder / name
+    """The corpus' folder, as the package looks for it."""
+    named = os.environ.get(VARIABLE)
+    if not named:
+        pytest.skip(f"needs the corpus {name}, and {VARIABLE} names no folder (the Makefile does)")
+    path = Path(named) / name
     if not path.exists():
-        pytest.skip(f"the corpus {name} is not here (set CLINICAL_TL_CORPORA)")
+        pytest.skip(f"the corpus {name} is not in the folder that {VARIABLE} names")
     return path

@@ -1,15 +1,12 @@
-import os
-from pathlib import Path
-
 import pytest
 
-from clinical_tl.data.corpora import DEFAULT_FOLDER, VARIABLE, load_corpus, note_splits
+from clinical_tl.data.corpora import VARIABLE, load_corpus, note_splits
 from clinical_tl.data.leakage import check_leakage
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError, NoteError
+from tests.data.corpora import corpus
 
-FOLDER = Path(os.environ.get(VARIABLE, DEFAULT_FOLDER))
 SIZES = {
     "ncbi_disease": {"train": 592, "dev": 100, "test": 100},
     "bc5cdr": {"train": 500, "dev": 500, "test": 500},
@@ -21,8 +18,7 @@ SIZES = {
 
 @pytest.mark.parametrize("name", SIZES)
 def test_official_splits_have_their_sizes(name):
-    if not (FOLDER / name).is_dir():
-        pytest.skip(f"the corpus {name} is not in the folder that {VARIABLE} names")
+    corpus(name)
     splits = load_corpus(name)
     assert {split: len(notes) for split, notes in splits.items()} == SIZES[name]
     if name == "ncbi_disease":
@@ -54,3 +50,19 @@ def test_what_is_missing_or_contradictory_is_named(tmp_path):
         note_splits(dev="x.jsonl")
     with pytest.raises(ConfigError, match="give one of them"):
         note_splits("bc5cdr", train="x.jsonl")
+
+
+@pytest.mark.parametrize("said", ["not set", "empty"])
+def test_without_a_folder_of_corpora_the_error_says_what_to_set(said, tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if said == "empty":
+        monkeypatch.setenv(VARIABLE, "")
+    # A folder that lies where a default might be is not taken.
+    (tmp_path / "shared" / "data" / "bc5cdr").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ConfigError, match=f"{VARIABLE} is not set.*set it to"):
+        load_corpus("bc5cdr")
+    with pytest.raises(NoteError, match="'bc5cdr' is not in the folder"):
+        load_corpus("bc5cdr", folder=tmp_path)
+    assert len(load_corpus("synthetic")["train"])

@@ -1,12 +1,11 @@
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from clinical_tl.data import icd10
 from clinical_tl.errors import ConfigError, NoteError
+from tests.data.corpora import corpus
 
 SECRET = "Zebulon Quixote was seen for chest pain"
 
@@ -181,10 +180,7 @@ def test_the_list_is_loaded_on_first_need_only():
 
 
 def test_codiesp_codes():
-    default = Path(__file__).parents[2] / ".." / "shared" / "data"
-    folder = Path(os.environ.get("CLINICAL_TL_CORPORA", default)) / "codiesp"
-    if not folder.is_dir():
-        pytest.skip("the CodiEsp corpus is not in the folder that CLINICAL_TL_CORPORA names")
+    folder = corpus("codiesp")
     codes = [
         line.split("\t")[1]
         for part in ("train", "dev", "test")
