@@ -137,8 +137,7 @@ def push_folder(
     with speaking_to_hub(
         f"the push of {shown_path(folder)} to {repo_id!r} failed",
         f"The folder {shown_path(folder)} is whole; push it again with push_folder or "
-        "recipes.push: files "
-        "that arrived are not sent twice.",
+        "the recipe push: files that arrived are not sent twice.",
     ):
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         if private and not api.model_info(repo_id).private:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import clinical_tl as ctl
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
-from recipes.command_line import run
+
+from .command_line import run
 
 
 def main(

@@ -6,8 +6,9 @@ from typing import Literal
 
 from clinical_tl.errors import ReleaseError, shown_path
 from clinical_tl.release.gate import check_release
-from recipes.command_line import run
-from recipes.gate_notes import gate_notes
+
+from .command_line import run
+from .gate_notes import gate_notes
 
 
 def main(
@@ -26,7 +27,7 @@ def main(
     Ends with exit status 2 where a check blocks.
 
     Args:
-        model: a folder written by a training recipe (…/model) or by recipes.adapt_encoder.
+        model: a folder written by a training recipe (…/model) or by adapt_encoder.
         data_use: the terms of the training notes; "credentialed" is MIMIC, n2c2 and the like,
             "local" your own patients'. Without it the check blocks.
         public: whether the repository will be public.

@@ -10,7 +10,8 @@ from typing import Any
 from jsonargparse import auto_cli
 
 from clinical_tl.errors import ClinicalTLError
-from recipes.settings_file import bound_settings
+
+from .settings_file import bound_settings
 
 
 def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any:  # noqa: ANN401  (what the recipe returns)

@@ -10,8 +10,9 @@ import clinical_tl as ctl
 from clinical_tl import baselines
 from clinical_tl import rules as ctl_rules
 from clinical_tl.errors import ConfigError
-from recipes.budgets import Level, TaskName, fit_task
-from recipes.rule_sources import rules_from
+
+from .budgets import Level, TaskName, fit_task
+from .rule_sources import rules_from
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from clinical_tl.models.lora import LoRA
     from clinical_tl.training.config import TrainingConfig
     from clinical_tl.transfer.gain import Kind
-    from recipes.rule_sources import RuleSources
+
+    from .rule_sources import RuleSources
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The three tasks on synthetic notes, offline: baseline, frozen features and LoRA side by side."""
+"""What `make demo` runs: three tasks on synthetic notes, baseline and LoRA side by side."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import clinical_tl as ctl
 from clinical_tl import baselines
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
-from recipes.claim import claim_output
-from recipes.command_line import run
+
+from .claim import claim_output
+from .command_line import run
 
 NOTICE = (
     "These notes are synthetic. Their scores show that the package runs; they prove nothing "

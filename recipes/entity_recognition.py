@@ -10,8 +10,9 @@ from clinical_tl.metrics_record import leaks_of
 from clinical_tl.models.lora import LoRA
 from clinical_tl.tasks.entity_recognition import MAX_LOST
 from clinical_tl.training.config import TrainingConfig
-from recipes.claim import claim_output
-from recipes.command_line import run
+
+from .claim import claim_output
+from .command_line import run
 
 
 def main(

@@ -12,8 +12,9 @@ from clinical_tl.metrics_record import record_scores
 from clinical_tl.output import require_replaceable
 from clinical_tl.report.evaluation_report import EvaluationReport
 from clinical_tl.report.page import write_page
-from recipes.claim import claim_output
-from recipes.command_line import run
+
+from .claim import claim_output
+from .command_line import run
 
 
 def main(

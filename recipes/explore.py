@@ -10,7 +10,8 @@ from clinical_tl.estimators.clustering import Clustering, cluster_notes, cluster
 from clinical_tl.estimators.distinctive_terms import distinctive_terms
 from clinical_tl.estimators.novelty import NoveltyDetector, novelty_auroc
 from clinical_tl.estimators.novelty_methods import METHODS
-from recipes.command_line import run
+
+from .command_line import run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import clinical_tl as ctl
 from clinical_tl.onnx_export import export_onnx
-from recipes.command_line import run
+
+from .command_line import run
 
 
 def main(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import clinical_tl as ctl
 from clinical_tl.metrics_record import leaks_of
-from recipes.budgets import Level, TaskName, VectorPooling, fit_task
-from recipes.claim import claim_output
-from recipes.command_line import run
+
+from .budgets import Level, TaskName, VectorPooling, fit_task
+from .claim import claim_output
+from .command_line import run
 
 
 def main(

@@ -10,7 +10,8 @@ import clinical_tl as ctl
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
-from recipes.budgets import (
+
+from .budgets import (
     Level,
     TaskName,
     check_budgets,
@@ -18,13 +19,13 @@ from recipes.budgets import (
     subset,
     with_tracked_folder,
 )
-from recipes.claim import claim_output
-from recipes.command_line import run
-from recipes.curve_methods import METHODS, Run, choose_methods
-from recipes.curve_plot import plot_curve
-from recipes.results import Results
-from recipes.rule_sources import RuleSources
-from recipes.workers import run_side_by_side
+from .claim import claim_output
+from .command_line import run
+from .curve_methods import METHODS, Run, choose_methods
+from .curve_plot import plot_curve
+from .results import Results
+from .rule_sources import RuleSources
+from .workers import run_side_by_side
 
 SCORES = {
     "note_classification": "macro_f1",
@@ -65,7 +66,7 @@ def main(
         limit: use at most so many notes of each set, for a quick look.
         allow_leakage: go on where the sets share patients or texts, as MTS-Dialog's do.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
-        adapted_encoder: a folder written by recipes/adapt_encoder.py; without it that method
+        adapted_encoder: a folder written by the recipe adapt_encoder; without it that method
             is left out.
         rules: where the rules of entities come from: a lexicon, the run's notes, other corpora.
         lora: the adapter's settings.

@@ -7,7 +7,8 @@ from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl.schema import Notes
-from recipes.command_line import run
+
+from .command_line import run
 
 
 def main(

@@ -6,7 +6,8 @@ from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl.output import require_file
-from recipes.command_line import run
+
+from .command_line import run
 
 CHUNK = 1_000
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from clinical_tl.output import require_replaceable
-from recipes.command_line import run
-from recipes.gate_notes import gate_notes
+
+from .command_line import run
+from .gate_notes import gate_notes
 
 if TYPE_CHECKING:
     from clinical_tl.hub import PushOptions
@@ -45,7 +46,7 @@ def main(
         encoder: with `merge`, where the model's encoder lies, if not where it was in training.
         merged_folder: with `merge`, the folder to keep the merged model in.
         data_use: the terms of the training notes; nothing is pushed without them.
-        overrides: checks of the release gate (recipes.check_release) whose block is lifted,
+        overrides: checks of the release gate (check_release) whose block is lifted,
             each with its reason: '["licence=mit"]'.
         corpus: a public corpus by name: its training and test notes, for the release gate.
         train: the training notes, to look for quotations and to audit memorisation.

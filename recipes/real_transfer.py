@@ -1,4 +1,4 @@
-"""Every way to transfer on a real corpus: one row a recipe into runs/real_transfer/summary.json."""
+"""What `make real-transfer` runs: every way to transfer on real corpora, one row a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clinical_tl.errors import ConfigError
-from recipes import (
+
+from . import (
     adapt_encoder,
     explore,
     features,
@@ -22,9 +23,9 @@ from recipes import (
     similarity,
     source_task,
 )
-from recipes.claim import claim_output
-from recipes.command_line import run
-from recipes.results import Results
+from .claim import claim_output
+from .command_line import run
+from .results import Results
 
 CONFIGS = Path(__file__).parent / "configs"
 

@@ -8,9 +8,10 @@ import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
 from clinical_tl.rules.disagreement import disagreements
 from clinical_tl.rules.voting import HOWS, combine
-from recipes.claim import claim_output
-from recipes.command_line import run
-from recipes.rule_sources import RuleSources, rules_from
+
+from .claim import claim_output
+from .command_line import run
+from .rule_sources import RuleSources, rules_from
 
 SHOWN = ("precision", "recall", "f1", "overlap_f1")
 

@@ -13,12 +13,13 @@ from clinical_tl.replacement import whole_folder
 from clinical_tl.rules.voting import HOWS, combine
 from clinical_tl.schema import Notes
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import check_budgets, run_settings, subset, with_tracked_folder
-from recipes.claim import claim_output
-from recipes.command_line import run
-from recipes.results import Results
-from recipes.rule_sources import RuleSources, rules_from
-from recipes.workers import run_side_by_side
+
+from .budgets import check_budgets, run_settings, subset, with_tracked_folder
+from .claim import claim_output
+from .command_line import run
+from .results import Results
+from .rule_sources import RuleSources, rules_from
+from .workers import run_side_by_side
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 RULE_THRESHOLDS = (0.0, 0.5, 0.7, 0.9)

@@ -9,7 +9,8 @@ import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import (
+
+from .budgets import (
     Level,
     TaskName,
     fit_task,
@@ -18,10 +19,10 @@ from recipes.budgets import (
     unlabelled_rest,
     with_tracked_folder,
 )
-from recipes.claim import claim_output
-from recipes.command_line import run
-from recipes.results import Results
-from recipes.workers import run_side_by_side
+from .claim import claim_output
+from .command_line import run
+from .results import Results
+from .workers import run_side_by_side
 
 SCORES = {
     "note_classification": "macro_f1",

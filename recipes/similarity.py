@@ -6,7 +6,8 @@ from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
-from recipes.command_line import run
+
+from .command_line import run
 
 TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
 

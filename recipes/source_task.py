@@ -10,11 +10,12 @@ import clinical_tl as ctl
 from clinical_tl.models.lora import LoRA
 from clinical_tl.replacement import whole_folder
 from clinical_tl.training.config import TrainingConfig
-from recipes.budgets import check_budgets, run_settings, subset, with_labels, with_tracked_folder
-from recipes.claim import claim_output
-from recipes.command_line import run
-from recipes.results import Results
-from recipes.workers import run_side_by_side
+
+from .budgets import check_budgets, run_settings, subset, with_labels, with_tracked_folder
+from .claim import claim_output
+from .command_line import run
+from .results import Results
+from .workers import run_side_by_side
 
 
 def main(

@@ -71,6 +71,6 @@ def read_report(folder: Path) -> dict[str, Any] | None:
     file = folder / REPORT_FILE
     if not file.is_file():
         return None
-    mend = "write it again with recipes/evaluate.py, or remove it"
+    mend = "write it again with the recipe evaluate, or remove it"
     with refusing(ArtifactError, f"{file} is no evaluation report", mend):
         return card_report(read_object(file, mend=mend))

@@ -1,5 +1,6 @@
 """Recipes run as a user runs them: by command line, with configs, on small sets of notes."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -10,22 +11,12 @@ from jsonargparse import ArgumentParser
 
 from clinical_tl.data.writing import write_notes
 from recipes import (
-    adapt_encoder,
     diagnosis_coding,
     entity_recognition,
-    explore,
-    features,
-    learning_curve,
-    matching,
     note_classification,
     predict,
-    relation_extraction,
-    rules,
-    rules_and_model,
-    self_training,
-    similarity,
-    source_task,
 )
+from recipes.__main__ import configs, recipes
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = sorted((ROOT / "recipes" / "configs").glob("*.yaml"))
@@ -33,43 +24,6 @@ RECIPES = {
     "note_classification": note_classification.main,
     "diagnosis_coding": diagnosis_coding.main,
     "entity_recognition": entity_recognition.main,
-}
-OTHER_RECIPES = {
-    "relation_extraction": relation_extraction.main,
-    "similarity": similarity.main,
-    "explore": explore.main,
-    "rules": rules.main,
-    "rules_and_model": rules_and_model.main,
-    "self_training": self_training.main,
-    "source_task": source_task.main,
-    "adapt_encoder": adapt_encoder.main,
-    "learning_curve": learning_curve.main,
-    "features": features.main,
-    "matching": matching.main,
-}
-OF_TASK = {
-    "bc5cdr": ["entity_recognition"],
-    "ncbi_disease": ["entity_recognition"],
-    "entity_recognition_synthetic": ["entity_recognition"],
-    "codiesp": ["diagnosis_coding"],
-    "codiesp_categories": ["diagnosis_coding"],
-    "diagnosis_coding_synthetic": ["diagnosis_coding"],
-    "mts_dialog": ["note_classification"],
-    "mts_dialog_private": ["note_classification"],
-    "bc5cdr_relations": ["relation_extraction"],
-    "chemprot": ["relation_extraction"],
-    "similarity_bc5cdr_ncbi": ["similarity"],
-    "explore_mts_dialog": ["explore"],
-    "rules_ncbi_disease": ["rules"],
-    "rules_and_model_ncbi": ["rules_and_model"],
-    "self_training_ncbi": ["self_training"],
-    "bc5cdr_to_ncbi": ["source_task"],
-    "adapt_case_reports": ["adapt_encoder"],
-    "features_mts": ["features"],
-    "matching_mts": ["matching"],
-    "learning_curve_mts": ["learning_curve"],
-    "learning_curve_ncbi": ["learning_curve"],
-    "note_classification_synthetic": ["note_classification"],
 }
 HUB_ENCODERS = ["biomedbert", "bioclinical_modernbert", "biolinkbert"]
 
@@ -83,10 +37,11 @@ def parser_of(recipe):
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda file: file.stem)
 def test_every_config_is_accepted_by_its_recipes(config):
-    for name in OF_TASK.get(config.stem, RECIPES):
-        recipe = {**RECIPES, **OTHER_RECIPES}[name]
-        assert parser_of(recipe).parse_args([f"--config={config}"])
-    assert config.stem in OF_TASK or config.stem in HUB_ENCODERS
+    names = [name for name in recipes() if config in configs(name)]
+    assert names
+    for name in names:
+        recipe = importlib.import_module(f"recipes.{name.replace('-', '_')}")
+        assert parser_of(recipe.main).parse_args([f"--config={config}"])
 
 
 @pytest.mark.parametrize("encoder", HUB_ENCODERS)
