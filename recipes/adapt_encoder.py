@@ -17,6 +17,8 @@ def main(
     corpus: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
+    allow_implausible: bool = False,
     limit: int | None = None,
     encoder: str = "offline",
     adapter: Literal["lora", "full"] = "lora",
@@ -35,6 +37,8 @@ def main(
             "synthetic", the default.
         format: of the file, where its ending does not tell.
         columns: field to column, for tables and JSON lines.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
+        allow_implausible: take labels and ids that look like text and not like names.
         limit: use at most so many notes.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: a LoRA adapter that is folded in at the end, or all weights.
@@ -51,7 +55,10 @@ def main(
     if notes is None:
         read = ctl.note_splits(corpus, limit=limit)["train"]
     else:
-        read = ctl.read_notes(notes, format=format, columns=columns)
+        read = ctl.read_notes(
+            notes, format=format, columns=columns, as_written=as_written,
+            allow_implausible=allow_implausible,
+        )  # fmt: skip
         read = read.select(range(min(len(read), limit or len(read))))
     result = ctl.adapt_encoder(
         encoder,

@@ -20,6 +20,8 @@ def main(
     held_out: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
+    allow_implausible: bool = False,
     overrides: list[str] | None = None,
 ) -> bool:
     """Check a saved model or adapted encoder before it is pushed; nothing is sent.
@@ -36,12 +38,17 @@ def main(
         held_out: notes like them that training did not see, such as the test notes.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
+        allow_implausible: take labels and ids that look like text and not like names.
         overrides: checks whose block is lifted, e.g. ["licence=mit"].
 
     Returns:
         True: the folder may leave.
     """
-    notes = gate_notes(corpus, train, held_out, format=format, columns=columns)
+    notes = gate_notes(
+        corpus, train, held_out, format=format, columns=columns, as_written=as_written,
+        allow_implausible=allow_implausible,
+    )  # fmt: skip
     report = check_release(
         model,
         data_use=data_use,

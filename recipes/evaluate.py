@@ -26,6 +26,7 @@ def main(
     name: str = "test",
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
     allow_implausible: bool = False,
     allow_leakage: bool = False,
     encoder: str | None = None,
@@ -48,6 +49,7 @@ def main(
         name: of the set of notes, in the report and the card.
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
         allow_implausible: take labels and ids that look like text and not like names.
         allow_leakage: go on where notes share patients or texts with train; the scores are marked.
         encoder: where the model's encoder lies, if not where it was in training.
@@ -69,6 +71,7 @@ def main(
     reading: dict[str, Any] = {
         "format": format,
         "columns": columns,
+        "as_written": as_written,
         "allow_implausible": allow_implausible,
     }
     if corpus is not None:

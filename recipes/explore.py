@@ -27,6 +27,7 @@ def main(
     outside: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
     allow_implausible: bool = False,
     allow_leakage: bool = False,
     limit: int | None = None,
@@ -48,6 +49,7 @@ def main(
         outside: notes of another kind: a public corpus by name (its test notes) or a file.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
         allow_implausible: take labels and ids that look like text and not like names.
         allow_leakage: go on where the files share patients or texts.
         limit: use at most so many notes of each set, for a quick look.
@@ -69,7 +71,7 @@ def main(
 
     splits = ctl.note_splits(
         corpus, train, None, test, format=format, columns=columns, limit=limit,
-        allow_implausible=allow_implausible, allow_leakage=allow_leakage,
+        as_written=as_written, allow_implausible=allow_implausible, allow_leakage=allow_leakage,
     )  # fmt: skip
     notes = splits["train"]
     matrix = embed(encoder, notes, cache=cache).matrix

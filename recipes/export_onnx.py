@@ -15,6 +15,8 @@ def main(
     notes: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
+    allow_implausible: bool = False,
     limit: int | None = 100,
     encoder: str | None = None,
 ) -> dict[str, float | int | None]:
@@ -27,6 +29,8 @@ def main(
         notes: a file or folder of notes to compare on; synthetic ones if not given.
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
+        allow_implausible: take labels and ids that look like text and not like names.
         limit: compare at most so many notes.
         encoder: where the model's encoder lies, if not where it was in training.
 
@@ -36,7 +40,10 @@ def main(
     if notes is None:
         read = ctl.generate_notes(20, seed=0)
     else:
-        read = ctl.read_notes(notes, format=format, columns=columns)
+        read = ctl.read_notes(
+            notes, format=format, columns=columns, as_written=as_written,
+            allow_implausible=allow_implausible,
+        )  # fmt: skip
     if limit is not None:
         read = read.select(range(min(limit, len(read))))
     report = export_onnx(

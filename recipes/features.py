@@ -18,6 +18,7 @@ def main(
     test: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
     allow_implausible: bool = False,
     allow_leakage: bool = False,
     limit: int | None = None,
@@ -39,6 +40,7 @@ def main(
         test: notes to score on; split off train by patient if not given.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
         allow_implausible: take labels and ids that look like text and not like names.
         allow_leakage: go on where the sets share patients or texts; the scores are marked.
         limit: use at most so many notes of each set, for a quick look.
@@ -56,7 +58,7 @@ def main(
     claim_output(output)
     splits = ctl.note_splits(
         corpus, train, dev, test, format=format, columns=columns, limit=limit,
-        allow_implausible=allow_implausible, allow_leakage=allow_leakage,
+        as_written=as_written, allow_implausible=allow_implausible, allow_leakage=allow_leakage,
     )  # fmt: skip
     model = ctl.FeatureModel.fit(
         encoder,

@@ -17,6 +17,8 @@ def gate_notes(
     *,
     format: str | None,
     columns: dict[str, str] | None,
+    as_written: tuple[str, ...] = (),
+    allow_implausible: bool = False,
 ) -> dict[str, Dataset]:
     """The notes that the gate compares with, as its arguments: `train` and `held_out`."""
     notes: dict[str, Dataset] = {}
@@ -25,5 +27,11 @@ def gate_notes(
         notes = {"train": splits["train"], "held_out": splits["test"]}
     for name, path in {"train": train, "held_out": held_out}.items():
         if path is not None:
-            notes[name] = ctl.read_notes(path, format=format, columns=columns)
+            notes[name] = ctl.read_notes(
+                path,
+                format=format,
+                columns=columns,
+                as_written=as_written,
+                allow_implausible=allow_implausible,
+            )
     return notes

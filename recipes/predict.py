@@ -18,6 +18,7 @@ def main(
     output: str,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
     allow_implausible: bool = False,
     encoder: str | None = None,
     revision: str | None = None,
@@ -36,6 +37,7 @@ def main(
             leaves of it is <output>.part).
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
         allow_implausible: take labels and ids that look like text and not like names.
         encoder: where the model's encoder lies, if not where it was in training.
         revision: of a Hub id: a branch, tag or commit.
@@ -54,6 +56,7 @@ def main(
         notes,
         format=format,
         columns=columns,
+        as_written=as_written,
         on_error=on_error,
         allow_implausible=allow_implausible,
     )

@@ -30,6 +30,8 @@ def main(
     held_out: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
+    allow_implausible: bool = False,
 ) -> str:
     """Push what a training recipe has saved. Log in first: `hf auth login`.
 
@@ -53,6 +55,8 @@ def main(
         held_out: notes like them that training did not see, such as the test notes.
         format: of these files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
+        allow_implausible: take labels and ids that look like text and not like names.
 
     Returns:
         The address of the commit, or of the pull request.
@@ -68,7 +72,15 @@ def main(
         "create_pr": create_pr,
         "data_use": data_use,
         "overrides": overrides,
-        **gate_notes(corpus, train, held_out, format=format, columns=columns),
+        **gate_notes(
+            corpus,
+            train,
+            held_out,
+            format=format,
+            columns=columns,
+            as_written=as_written,
+            allow_implausible=allow_implausible,
+        ),
     }
     if merge:
         from clinical_tl.transfer_model import TransferModel

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
 
+from .budgets import Level, TaskName, fit_task
 from .command_line import run
-
-TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
 
 
 def main(
@@ -19,11 +16,13 @@ def main(
     target_notes: str | None = None,
     format: str | None = None,
     columns: dict[str, str] | None = None,
+    as_written: tuple[str, ...] = (),
+    allow_implausible: bool = False,
     encoder: str = "offline",
     encoders: list[str] | None = None,
     source_models: dict[str, str] | None = None,
     task: TaskName | None = None,
-    level: Literal["code", "category", "chapter"] = "category",
+    level: Level = "category",
     max_notes: int = 500,
     cache: str | None = None,
     seed: int = 0,
@@ -37,6 +36,8 @@ def main(
         target_notes: your own target notes.
         format: of the files, where their ending does not tell.
         columns: field to column, for tables and JSON lines.
+        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
+        allow_implausible: take labels and ids that look like text and not like names.
         encoder: a folder, "hub:org/name" (a Hub id) or "offline"; the notes are compared with it.
         encoders: two or more encoders to rank for the task on the target notes.
         source_models: encoder to the folder of a model that was trained on a source task with
@@ -58,7 +59,13 @@ def main(
             "--task=entity_recognition"
         )
     ours, theirs = (
-        ctl.read_notes(file, format=format, columns=columns)
+        ctl.read_notes(
+            file,
+            format=format,
+            columns=columns,
+            as_written=as_written,
+            allow_implausible=allow_implausible,
+        )
         if file
         else ctl.load_corpus(corpus or "synthetic", seed=seed)["train"]
         for file, corpus in ((source_notes, source), (target_notes, target))
@@ -68,14 +75,8 @@ def main(
     print(ctl.format_table(found.table()))
     for warning in found.warnings():
         print(f"warning: {warning}")
-    if encoders:
-        fitted: ctl.NoteClassification | ctl.DiagnosisCoding | ctl.EntityRecognition
-        if task == "note_classification":
-            fitted = ctl.NoteClassification.from_notes(theirs)
-        elif task == "diagnosis_coding":
-            fitted = ctl.DiagnosisCoding.from_notes(theirs, level=level)
-        else:
-            fitted = ctl.EntityRecognition.from_notes(theirs)
+    if encoders and task:
+        fitted = fit_task(task, theirs, level, allow_implausible=allow_implausible)
         models = {
             name: ctl.TransferModel.load(folder) for name, folder in (source_models or {}).items()
         }

@@ -7,7 +7,7 @@ names; nothing is downloaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ def note_splits(
     *,
     format: str | None = None,  # noqa: A002  (as in read_notes)
     columns: Mapping[str, str | None] | None = None,
+    as_written: Sequence[str] = (),
     seed: int = 0,
     limit: int | None = None,
     allow_implausible: bool = False,
@@ -45,7 +46,8 @@ def note_splits(
 ) -> Splits:
     """`train`, `dev` and `test` of a named corpus, or of a user's own files; synthetic if neither.
 
-    `limit` keeps at most so many notes of each, the first ones: for a quick look.
+    `format`, `columns`, `as_written` and `allow_implausible` are those of `read_notes`. `limit`
+    keeps at most so many notes of each, the first ones: for a quick look.
 
     Raises `ConfigError` where both are given, or dev or test notes without training notes.
     """
@@ -65,6 +67,7 @@ def note_splits(
             test,
             format=format,
             columns=columns,
+            as_written=as_written,
             seed=seed,
             allow_implausible=allow_implausible,
             allow_leakage=allow_leakage,
@@ -121,6 +124,7 @@ def read_splits(
     *,
     format: str | None = None,  # noqa: A002  (as in read_notes)
     columns: Mapping[str, str | None] | None = None,
+    as_written: Sequence[str] = (),
     seed: int = 0,
     allow_implausible: bool = False,
     allow_leakage: bool = False,
@@ -135,7 +139,13 @@ def read_splits(
     """
     files = {"train": train, "dev": dev, "test": test}
     read = {
-        name: read_notes(file, format=format, columns=columns, allow_implausible=allow_implausible)
+        name: read_notes(
+            file,
+            format=format,
+            columns=columns,
+            as_written=as_written,
+            allow_implausible=allow_implausible,
+        )
         for name, file in files.items()
         if file is not None
     }

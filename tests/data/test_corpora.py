@@ -41,6 +41,17 @@ def test_own_files_are_split_by_patient_where_there_are_patients(tmp_path):
     assert {len(notes) for notes in limited.values()} == {5}
 
 
+def test_own_files_are_read_as_written_where_it_is_told(tmp_path):
+    rows = "".join(f"n{i},p{i},Note number {i}.,{'NA' if i % 2 else 'I10'}\n" for i in range(20))
+    file = tmp_path / "notes.csv"
+    file.write_text(f"note_id,patient_id,text,label\n{rows}")
+    found = [
+        {label for notes in note_splits(train=file, **told).values() for label in notes["label"]}
+        for told in ({}, {"as_written": ["label"]})
+    ]
+    assert found == [{None, "I10"}, {"NA", "I10"}]
+
+
 def test_what_is_missing_or_contradictory_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"choose one of \['bc5cdr'"):
         load_corpus("mimic")

@@ -4,11 +4,13 @@ import importlib
 import json
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
+import clinical_tl as ctl
 from clinical_tl.data.writing import write_notes
 from recipes import (
     diagnosis_coding,
@@ -25,6 +27,9 @@ RECIPES = {
     "diagnosis_coding": diagnosis_coding.main,
     "entity_recognition": entity_recognition.main,
 }
+MAINS = {
+    name: importlib.import_module(f"recipes.{name.replace('-', '_')}").main for name in recipes()
+}
 HUB_ENCODERS = ["biomedbert", "bioclinical_modernbert", "biolinkbert"]
 
 
@@ -40,8 +45,43 @@ def test_every_config_is_accepted_by_its_recipes(config):
     names = [name for name in recipes() if config in configs(name)]
     assert names
     for name in names:
-        recipe = importlib.import_module(f"recipes.{name.replace('-', '_')}")
-        assert parser_of(recipe.main).parse_args([f"--config={config}"])
+        assert parser_of(MAINS[name]).parse_args([f"--config={config}"])
+
+
+class ReadingError(Exception):
+    """Raised in the place of a reading, with the settings it was asked for."""
+
+
+READS_FILES = [name for name in MAINS if "columns" in signature(MAINS[name]).parameters]
+
+
+@pytest.mark.parametrize("name", READS_FILES)
+def test_whatever_reads_files_reads_them_as_it_is_told(name, tmp_path, monkeypatch):
+    def read(source, **settings):
+        raise ReadingError(source, settings)
+
+    monkeypatch.setattr(ctl, "read_notes", read, raising=False)
+    monkeypatch.setattr("clinical_tl.data.corpora.read_notes", read)
+    files = {"notes": "n", "train": "n", "source_notes": "n", "target_notes": "n"}
+    given = {**files, "model": "m", "to": "lab/m", "output": str(tmp_path / "out")}
+    settings = {
+        "format": "csv", "columns": {"text": "T"}, "as_written": ("label",),
+        "allow_implausible": True,
+    }  # fmt: skip
+    taken = signature(MAINS[name]).parameters
+    with pytest.raises(ReadingError) as caught:
+        MAINS[name](**{key: given[key] for key in given if key in taken}, **settings)
+    source, told = caught.value.args
+    assert source == "n"
+    assert settings.items() <= told.items()
+
+
+def test_fields_to_be_taken_as_written_are_a_list_on_the_command_line():
+    parser = parser_of(entity_recognition.main)
+    parsed = parser.parse_args(["--as_written=[label, codes]"])
+    assert tuple(parsed.as_written) == ("label", "codes")
+    with pytest.raises(ArgumentError, match="as_written"):
+        parser.parse_args(["--as_written=label"])
 
 
 @pytest.mark.parametrize("encoder", HUB_ENCODERS)
