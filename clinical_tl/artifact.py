@@ -3,7 +3,7 @@
 adapter_config.json, adapter_model.safetensors   an adapter (plain peft), or
 config.json, model.safetensors                   a full model (plain transformers)
 head.safetensors                                 the label-attention head, where there is one
-novelty.json, novelty.safetensors                the novelty detector, where one was fitted
+novelty.safetensors                              the novelty detector, where one was fitted
 task.json                                        task, encoder, windows, hashes of all files,
                                                  and its own
 metrics.json                                     scores and training figures
@@ -50,7 +50,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What a model is made of; loading must never meet one that was not saved with it.
 _DECIDES = re.compile(
     r".*\.(safetensors|bin|pt|pth|onnx|data|index\.json)|(config|adapter_config|tokenizer"
-    r"|tokenizer_config|special_tokens_map|added_tokens|vocab|novelty)\.json|(vocab|merges)\.txt"
+    r"|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json|(vocab|merges)\.txt"
 )
 _OWN = {TASK_FILE, REPORT_FILE, CARD_FILE}
 

@@ -314,7 +314,7 @@ def _account(report: ReleaseReport) -> str:
 
 
 def _check_shareable(folder: Path, description: dict[str, Any]) -> None:
-    if "novelty.json" in description["files"]:
+    if "novelty.safetensors" in description["files"]:
         from clinical_tl.estimators.novelty import NoveltyDetector
 
         detector = NoveltyDetector.load(folder)

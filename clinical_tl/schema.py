@@ -141,7 +141,7 @@ class Prediction(Discreet):
     anything to read (blank) gets no label, code, mention or relation, and the labels' shares in
     training as its scores. `novelty`, where it was asked for,
     says how unlike the training notes the note is (larger is stranger, on the scale of
-    `NoveltyDetector.score`).
+    `NoveltyDetector.novelty`).
     """
 
     note_id: str

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from clinical_tl.data.seen_notes import SeenNotes
-    from clinical_tl.estimators.novelty_methods import NoveltyMethod
+    from clinical_tl.estimators.novelty import NoveltyMethod
     from clinical_tl.model_collection import ModelCollection
     from clinical_tl.models.precision import Precision
     from clinical_tl.tasks.task import Scores, Task
@@ -342,7 +342,7 @@ class TransferModel:
         """Learn what the training notes look like to the encoder, for `predict(with_novelty=True)`.
 
         Call it after training, which changes the encoder. The detector (also in `novelty`) is
-        saved with the model; `NoveltyDetector.fit` tells the methods apart. Of them `knn` and
+        saved with the model; `NoveltyDetector` tells the methods apart. Of them `knn` and
         `kde` keep the notes' embeddings, which are as confidential as the notes. Notes of a
         patient are held out together; `relative_mahalanobis` takes the notes' labels.
 

@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import clinical_tl as ctl
-from clinical_tl.estimators.clustering import Clustering, cluster_notes, clustering_scores
 from clinical_tl.estimators.distinctive_terms import distinctive_terms
-from clinical_tl.estimators.novelty import NoveltyDetector, novelty_auroc
-from clinical_tl.estimators.novelty_methods import METHODS
 
 from .command_line import run
 
@@ -67,6 +64,7 @@ def main(
     """
     from datasets import concatenate_datasets
 
+    from clinical_tl.estimators.clustering import Clustering, clustering_scores
     from clinical_tl.transfer.embeddings import embed
 
     splits = ctl.note_splits(
@@ -75,19 +73,18 @@ def main(
     )  # fmt: skip
     notes = splits["train"]
     matrix = embed(encoder, notes, cache=cache).matrix
-    clustering = cluster_notes(
-        matrix,
-        method=clusters,
+    clustering = Clustering(
+        clusters,
         n_clusters=n_clusters,
         min_cluster_size=min_cluster_size,
         dimensions=dimensions,
         seed=seed,
-    )
+    ).fit(matrix)
     _print_clusters(clustering, notes, min_notes)
     figures: dict[str, float] = {}
     labels = list(notes["label"])
     if any(label is not None for label in labels):
-        figures |= clustering_scores(clustering.labels, labels).summary()
+        figures |= clustering_scores(clustering.labels_, labels).summary()
         print(ctl.format_table([figures]))
     if outside is not None:
         other = ctl.read_notes(outside) if Path(outside).exists() else ctl.load_corpus(outside)
@@ -95,7 +92,7 @@ def main(
         strange = strange.select(range(min(limit or len(strange), len(strange))))
         like_train = concatenate_datasets([splits["dev"], splits["test"]])
         sides = [embed(encoder, some, cache=cache).matrix for some in (like_train, strange)]
-        known = labels if None not in labels else clustering.labels.tolist()
+        known = labels if None not in labels else clustering.labels_.tolist()
         patients = {"train": notes["patient_id"]}
         patients["scored"] = [*like_train["patient_id"], *strange["patient_id"]]
         rows = _novelty_rows(matrix, sides, known, patients, seed)
@@ -104,20 +101,20 @@ def main(
     return figures
 
 
-def _print_clusters(clustering: Clustering, notes: Any, min_notes: int) -> None:  # noqa: ANN401  (a dataset, unimported)
-    print(ctl.format_table([vars(candidate) for candidate in clustering.candidates]))
+def _print_clusters(clustering: Any, notes: Any, min_notes: int) -> None:  # noqa: ANN401  (unimported)
+    print(ctl.format_table([vars(candidate) for candidate in clustering.candidates_]))
     terms = distinctive_terms(
-        notes["text"], clustering.labels, min_notes=min_notes, patients=notes["patient_id"]
+        notes["text"], clustering.labels_, min_notes=min_notes, patients=notes["patient_id"]
     )
-    sizes = clustering.sizes
+    sizes = clustering.sizes_
     rows = [
         {"cluster": c, "notes": int(sizes[c]), "words": ", ".join(term.term for term in found)}
         for c, found in terms.by_cluster.items()
     ]
     print(ctl.format_table(rows))
-    silhouette = "–" if clustering.silhouette is None else f"{clustering.silhouette:.3f}"
+    silhouette = "–" if clustering.silhouette_ is None else f"{clustering.silhouette_:.3f}"
     print(
-        f"{clustering.n_clusters} clusters, silhouette {silhouette}, {clustering.noise} notes in "
+        f"{clustering.n_clusters_} clusters, silhouette {silhouette}, {clustering.noise_} notes in "
         f"none; words of fewer than {min_notes} notes of a cluster are withheld: {terms.withheld}"
     )
 
@@ -129,16 +126,14 @@ def _novelty_rows(
     patients: dict[str, list[str | None]],
     seed: int,
 ) -> list[dict[str, Any]]:
+    from clinical_tl.estimators.novelty import METHODS, NoveltyDetector, novelty_auroc
+
     rows = []
     for method in METHODS:
-        detector = NoveltyDetector.fit(
-            train,
-            method=method,
-            labels=labels if method == "relative_mahalanobis" else None,
-            groups=patients["train"],
-            seed=seed,
+        detector = NoveltyDetector(method, seed=seed).fit(
+            train, labels if method == "relative_mahalanobis" else None, patients["train"]
         )
-        inside, outside = (detector.score(side) for side in sides)
+        inside, outside = (detector.novelty(side) for side in sides)
         auroc = novelty_auroc(inside, outside, groups=patients["scored"], seed=seed)
         rows.append(
             {

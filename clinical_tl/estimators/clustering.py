@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Self
 
 import numpy as np
-
-from clinical_tl.errors import ConfigError, TaskError, shown_value
-from clinical_tl.estimators.checks import (
-    Embeddings,
-    check_at_least,
-    check_embeddings,
-    check_varied,
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import (
+    adjusted_rand_score,
+    normalized_mutual_info_score,
+    silhouette_score,
 )
-from clinical_tl.estimators.features import Floats, Ints
+
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.estimators.checks import check_at_least, check_method, check_varied
+from clinical_tl.estimators.features import Floats, Ints, feature_matrix
 from clinical_tl.estimators.folds import distinct_rows
 from clinical_tl.estimators.unit_length import unit_length
 
@@ -44,29 +48,6 @@ class CandidateClustering:
     smallest: int
 
 
-@dataclass(frozen=True, eq=False)
-class Clustering:
-    """Notes in clusters.
-
-    `labels` (notes,) are 0 to `n_clusters` − 1, largest cluster first, −1 where a note
-    belongs to none (or has no token: a row of zeros); `noise` counts those. `silhouette` is the
-    mean over the others, `None` for fewer than two clusters. `candidates` are the numbers of
-    clusters that were tried.
-    """
-
-    method: ClusterMethod
-    labels: Ints
-    n_clusters: int
-    noise: int
-    silhouette: float | None
-    candidates: tuple[CandidateClustering, ...] = ()
-
-    @property
-    def sizes(self) -> Ints:
-        """Notes in each cluster, shape (n_clusters,)."""
-        return np.bincount(self.labels[self.labels != NOISE], minlength=self.n_clusters)
-
-
 @dataclass(frozen=True)
 class ClusteringScores:
     """How well clusters agree with labels; both are 1 if perfect, about 0 by chance.
@@ -93,23 +74,13 @@ class ClusteringScores:
         }
 
 
-def cluster_notes(
-    embeddings: Embeddings,
-    *,
-    method: ClusterMethod = "kmeans",
-    n_clusters: int | None = None,
-    candidates: Sequence[int] = CANDIDATES,
-    min_cluster_size: int = MIN_CLUSTER_SIZE,
-    dimensions: int | None = None,
-    seed: int = 0,
-) -> Clustering:
-    """Cluster notes by where their embeddings point (they are brought to length 1).
+class Clustering(ClusterMixin, BaseEstimator):
+    """Clusters of notes by where their embeddings point (they are brought to length 1).
 
     k-means puts every note into one of k clusters; HDBSCAN (Campello et al. 2013) finds dense
     regions, however many there are, and leaves the notes between them out.
 
     Args:
-        embeddings: shape (notes, d).
         method: `kmeans` or `hdbscan`.
         n_clusters: k; by default the one of `candidates` with the highest silhouette
             (Rousseeuw 1987; on 2,000 notes drawn by `seed` where there are more). For k-means.
@@ -120,56 +91,87 @@ def cluster_notes(
             finds more in few (10 to 30): in many, all notes are about equally far apart.
         seed: of the starts, the best of 10 is kept, and of the silhouette's sample.
 
-    Raises:
-        TaskError: embeddings of a wrong shape, not finite, all the same, or fewer differing
-            notes than clusters.
-        ConfigError: an unknown method, a number out of its range, or `n_clusters` for HDBSCAN.
+    Attributes:
+        labels_: shape (notes,), 0 to `n_clusters_` − 1, largest cluster first, −1 where a note
+            belongs to none (or has no token: a row of zeros).
+        n_clusters_: how many there are.
+        sizes_: notes in each, shape (n_clusters_,).
+        noise_: notes in none.
+        silhouette_: the mean over the notes in clusters, `None` for fewer than two clusters.
+        candidates_: the numbers of clusters that were tried.
     """
-    if method not in get_args(ClusterMethod):
-        raise ConfigError(f"method {shown_value(method)}: choose one of {get_args(ClusterMethod)}")
-    if method == "hdbscan" and n_clusters is not None:
-        raise ConfigError(
-            f"n_clusters={n_clusters}, but HDBSCAN finds the number itself; set "
-            "min_cluster_size, or method='kmeans'"
-        )
-    check_at_least(2, min_cluster_size=min_cluster_size, candidates=min(candidates, default=0))
-    check_at_least(2, n_clusters=2 if n_clusters is None else n_clusters)
-    check_at_least(1, dimensions=1 if dimensions is None else dimensions)
-    every = unit_length(check_embeddings(embeddings))
-    # A note without a token lies nowhere: all of them together would make a cluster.
-    written = every.any(axis=1)
-    if not written.any():
-        raise TaskError(f"none of the {len(every)} notes has a token; give notes with text")
-    matrix = every[written]
-    least = min_cluster_size if method == "hdbscan" else n_clusters or min(candidates) + 1
-    distinct = int(distinct_rows(matrix).max()) + 1
-    if (len(matrix) if method == "hdbscan" else distinct) < least:
-        raise TaskError(
-            f"{len(matrix)} notes, {distinct} of them differing, are too few; allowed: at least "
-            f"{least}. Ask for fewer or smaller clusters, or give more notes"
-        )
-    check_varied(matrix)
-    matrix = _reduced(matrix, dimensions)
-    if method == "hdbscan":
-        from sklearn.cluster import HDBSCAN
 
-        labels = HDBSCAN(min_cluster_size=min_cluster_size, copy=True).fit_predict(matrix)
-        tried: tuple[CandidateClustering, ...] = ()
-    else:
-        ks = [n_clusters] if n_clusters else [k for k in sorted(set(candidates)) if k < distinct]
-        labels, tried = _best_means(matrix, ks, seed)
-    labels = _by_size(labels)
-    found = np.full(len(every), NOISE, dtype=np.int64)
-    found[written] = labels
-    clustered = labels != NOISE
-    return Clustering(
-        method,
-        found,
-        n_clusters=int(labels.max()) + 1,
-        noise=int((found == NOISE).sum()),
-        silhouette=_silhouette(matrix[clustered], labels[clustered], seed),
-        candidates=tried,
-    )
+    def __init__(
+        self,
+        method: ClusterMethod = "kmeans",
+        *,
+        n_clusters: int | None = None,
+        candidates: Sequence[int] = CANDIDATES,
+        min_cluster_size: int = MIN_CLUSTER_SIZE,
+        dimensions: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.method = method
+        self.n_clusters = n_clusters
+        self.candidates = candidates
+        self.min_cluster_size = min_cluster_size
+        self.dimensions = dimensions
+        self.seed = seed
+
+    def fit(self, X: npt.ArrayLike, y: object = None) -> Self:  # noqa: ARG002  (scikit-learn's)
+        """Cluster notes by their embeddings, shape (notes, d).
+
+        Raises:
+            TaskError: embeddings of a wrong shape, not finite, all the same, or fewer differing
+                notes than clusters.
+            ConfigError: an unknown method, a number out of its range, or `n_clusters` for HDBSCAN.
+        """
+        every = unit_length(feature_matrix(X))
+        self._check_settings()
+        # A note without a token lies nowhere: all of them together would make a cluster.
+        written = every.any(axis=1)
+        if not written.any():
+            raise TaskError(f"none of the {len(every)} notes has a token; give notes with text")
+        matrix = every[written]
+        check_varied(matrix)
+        hdbscan = self.method == "hdbscan"
+        least = self.min_cluster_size if hdbscan else self.n_clusters or min(self.candidates) + 1
+        distinct = int(distinct_rows(matrix).max()) + 1
+        if (len(matrix) if hdbscan else distinct) < least:
+            raise TaskError(
+                f"{len(matrix)} notes, {distinct} of them differing, are too few; allowed: at "
+                f"least {least}. Ask for fewer or smaller clusters, or give more notes"
+            )
+        matrix = _reduced(matrix, self.dimensions)
+        self.candidates_: tuple[CandidateClustering, ...] = ()
+        if hdbscan:
+            found = HDBSCAN(min_cluster_size=self.min_cluster_size, copy=True).fit_predict(matrix)
+        else:
+            tried = [k for k in sorted(set(self.candidates)) if k < distinct]
+            ks = [self.n_clusters] if self.n_clusters else tried
+            found, self.candidates_ = _best_means(matrix, ks, self.seed)
+        labels = _by_size(found)
+        clustered = labels != NOISE
+        self.labels_ = np.full(len(every), NOISE, dtype=np.int64)
+        self.labels_[written] = labels
+        self.sizes_ = np.bincount(labels[clustered])
+        self.n_clusters_, self.noise_ = len(self.sizes_), int((self.labels_ == NOISE).sum())
+        self.silhouette_ = _silhouette(matrix[clustered], labels[clustered], self.seed)
+        self.n_features_in_ = every.shape[1]
+        return self
+
+    def _check_settings(self) -> None:
+        check_method(self.method, ClusterMethod)
+        if self.method == "hdbscan" and self.n_clusters is not None:
+            raise ConfigError(
+                f"n_clusters={self.n_clusters}, but HDBSCAN finds the number itself; set "
+                "min_cluster_size, or method='kmeans'"
+            )
+        check_at_least(
+            2, min_cluster_size=self.min_cluster_size, candidates=min(self.candidates, default=0)
+        )
+        check_at_least(1, n_clusters=1 if self.n_clusters is None else self.n_clusters)
+        check_at_least(1, dimensions=1 if self.dimensions is None else self.dimensions)
 
 
 def clustering_scores(
@@ -182,8 +184,6 @@ def clustering_scores(
 
     Raises `TaskError` for lengths that disagree, or where no note has a label.
     """
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-
     found = np.asarray(labels)
     if len(found) != len(gold):
         raise TaskError(f"{len(found)} notes are clustered and {len(gold)} labelled; give the same")
@@ -204,8 +204,6 @@ def clustering_scores(
 def _best_means(
     matrix: Floats, ks: Sequence[int], seed: int
 ) -> tuple[Ints, tuple[CandidateClustering, ...]]:
-    from sklearn.cluster import KMeans
-
     found, candidates = [], []
     for k in ks:
         means = KMeans(k, n_init=STARTS, random_state=seed).fit(matrix)
@@ -220,8 +218,6 @@ def _best_means(
 
 
 def _silhouette(matrix: Floats, labels: Ints, seed: int) -> float | None:
-    from sklearn.metrics import silhouette_score
-
     if len(labels) > SILHOUETTE_NOTES:
         drawn = np.random.default_rng(seed).choice(len(labels), SILHOUETTE_NOTES, replace=False)
         matrix, labels = matrix[drawn], labels[drawn]
@@ -244,8 +240,6 @@ def _by_size(labels: Ints) -> Ints:
 def _reduced(matrix: Floats, dimensions: int | None) -> Floats:
     if dimensions is None:
         return matrix
-    from sklearn.decomposition import PCA
-
     if dimensions > min(matrix.shape):
         raise TaskError(
             f"{matrix.shape[0]} notes of {matrix.shape[1]} dimensions can't be reduced to "

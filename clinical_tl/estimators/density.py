@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from math import log, pi
-from pathlib import Path
-from typing import get_args
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
 
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError, shown_value
-from clinical_tl.estimators.checks import (
-    Embeddings,
-    check_at_least,
-    check_embeddings,
-    check_varied,
-)
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.estimators.checks import check_at_least, check_method, check_varied
 from clinical_tl.estimators.density_methods import (
     COMPONENTS,
     DENSITIES,
@@ -26,24 +21,13 @@ from clinical_tl.estimators.density_methods import (
     fit_kernels,
     fit_mixture,
 )
-from clinical_tl.estimators.features import Floats
-from clinical_tl.estimators.saved_estimator import (
-    Array,
-    SavedEstimator,
-    prefixed,
-    read_estimator,
-    unprefixed,
-    write_estimator,
-)
+from clinical_tl.estimators.estimator import Estimator
+from clinical_tl.estimators.features import Floats, feature_matrix
+from clinical_tl.estimators.folds import distinct_rows
 from clinical_tl.estimators.unit_length import unit_length
-from clinical_tl.paths import as_path
-
-BLOCK = 1024
-FILE = "density"
 
 
-@dataclass(frozen=True, eq=False)
-class DensityEstimator:
+class DensityEstimator(Estimator):
     """A density over d dimensions: detailed in r principal ones, simple in the rest.
 
     In the subspace of the r first principal components of the training notes the density is a
@@ -51,96 +35,112 @@ class DensityEstimator:
     subspace counts too, as one isotropic Gaussian over the other d − r dimensions with the
     training notes' mean variance there (Moghaddam & Pentland 1997, §2.3): notes of another
     kind often differ most in directions in which the training notes don't, and without it they
-    would look familiar. `residual_variance` is 0 where that part is left out.
+    would look familiar.
 
-    `mean` has shape (d,), `axes` (r, d). `parameters` of a mixture: `log_weights` (k,),
-    `means` (k, r), `precisions_cholesky` (k, r, r); of kernels: `points` (notes, r),
-    `bandwidth` ().
+    Args:
+        method: `gaussian_mixture` or `kde`.
+        dimensions: r, at most d and less than the number of notes.
+        components: numbers of Gaussians to choose from by the Bayesian information criterion
+            (Schwarz 1978); those for which there are fewer than 2 distinct notes a Gaussian
+            are not tried.
+        bandwidth: of the kernels; by default the one of `BANDWIDTHS` times Scott's factor with
+            the highest log-density of held-out notes (5 folds, copies and groups together).
+        residual: count the distance from the subspace, too.
+        scale: bring embeddings to length 1 first (`unit_length`).
+        seed: of the mixture's start and of the folds.
+
+    Attributes:
+        mean_: shape (d,).
+        axes_: shape (r, d).
+        residual_variance_: 0 where that part is left out.
+        parameters_: of a mixture `weights` (k,), `means` (k, r) and `precisions_cholesky`
+            (k, r, r); of kernels `points` (notes, r) and `bandwidth` ().
+        candidates_: the settings that were tried.
     """
 
-    method: DensityMethod
-    mean: Floats
-    axes: Floats
-    residual_variance: float
-    parameters: Mapping[str, Array]
-    scaled: bool
-    candidates: tuple[Candidate, ...] = ()
+    file = "density"
+    found = ("mean_", "axes_", "residual_variance_", "parameters_", "candidates_")
 
-    @classmethod
-    def fit(
-        cls,
-        embeddings: Embeddings,
-        *,
+    def __init__(
+        self,
         method: DensityMethod = "gaussian_mixture",
+        *,
         dimensions: int = 16,
         components: Sequence[int] = COMPONENTS,
         bandwidth: float | None = None,
         residual: bool = True,
         scale: bool = True,
-        groups: Sequence[Hashable] | None = None,
         seed: int = 0,
-    ) -> DensityEstimator:
-        """Fit on training notes.
+    ) -> None:
+        self.method = method
+        self.dimensions = dimensions
+        self.components = components
+        self.bandwidth = bandwidth
+        self.residual = residual
+        self.scale = scale
+        self.seed = seed
 
-        Args:
-            embeddings: shape (notes, d).
-            method: `gaussian_mixture` or `kde`.
-            dimensions: r, at most d and less than the number of notes.
-            components: numbers of Gaussians to choose from by the Bayesian information
-                criterion (Schwarz 1978); those for which there are fewer than 2 distinct notes
-                a Gaussian are not tried.
-            bandwidth: of the kernels; by default the one of `BANDWIDTHS` times Scott's factor
-                with the highest log-density of held-out notes (5 folds, copies and groups
-                together).
-            residual: count the distance from the subspace, too.
-            scale: bring embeddings to length 1 first (`unit_length`).
-            groups: the patient of each note, `None` for one of its own: with some of a
-                patient's notes held out and some not, the narrowest kernels would seem best.
-            seed: of the mixture's start and of the folds.
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: object = None,  # noqa: ARG002  (scikit-learn's)
+        groups: Sequence[Hashable] | None = None,
+    ) -> Self:
+        """Fit on training notes, shape (notes, d).
+
+        `groups` is the patient of each note, `None` for one of its own: with some of a patient's
+        notes held out and some not, the narrowest kernels would seem best.
 
         Raises:
             TaskError: embeddings of a wrong shape, not finite, all the same, or too few.
             ConfigError: an unknown method, or a number out of its range.
         """
-        if method not in get_args(DensityMethod):
-            raise ConfigError(
-                f"method {shown_value(method)}: choose one of {get_args(DensityMethod)}"
-            )
-        check_at_least(1, dimensions=dimensions, components=min(components, default=0))
-        if bandwidth is not None and bandwidth <= 0:
-            raise ConfigError(f"bandwidth={bandwidth}; allowed: above 0")
-        matrix = check_embeddings(embeddings, least=2)
-        if scale:
+        check_method(self.method, DensityMethod)
+        check_at_least(1, dimensions=self.dimensions, components=min(self.components, default=0))
+        if self.bandwidth is not None and self.bandwidth <= 0:
+            raise ConfigError(f"bandwidth={self.bandwidth}; allowed: above 0")
+        matrix = feature_matrix(X)
+        if self.scale:
             matrix = unit_length(matrix)
         check_varied(matrix)
-        n, d = matrix.shape
-        if dimensions > d or dimensions >= n:
+        (n, d), r = matrix.shape, self.dimensions
+        if r > d or r >= n:
             raise TaskError(
-                f"{n} notes of {d} dimensions can't be reduced to {dimensions}; allowed: at most "
+                f"{n} notes of {d} dimensions can't be reduced to {r}; allowed: at most "
                 f"{min(n - 1, d)}. Set dimensions, or give more notes"
             )
-        mean, axes, spread = _principal_axes(matrix, dimensions)
-        reduced = (matrix - mean) @ axes.T
-        if method == "gaussian_mixture":
-            parameters, candidates = fit_mixture(reduced, components, seed)
-        elif bandwidth is None:
-            parameters, candidates = fit_kernels(reduced, groups, seed)
+        self.mean_, self.axes_, spread = _principal_axes(matrix, r)
+        reduced = (matrix - self.mean_) @ self.axes_.T
+        if self.method == "gaussian_mixture":
+            self.parameters_, self.candidates_ = fit_mixture(reduced, self.components, self.seed)
+        elif self.bandwidth is None:
+            self.parameters_, self.candidates_ = fit_kernels(reduced, groups, self.seed)
         else:
-            parameters = {"points": reduced, "bandwidth": np.array(bandwidth)}
-            candidates = ()
-        residual_variance = 0.0
-        if residual and dimensions < d:
+            self.parameters_ = {"points": reduced, "bandwidth": np.array(self.bandwidth)}
+            self.candidates_ = ()
+        self.residual_variance_ = 0.0
+        if self.residual and r < d:
             outside = spread.sum() - reduced.var(axis=0).sum()
             least = LEAST_VARIANCE * reduced.var(axis=0).mean()
-            residual_variance = float(max(outside / (d - dimensions), least))
-        return cls(method, mean, axes, residual_variance, parameters, scale, candidates)
+            self.residual_variance_ = float(max(outside / (d - r), least))
+        self.n_features_in_ = d
+        return self
 
-    @property
-    def dimension(self) -> int:
-        """d, of the embeddings it scores."""
-        return len(self.mean)
+    def settled(self, X: npt.ArrayLike) -> Self:
+        """Unfitted, to fit on a part `X` of the training notes without choosing again.
 
-    def log_density(self, embeddings: Embeddings) -> Floats:
+        A part may have fewer notes that differ, and so room for fewer Gaussians.
+        """
+        self.check_fitted()
+        settled: Self = clone(self)
+        if self.method == "kde":
+            settled.bandwidth = float(self.parameters_["bandwidth"])
+        else:
+            room = (int(distinct_rows(feature_matrix(X)).max()) + 1) // 2
+            settled.components = (max(1, min(len(self.parameters_["means"]), room)),)
+        return settled
+
+    def score_samples(self, X: npt.ArrayLike) -> Floats:
         """Natural logarithm of the density at each note, shape (notes,).
 
         Of the d-dimensional density, or without the residual of the r-dimensional one: figures
@@ -148,61 +148,24 @@ class DensityEstimator:
 
         Raises `TaskError` for embeddings of another dimension, or not finite.
         """
-        matrix = check_embeddings(embeddings, dimension=self.dimension)
-        if self.scaled:
+        matrix = np.asarray(self.check_matrix(X), dtype=np.float64)
+        if self.scale:
             matrix = unit_length(matrix)
-        blocks = range(0, len(matrix), BLOCK)
-        return np.concatenate([self._log_density(matrix[i : i + BLOCK]) for i in blocks])
-
-    def _log_density(self, matrix: Floats) -> Floats:
-        centred = matrix - self.mean
-        reduced = centred @ self.axes.T
-        inside = DENSITIES[self.method](reduced, self.parameters)
-        if not self.residual_variance:
+        centred = matrix - self.mean_
+        reduced = centred @ self.axes_.T
+        inside = DENSITIES[self.method](reduced, self.parameters_)
+        if not self.residual_variance_:
             return inside
-        rest = self.dimension - len(self.axes)
-        outside = centred - reduced @ self.axes
-        distance: Floats = (outside**2).sum(axis=1) / self.residual_variance
-        return inside - 0.5 * (distance + rest * log(2 * pi * self.residual_variance))
-
-    def to_saved(self) -> SavedEstimator:
-        """Settings and arrays, for a file of its own or as part of another estimator's."""
-        settings = {
-            "method": self.method,
-            "residual_variance": self.residual_variance,
-            "scaled": self.scaled,
-            "candidates": [[c.value, c.score, c.converged] for c in self.candidates],
-        }
-        arrays = {"mean": self.mean, "axes": self.axes}
-        return SavedEstimator(settings, arrays | prefixed("parameters", self.parameters))
+        rest = self.n_features_in_ - len(self.axes_)
+        outside = centred - reduced @ self.axes_
+        distance: Floats = (outside**2).sum(axis=1) / self.residual_variance_
+        return inside - 0.5 * (distance + rest * log(2 * pi * self.residual_variance_))
 
     @classmethod
-    def from_saved(cls, saved: SavedEstimator) -> DensityEstimator:
-        """The inverse of `to_saved`. Raises `ArtifactError` where something is missing."""
-        try:
-            return cls(
-                saved.settings["method"],
-                saved.arrays["mean"],
-                saved.arrays["axes"],
-                saved.settings["residual_variance"],
-                unprefixed("parameters", saved.arrays),
-                saved.settings["scaled"],
-                tuple(Candidate(*row) for row in saved.settings["candidates"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(
-                "the saved estimator is no density; fit and save it again"
-            ) from error
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `density.json` and `density.safetensors`; kernels hold the notes' embeddings."""
-        write_estimator(as_path(folder), FILE, self.to_saved())
-        return as_path(folder)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> DensityEstimator:
-        """What `save` wrote. Raises `ArtifactError` where that is missing or damaged."""
-        return cls.from_saved(read_estimator(as_path(folder), FILE))
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The inverse of `to_state`. Raises `KeyError` where something is missing."""
+        candidates = tuple(Candidate(*row) for row in state["candidates_"])
+        return super().from_state({**state, "candidates_": candidates})
 
 
 def _principal_axes(matrix: Floats, dimensions: int) -> tuple[Floats, Floats, Floats]:

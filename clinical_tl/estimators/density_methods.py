@@ -22,6 +22,7 @@ COMPONENTS = (1, 2, 4, 8, 16)
 BANDWIDTHS = (0.05, 0.07, 0.1, 0.14, 0.2, 0.3, 0.4, 0.6, 0.8, 1.1, 1.6)
 """Bandwidths that are tried, as multiples of Scott's (1992), which is too wide for clusters."""
 FOLDS = 5
+BLOCK = 1024
 # Share of the mean variance that is added to a Gaussian's variances: one on copies of a note
 # has none of its own.
 LEAST_VARIANCE = 1e-3
@@ -74,7 +75,7 @@ def fit_mixture(
         candidates.append(Candidate(k, float(mixture.bic(reduced)), bool(mixture.converged_)))
     best = mixtures[int(np.argmin([candidate.score for candidate in candidates]))]
     parameters = {
-        "log_weights": np.log(best.weights_),
+        "weights": best.weights_,
         "means": best.means_,
         "precisions_cholesky": best.precisions_cholesky_,
     }
@@ -104,31 +105,31 @@ def fit_kernels(
 
 def mixture_density(reduced: Floats, parameters: Mapping[str, Array]) -> Floats:
     """Log-density of a Gaussian mixture, shape (notes,)."""
-    from scipy.special import logsumexp
+    from sklearn.mixture import GaussianMixture
 
-    terms = []
-    for log_weight, mean, cholesky in zip(
-        parameters["log_weights"],
-        parameters["means"],
-        parameters["precisions_cholesky"],
-        strict=True,
-    ):
-        distance = (((reduced - mean) @ cholesky) ** 2).sum(axis=1)
-        log_scale = np.log(np.diag(cholesky)).sum() - 0.5 * len(mean) * log(2 * pi)
-        terms.append(log_weight + log_scale - 0.5 * distance)
-    return np.asarray(logsumexp(terms, axis=0))
+    mixture = GaussianMixture(len(parameters["weights"]))
+    mixture.weights_, mixture.means_ = parameters["weights"], parameters["means"]
+    mixture.precisions_cholesky_ = parameters["precisions_cholesky"]
+    return np.asarray(mixture.score_samples(reduced))
 
 
 def kernel_density(reduced: Floats, parameters: Mapping[str, Array]) -> Floats:
-    """Log-density of Gaussian kernels on the training notes, shape (notes,)."""
+    """Log-density of Gaussian kernels on the training notes, shape (notes,).
+
+    scikit-learn's `KernelDensity` is off by half where the notes are few and far: its trees
+    take differences of sums that are nearly 0.
+    """
     from scipy.spatial.distance import cdist
     from scipy.special import logsumexp
 
     points, bandwidth = parameters["points"], float(parameters["bandwidth"])
     n, r = points.shape
-    exponents = cdist(reduced, points, "sqeuclidean") / (-2 * bandwidth**2)
+    sums = []
+    for i in range(0, len(reduced), BLOCK):
+        exponents = cdist(reduced[i : i + BLOCK], points, "sqeuclidean") / (-2 * bandwidth**2)
+        sums.append(logsumexp(exponents, axis=1))
     scale = log(n) + r * log(bandwidth) + 0.5 * r * log(2 * pi)
-    return np.asarray(logsumexp(exponents, axis=1) - scale)
+    return np.asarray(np.concatenate(sums) - scale)
 
 
 DENSITIES: Mapping[DensityMethod, Callable[[Floats, Mapping[str, Array]], Floats]] = {

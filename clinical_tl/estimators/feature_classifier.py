@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.class_weight import compute_sample_weight
 
-from clinical_tl.boundary import refusing
-from clinical_tl.errors import ArtifactError, TaskError, shown_path
+from clinical_tl.errors import TaskError
+from clinical_tl.estimators.estimator import Estimator
+from clinical_tl.estimators.features import number_matrix
 from clinical_tl.estimators.logistic_regression import (
-    CHUNK,
     ROUGH,
     LinearWeights,
     fit_logistic,
     log_losses,
 )
-from clinical_tl.paths import as_path
-from clinical_tl.replacement import replacing_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +30,6 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse L2 strengths (scikit-learn's `C`, for standardised features) that are tried."""
 
 ClassWeight = Mapping[Any, float] | Sequence[Mapping[int, float]] | Literal["balanced"] | None
-
-FILE = "feature_classifier.safetensors"
 
 
 @dataclass(frozen=True)
@@ -47,11 +40,7 @@ class StrengthScore:
     log_loss: float
 
 
-class UnfittedError(TaskError, NotFittedError):
-    """A classifier was asked before it was fitted."""
-
-
-class FeatureClassifier(ClassifierMixin, BaseEstimator):
+class FeatureClassifier(ClassifierMixin, Estimator):
     """Logistic regression, a scikit-learn classifier.
 
     One multinomial model where a row has one label (`y` of shape (n,)), one binary model a
@@ -67,11 +56,16 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: the classes, or the columns of many labels, in the order of `predict_proba`.
         multi_label_: whether `y` had many labels a row.
-        weights_: what was fitted.
+        coef_: coefficients for features as they come, shape (classes or labels, d).
+        intercept_: shape (classes or labels,).
         strength_: the strength that was taken.
         cross_validation_: the strengths that were tried, with what was found.
-        n_features_in_: features a row.
     """
+
+    file = "feature_classifier"
+    found = (
+        "classes_", "multi_label_", "coef_", "intercept_", "strength_", "cross_validation_",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -101,7 +95,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         classes, or settings that can't work.
         """
         strengths = self.check_settings()
-        gold, features = _gold(y), _features(X)
+        gold, features = _gold(y), number_matrix(X, name="the matrix of features")
         if len(features) != len(gold):
             raise TaskError(
                 f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
@@ -112,15 +106,16 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
                 raise TaskError("y has one class only; at least two are needed")
         else:
             classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
-        weights = _row_weights(self.class_weight, classes, targets)
+        weights = _row_weights(self.class_weight, classes, gold)
         strength, found = strengths[len(strengths) // 2], tuple[StrengthScore, ...]()
         if len(strengths) > 1:
             found = self._cross_validate(features, targets, len(classes), weights, groups)
             if found:
                 strength = min(found, key=lambda score: score.log_loss).strength
-        self.weights_ = fit_logistic(
+        fitted = fit_logistic(
             features, targets, n_outputs=len(classes), strength=strength, weights=weights
         )
+        self.coef_, self.intercept_ = fitted.coefficients, fitted.intercepts
         self.classes_, self.multi_label_ = classes, gold.ndim > 1
         self.strength_, self.cross_validation_ = strength, found
         self.n_features_in_ = features.shape[1]
@@ -141,12 +136,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
 
         Raises `TaskError` before `fit`, and for features of another width or not finite.
         """
-        weights, features = self._fitted(), _features(X)
-        if features.shape[1] != self.n_features_in_:
-            raise TaskError(
-                f"X has {features.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input; embed both with one encoder"
-            )
+        features = self.check_matrix(X)
+        weights = LinearWeights(self.coef_, self.intercept_)
         return weights.probabilities(features, exclusive=not self.multi_label_)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -157,74 +148,11 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         likeliest: npt.NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return likeliest
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the weights as safetensors, classes and settings as JSON in its header."""
-        from safetensors.numpy import save_file
-
-        weights = self._fitted()
-        folder = as_path(folder)
-        state = {
-            "classes": None if self.multi_label_ else self.classes_.tolist(),
-            "strength": self.strength_,
-            "strengths": [float(strength) for strength in self.strengths],
-            "folds": self.folds,
-            "seed": self.seed,
-            "class_weight": _as_pairs(self.class_weight),
-            "cross_validation": [[s.strength, s.log_loss] for s in self.cross_validation_],
-        }
-        arrays = {"coefficients": weights.coefficients, "intercepts": weights.intercepts}
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        text = json.dumps(state)
-        metadata = {
-            "state": text,
-            "sha256": _digest(text, arrays["coefficients"], arrays["intercepts"]),
-        }
-        with replacing_file(folder / FILE) as draft:
-            save_file(contiguous, draft, metadata=metadata)
-        return folder
-
     @classmethod
-    def load(cls, folder: str | Path) -> FeatureClassifier:
-        """The inverse of `save`. Raises `ArtifactError` if the file is missing or damaged."""
-        from safetensors import safe_open
-
-        file, mend = as_path(folder) / FILE, "save it again"
-        with refusing(ArtifactError, f"{shown_path(file)} holds no feature classifier", mend):
-            with safe_open(file, framework="numpy") as stored:
-                metadata = stored.metadata()
-                weights = LinearWeights(
-                    stored.get_tensor("coefficients"), stored.get_tensor("intercepts")
-                )
-            found = _digest(metadata["state"], weights.coefficients, weights.intercepts)
-            if metadata["sha256"] != found:
-                raise ArtifactError(f"{shown_path(file)} differs from what was saved; {mend}")
-            state = json.loads(metadata["state"])
-            classifier = cls(
-                strengths=state["strengths"],
-                folds=state["folds"],
-                seed=state["seed"],
-                class_weight=_from_pairs(state["class_weight"]),
-            )
-            classes = state["classes"]
-            classifier.multi_label_ = classes is None
-            classifier.classes_ = np.array(
-                range(len(weights.intercepts)) if classes is None else classes
-            )
-            classifier.strength_ = state["strength"]
-            classifier.cross_validation_ = tuple(
-                StrengthScore(*pair) for pair in state["cross_validation"]
-            )
-            classifier.n_features_in_ = weights.coefficients.shape[1]
-        classifier.weights_ = weights
-        return classifier
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "weights_")
-
-    def _fitted(self) -> LinearWeights:
-        if not hasattr(self, "weights_"):
-            raise UnfittedError("this classifier is not fitted; call fit(X, y) first")
-        return self.weights_
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The inverse of `to_state`. Raises `KeyError` where something is missing."""
+        scores = tuple(StrengthScore(*pair) for pair in state["cross_validation_"])
+        return super().from_state({**state, "cross_validation_": scores})
 
     def _cross_validate(
         self,
@@ -312,33 +240,32 @@ def _known(
 
 
 def _row_weights(
-    given: ClassWeight, classes: npt.NDArray[Any], targets: npt.NDArray[Any]
+    given: ClassWeight, classes: npt.NDArray[Any], gold: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64] | None:
     """Weights of rows, (n,), or of each of their labels, (n, labels), by scikit-learn's rules."""
     if given is None:
         return None
-    if targets.ndim == 1:
+    if gold.ndim == 1:
         if not (given == "balanced" or isinstance(given, Mapping)):
             raise TaskError("class_weight: give 'balanced' or a mapping of class to weight")
-        return _weights_of(given, classes)(targets)
+        return _weights_of(given, classes, gold)
     each: Sequence[Any] = [given] * len(classes) if given == "balanced" else list(given)
     if isinstance(given, Mapping) or len(each) != len(classes):
         raise TaskError(
             f"class_weight of {len(classes)} labels: give 'balanced', or for each label a mapping "
             "of 0 and 1 to weights"
         )
-    columns = [
-        _weights_of(own, np.arange(2))(column.astype(np.int64))
-        for own, column in zip(each, targets.T, strict=True)
-    ]
-    return np.stack(columns, axis=1)
+    both = np.arange(2)
+    columns = zip(each, gold.T, strict=True)
+    return np.stack([_weights_of(own, both, column) for own, column in columns], axis=1)
 
 
 def _weights_of(
     given: Any,  # noqa: ANN401  ("balanced" or a mapping of whatever the classes are)
     classes: npt.NDArray[Any],
-) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
-    """Position of each row's class → each row's weight."""
+    gold: npt.NDArray[Any],
+) -> npt.NDArray[np.float64]:
+    """The weight of each row by its class."""
     if given != "balanced":
         unknown = set(given) - set(classes.tolist())
         weights = np.array([float(given.get(name, 1.0)) for name in classes.tolist()])
@@ -347,28 +274,7 @@ def _weights_of(
                 f"class_weight names {len(unknown)} classes that y does not have, or its weights "
                 "are not all finite, 0 or more, and some above 0"
             )
-        return lambda rows: weights[rows]
-
-    def balanced(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        counts = np.bincount(rows, minlength=len(classes))
-        return (len(rows) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[rows]
-
-    return balanced
-
-
-def _as_pairs(given: ClassWeight) -> Any:  # noqa: ANN401  (JSON)
-    """For JSON, whose keys are strings alone."""
-    if given is None or isinstance(given, str):
-        return given
-    if isinstance(given, Mapping):
-        return [[getattr(name, "item", lambda name=name: name)(), w] for name, w in given.items()]
-    return {"each": [_as_pairs(own) for own in given]}
-
-
-def _from_pairs(stored: Any) -> ClassWeight:  # noqa: ANN401  (JSON)
-    if isinstance(stored, Mapping):
-        return [dict(own) for own in stored["each"]]
-    return dict(stored) if isinstance(stored, list) else stored
+    return np.asarray(compute_sample_weight(given, gold))
 
 
 def _is_missing(value: object) -> bool:
@@ -403,49 +309,3 @@ def _gold(y: npt.ArrayLike) -> npt.NDArray[Any]:
             "classes"
         )
     return gold
-
-
-def _features(given: npt.ArrayLike) -> npt.NDArray[np.floating]:
-    """Features as a matrix, memory-mapped ones as they are; raises `TaskError` for others."""
-    if issparse(given):
-        raise TaskError("Sparse input is not supported; give a dense array, one row a note")
-    features = np.asarray(given)
-    if features.dtype.kind == "O":
-        try:
-            features = features.astype(np.float64)
-        except ValueError:
-            # The original names the value, which may be a note.
-            raise TaskError("features hold something that is no number; give numbers") from None
-    if features.dtype.kind == "c":
-        raise TaskError("Complex data not supported; give real numbers, one row a note")
-    if features.ndim != 2 or features.dtype.kind not in "fiu":
-        raise TaskError(
-            f"features of shape {features.shape} and type {features.dtype}; give numbers, one row "
-            "a note. Reshape your data to two axes"
-        )
-    if not features.size:
-        raise TaskError(
-            f"{len(features)} sample(s) with {features.shape[1]} feature(s) (shape="
-            f"{features.shape}) while a minimum of 1 is required."
-        )
-    wrong = 0
-    first = -1
-    for start in range(0, len(features), CHUNK):
-        rows = np.flatnonzero(~np.isfinite(features[start : start + CHUNK]).all(axis=1))
-        if len(rows):
-            wrong, first = wrong + len(rows), start + int(rows[0]) if first < 0 else first
-    if wrong:
-        raise TaskError(
-            f"{wrong} of {len(features)} rows of features are not finite (NaN or inf), the first "
-            f"is row {first}; embed the notes again"
-        )
-    return features
-
-
-def _digest(state: str, *arrays: npt.NDArray[Any]) -> str:
-    digest = hashlib.sha256(state.encode())
-    for array in arrays:
-        digest.update(
-            f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
-        )
-    return digest.hexdigest()

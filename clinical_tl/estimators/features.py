@@ -12,6 +12,9 @@ from clinical_tl.errors import TaskError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+CHUNK = 65_536
+"""Rows that are read at a time from features that may lie on disk."""
+
 
 @dataclass(frozen=True)
 class Indicators:
@@ -25,26 +28,49 @@ class Indicators:
     classes: Ints | None
 
 
-def feature_matrix(X: npt.ArrayLike, *, name: str, least: int = 2) -> Floats:
-    """`X` as float64 of shape (n, d), checked to be finite, with at least `least` rows.
+def number_matrix(X: npt.ArrayLike, *, name: str = "X", least: int = 1) -> npt.NDArray[np.floating]:
+    """`X` with its own type of number, shape (n, d), checked; a memory-mapped one stays on disk.
 
-    Raises `TaskError` naming the matrix and its shape, or the first row with a value that is
-    not a finite number.
+    Raises `TaskError` for what is no matrix of real numbers, for fewer than `least` rows, no
+    column, or values that are not finite; no message quotes a value, which may be a note.
     """
-    matrix = np.asarray(X, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] < least or not matrix.shape[1]:
+    if hasattr(X, "tocsr"):
+        raise TaskError(f"{name} is sparse. Sparse input is not supported; give a dense array")
+    matrix = np.asarray(X)
+    if matrix.dtype.kind == "O":
+        try:
+            matrix = matrix.astype(np.float64)
+        except ValueError:
+            raise TaskError(f"{name} holds something that is no number; give numbers") from None
+    if matrix.dtype.kind == "c":
+        raise TaskError(f"{name} is complex. Complex data not supported; give real numbers")
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
         raise TaskError(
-            f"{name} has the shape {matrix.shape}; allowed: (n, d) with at least {least} rows and "
-            "one column, a row a note or token"
+            f"{name} has the shape {matrix.shape} and the type {matrix.dtype}; give numbers, one "
+            "row a note or token. Reshape your data to two axes"
         )
-    bad = ~np.isfinite(matrix).all(axis=1)
+    rows, columns = matrix.shape
+    if rows < least or not columns:
+        raise TaskError(
+            f"{name} has {rows} sample(s) with {columns} feature(s) (shape={matrix.shape}) while "
+            f"a minimum of {least if columns else 1} is required. Give more notes or tokens, a "
+            "row each"
+        )
+    bad = np.concatenate(
+        [~np.isfinite(matrix[i : i + CHUNK]).all(axis=1) for i in range(0, rows, CHUNK)]
+    )
     if bad.any():
         raise TaskError(
-            f"{name} has {int(bad.sum())} rows with a value that is not finite, the first is row "
+            f"{name} has {int(bad.sum())} rows that are not finite (NaN or inf), the first is row "
             f"{int(bad.argmax())}; look for a precision too low for the encoder, or leave the "
             "rows out"
         )
     return matrix
+
+
+def feature_matrix(X: npt.ArrayLike, *, name: str = "X", least: int = 2) -> Floats:
+    """The same as float64, in memory."""
+    return np.asarray(number_matrix(X, name=name, least=least), dtype=np.float64)
 
 
 def same_dimension(first: Floats, second: Floats) -> None:

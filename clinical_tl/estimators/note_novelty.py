@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import NoteError, TaskError
-from clinical_tl.estimators.novelty import NoveltyDetector
-from clinical_tl.estimators.novelty_methods import NoveltyMethod
+from clinical_tl.estimators.novelty import NoveltyDetector, NoveltyMethod
 from clinical_tl.schema import Note
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
@@ -41,14 +40,12 @@ def fit_note_novelty(
                 f"{len(train) - len(labels)} of {len(train)} notes have no label, which {method} "
                 "needs of all; use method='mahalanobis'"
             )
-    detector = NoveltyDetector.fit(
+    return NoveltyDetector(method, seed=seed).fit(
         embed([note.text for note in train]),
-        method=method,
-        labels=labels,
-        groups=related_notes(train).tolist(),
-        seed=seed,
+        labels,
+        related_notes(train).tolist(),
+        probe=embed([PROBE])[0],
     )
-    return detector.with_probe(embed([PROBE])[0])
 
 
 def note_novelty(
@@ -63,4 +60,4 @@ def note_novelty(
     detector.check_probe(embed([PROBE])[0])
     if not notes:
         return []
-    return [float(score) for score in detector.score(embed([note.text for note in notes]))]
+    return [float(score) for score in detector.novelty(embed([note.text for note in notes]))]

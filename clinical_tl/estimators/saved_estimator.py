@@ -1,11 +1,11 @@
-"""A fitted estimator on disk: its arrays as safetensors, its settings as JSON, no pickle."""
+"""A fitted estimator on disk: one safetensors file, settings as JSON in its header, no pickle."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,95 +16,107 @@ from clinical_tl.boundary import refusing
 from clinical_tl.errors import ArtifactError, shown_id, shown_path
 from clinical_tl.output import require_folder
 from clinical_tl.replacement import replacing_file
-from clinical_tl.sealed_json import file_digest, read_object, read_sealed, write_sealed
 
-FORMAT = 1
-_MEND = "copy the folder again, or save the estimator again"
+FORMAT = 2
+_MEND = "copy the file again, or fit and save the estimator again"
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class SavedEstimator:
-    """What an estimator consists of: `settings` are JSON values, `arrays` its parameters."""
+def write_estimator(file: Path, kind: str, state: Mapping[str, Any]) -> None:
+    """Write the state of an estimator: a file there is replaced in one step.
 
-    settings: Mapping[str, Any]
-    arrays: Mapping[str, Array]
+    Arrays of numbers become tensors; all else must be what JSON has, or arrays, tuples,
+    mappings and records (dataclasses) of that. The folder is made if need be.
 
-
-def write_estimator(folder: Path, name: str, estimator: SavedEstimator) -> None:
-    """Write `<name>.safetensors` and `<name>.json` into a folder, which is made if need be.
-
-    The JSON comes last, and names the arrays' file and its SHA-256. Where an estimator is
-    replaced the arrays go into `<name>-2.safetensors` (and back), so that a kill leaves the
-    earlier one or this. Raises `OutputError` where the file system refuses.
+    Raises `OutputError` where the file system refuses.
     """
     from safetensors.numpy import save_file
 
-    folder = require_folder(folder)
-    settings, names = folder / f"{name}.json", _array_files(name)
-    taken = None
-    with suppress(ArtifactError):
-        taken = read_sealed(settings, mend=_MEND).get("arrays")
-    new, other = names if taken != names[0] else names[::-1]
-    # safetensors writes the buffer as it lies; ascontiguousarray would give scalars an axis.
-    plain = {key: np.array(array, order="C") for key, array in estimator.arrays.items()}
-    with replacing_file(folder / new) as draft:
-        save_file(plain, str(draft))
-    description = {
-        "format": FORMAT,
-        "arrays": new,
-        "arrays_sha256": file_digest(folder / new),
-        "settings": dict(estimator.settings),
-    }
-    with replacing_file(settings) as draft:
-        write_sealed(draft, description)
-    (folder / other).unlink(missing_ok=True)
+    arrays: dict[str, Array] = {}
+    text = json.dumps(
+        {"format": FORMAT, "estimator": kind, "state": _split(state, "state", arrays)}
+    )
+    require_folder(file.parent)
+    with replacing_file(file) as draft:
+        save_file(arrays, draft, metadata={"content": text, "sha256": _digest(text, arrays)})
 
 
-def read_estimator(folder: Path, name: str) -> SavedEstimator:
-    """What `write_estimator` wrote.
+def read_estimator(file: Path, kind: str) -> dict[str, Any]:
+    """What `write_estimator` wrote; records come back as lists.
 
-    Raises `ArtifactError` for files that are missing, damaged or of another format.
+    Raises `ArtifactError` for a file that is missing, damaged, of another format or estimator.
     """
-    from safetensors.numpy import load
+    from safetensors import safe_open
 
-    settings = folder / f"{name}.json"
-    if not settings.is_file():
+    if not file.is_file():
         raise ArtifactError(
-            f"{shown_path(folder)} lacks {settings.name}; give a folder that save() wrote"
+            f"{shown_path(file.parent)} lacks {file.name}; give a folder that save() wrote"
         )
-    found = read_object(settings, mend=_MEND).get("format")
-    if found != FORMAT:
-        raise ArtifactError(
-            f"{settings} has format {shown_id(found)}, this version reads format {FORMAT}; use "
-            "the version that wrote it, or fit and save again"
-        )
-    description = read_sealed(settings, mend=_MEND)
-    with refusing(ArtifactError, f"{settings} is damaged", _MEND):
-        if description["arrays"] not in _array_files(name):
-            raise ArtifactError(f"{settings} names no file of its own; {_MEND}")
-        arrays = folder / description["arrays"]
-        if not arrays.is_file():
+    with refusing(ArtifactError, f"{shown_path(file)} is damaged", _MEND):
+        with safe_open(file, framework="numpy") as stored:
+            metadata = stored.metadata()
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (no mapping)
+        text = metadata["content"]
+        if metadata["sha256"] != _digest(text, arrays):
+            raise ArtifactError(f"{shown_path(file)} differs from what was saved; {_MEND}")
+        content = json.loads(text)
+        found = content["format"], content["estimator"]
+        if found != (FORMAT, kind):
             raise ArtifactError(
-                f"{shown_path(folder)} lacks {arrays.name}; give a folder that save() wrote"
+                f"{shown_path(file)} holds {shown_id(found[1])} in format {shown_id(found[0])}, "
+                f"where this version reads {kind} in format {FORMAT}; use what wrote it, or fit "
+                "and save again"
             )
-        content = arrays.read_bytes()
-        if hashlib.sha256(content).hexdigest() != description["arrays_sha256"]:
-            raise ArtifactError(f"{arrays} differs from what was saved; {_MEND}")
-        return SavedEstimator(dict(description["settings"]), load(content))
+        state: dict[str, Any] = _joined(content["state"], arrays)
+        return state
 
 
-def _array_files(name: str) -> tuple[str, str]:
-    return f"{name}.safetensors", f"{name}-2.safetensors"
+def _split(value: Any, name: str, arrays: dict[str, Array]) -> Any:  # noqa: ANN401  (JSON)
+    """JSON for a value, in which all that JSON lacks is an object of one key, its kind."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        # safetensors writes the buffer as it lies; ascontiguousarray would give scalars an axis.
+        arrays[name] = np.array(value, order="C")
+        return {"array": name}
+    if isinstance(value, np.ndarray):
+        return {"values": value.tolist()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {
+            "mapping": [
+                [_split(key, name, arrays), _split(item, f"{name}.{key}", arrays)]
+                for key, item in value.items()
+            ]
+        }
+    if isinstance(value, tuple):
+        return {"tuple": _split(list(value), name, arrays)}
+    if is_dataclass(value) and not isinstance(value, type):
+        value = list(astuple(value))
+    if isinstance(value, list):
+        return [_split(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+    return value
 
 
-def prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays under names that start with `prefix` and a dot."""
-    return {f"{prefix}.{key}": array for key, array in arrays.items()}
+def _joined(value: Any, arrays: Mapping[str, Array]) -> Any:  # noqa: ANN401  (JSON)
+    """The inverse of `_split`."""
+    if isinstance(value, list):
+        return [_joined(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "array":
+        return arrays[content]
+    if kind == "values":
+        return np.array(content)
+    if kind == "tuple":
+        return tuple(_joined(content, arrays))
+    return {_joined(key, arrays): _joined(item, arrays) for key, item in content}
 
 
-def unprefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Of the arrays those that `prefixed` named, under their own names."""
-    start = f"{prefix}."
-    return {key.removeprefix(start): a for key, a in arrays.items() if key.startswith(start)}
+def _digest(text: str, arrays: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()

@@ -33,7 +33,7 @@ DECLARED = frozenset(
     {
         TASK_FILE, METRICS_FILE, REPORT_FILE, CARD_FILE, ADAPTATION_FILE, TOKENIZER_FILE,
         *VOCABULARY_FILES, "adapter_config.json", "config.json", "generation_config.json",
-        "novelty.json", "model.safetensors.index.json", "tokenizer_config.json",
+        "model.safetensors.index.json", "tokenizer_config.json",
         "special_tokens_map.json", "added_tokens.json",
     }
 )  # fmt: skip

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import ArtifactError, EncoderError
-from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.metrics.auroc import auroc
 from clinical_tl.metrics.intervals import Interval, bootstrap_interval
 from clinical_tl.models.encoder import find_encoder
@@ -106,6 +105,8 @@ def check_memorisation(
     audited before they go into a public repository. A folder whose novelty detector holds
     single notes' embeddings is always blocked.
     """
+    from clinical_tl.estimators.novelty import NoveltyDetector
+
     if NoveltyDetector.is_saved(folder.path):
         try:
             holds = NoveltyDetector.load(folder.path).holds_notes

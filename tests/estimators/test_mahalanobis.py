@@ -5,12 +5,7 @@ import pytest
 from sklearn.covariance import LedoitWolf
 
 from clinical_tl.errors import TaskError
-from clinical_tl.estimators.mahalanobis import (
-    distances,
-    fit_gaussians,
-    fit_relative,
-    relative_distances,
-)
+from clinical_tl.estimators.mahalanobis import Mahalanobis, RelativeMahalanobis
 from tests.estimators.notes import blobs, strangers
 
 TRAIN, LABELS = blobs()
@@ -26,17 +21,18 @@ def by_hand(train, labels, new):
 
 
 def test_distance_to_the_nearest_label_under_a_shared_covariance():
-    found = distances(fit_gaussians(MATRIX, LABELS.tolist()), NEW)
+    found = -Mahalanobis().fit(MATRIX, LABELS.tolist()).score_samples(NEW)
     np.testing.assert_allclose(found, by_hand(MATRIX, LABELS, NEW), rtol=1e-9)
 
 
 def test_without_labels_it_is_scikit_learns_mahalanobis():
     expected = LedoitWolf().fit(MATRIX).mahalanobis(NEW)
-    np.testing.assert_allclose(distances(fit_gaussians(MATRIX, None), NEW), expected, rtol=1e-9)
+    found = -Mahalanobis().fit(MATRIX).score_samples(NEW)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_the_relative_distance_takes_off_the_distance_to_all_notes():
-    found = relative_distances(fit_relative(MATRIX, LABELS.tolist()), NEW)
+    found = -RelativeMahalanobis().fit(MATRIX, LABELS.tolist()).score_samples(NEW)
     one = np.zeros(len(MATRIX), dtype=int)
     expected = by_hand(MATRIX, LABELS, NEW) - by_hand(MATRIX, one, NEW)
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
@@ -45,17 +41,19 @@ def test_the_relative_distance_takes_off_the_distance_to_all_notes():
 
 def test_fewer_notes_than_dimensions_are_enough():
     wide = np.random.default_rng(0).normal(size=(12, 40))
-    assert np.isfinite(distances(fit_gaussians(wide, None), wide)).all()
+    assert np.isfinite(Mahalanobis().fit(wide).score_samples(wide)).all()
 
 
 def test_what_cannot_be_fitted_is_refused():
-    with pytest.raises(TaskError, match="two labels or more, here are 1"):
-        fit_relative(MATRIX, ["a"] * len(MATRIX))
-    with pytest.raises(TaskError, match="two labels or more, here are 0"):
-        fit_relative(MATRIX, None)
+    with pytest.raises(TaskError, match="but 1 label is there"):
+        RelativeMahalanobis().fit(MATRIX, ["a"] * len(MATRIX))
+    with pytest.raises(TaskError, match="but the target y is None"):
+        RelativeMahalanobis().fit(MATRIX)
     with pytest.raises(TaskError, match="differ too little within labels"):
-        fit_gaussians(MATRIX[:4], [1, 2, 3, 4])
+        Mahalanobis().fit(MATRIX[:4], [1, 2, 3, 4])
+    with pytest.raises(TaskError, match="90 notes have 2 labels"):
+        Mahalanobis().fit(MATRIX, [1, 2])
 
 
 def test_sizes_are_the_notes_of_each_label():
-    assert fit_gaussians(MATRIX[:4], ["b", "a", "b", "b"])["sizes"].tolist() == [3, 1]
+    assert Mahalanobis().fit(MATRIX[:4], ["b", "a", "b", "b"]).sizes_.tolist() == [3, 1]

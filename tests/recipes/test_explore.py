@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from clinical_tl.data.writing import write_notes
-from clinical_tl.estimators.novelty_methods import METHODS
+from clinical_tl.estimators.novelty import METHODS
 from recipes import explore, predict
 
 CONFIG = Path(__file__).parents[2] / "recipes" / "configs" / "explore_mts_dialog.yaml"

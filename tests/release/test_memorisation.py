@@ -157,7 +157,7 @@ def test_an_unaudited_model_of_patients_stays_private(tmp_path, sides, data_use,
 def test_a_detector_that_holds_notes_never_leaves(tmp_path, method, status):
     folder = write_model(tmp_path / "model")
     embeddings = np.random.default_rng(0).normal(size=(30, 4))
-    NoveltyDetector.fit(embeddings, method=method).save(folder)
+    NoveltyDetector(method).fit(embeddings).save(folder)
     assert check_memorisation(ReleaseFolder.read(folder), "public", **EASY).status == status
 
 
