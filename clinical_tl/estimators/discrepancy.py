@@ -273,13 +273,11 @@ def _p_value(values: Floats) -> float:
 
 
 def _divergences(p: Floats, q: Floats) -> Floats:
+    """Column by column. SciPy's `jensenshannon` takes roots, and is NaN for near equals."""
+    from scipy.special import rel_entr
+
     p, q = p / p.sum(axis=0), q / q.sum(axis=0)
-    divergence = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
-    clipped: Floats = np.clip(divergence, 0.0, 1.0)
+    middle = (p + q) / 2
+    nats = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=0) / 2
+    clipped: Floats = np.clip(nats / np.log(2), 0.0, 1.0)
     return clipped
-
-
-def _entropy(p: Floats) -> Floats:
-    logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
-    entropy: Floats = -(p * logs).sum(axis=0)
-    return entropy

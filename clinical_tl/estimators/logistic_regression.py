@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.preprocessing import StandardScaler
 
-Floats = npt.NDArray[np.float64]
+from clinical_tl.estimators.features import CHUNK, Floats
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 65_536
 MAX_ITERATIONS = 10_000
 TOLERANCE = 1e-6
 """Of the largest component of the gradient, by row: no probability is off by more than 1e-4."""
@@ -133,23 +133,10 @@ class _Problem:
         self.features, self.targets, self.rows = features, targets, rows
         self.row_weights = row_weights
         self.n_outputs, self.strength = n_outputs, strength
-        self.mean, self.scale = self._moments()
-
-    def _moments(self) -> tuple[Floats, Floats]:
-        d = self.features.shape[1]
-        total, squares = np.zeros(d), np.zeros(d)
-        for rows in self._pieces():
-            total += self.features[rows].sum(axis=0, dtype=np.float64)
-        mean = total / len(self.rows)
-        for rows in self._pieces():
-            squares += ((self.features[rows] - mean) ** 2).sum(axis=0)
-        n = len(self.rows)
-        variance = squares / n
-        # A constant feature carries nothing, dividing by its spread would; what rounding leaves
-        # of a constant's variance has this bound (Chan, Golub & LeVeque 1983).
-        epsilon = np.finfo(np.float64).eps
-        constant = variance <= n * epsilon * variance + (n * mean * epsilon) ** 2
-        return mean, np.where(constant, 1.0, np.sqrt(variance))
+        scaler = StandardScaler()
+        for piece in self._pieces():
+            scaler.partial_fit(features[piece])
+        self.mean, self.scale = scaler.mean_, scaler.scale_
 
     def _pieces(self) -> Iterator[npt.NDArray[np.integer]]:
         for start in range(0, len(self.rows), CHUNK):

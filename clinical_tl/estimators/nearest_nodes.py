@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import TaskError
-
-Floats = npt.NDArray[np.float64]
+from clinical_tl.estimators.features import Floats
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.estimators.checks import check_at_least
 from clinical_tl.estimators.features import Floats, Ints, feature_matrix, indicators
+from clinical_tl.estimators.unit_length import unit_length
 
 # Fixed point of LogME: far more rounds than it takes where it converges at all.
 LARGEST_ROUNDS = 1000
@@ -203,8 +204,7 @@ def knn_accuracy(
 
 def _neighbours(features: Floats, groups: Ints, k: int) -> Ints:
     """The k most similar rows of other groups, shape (n, k)."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = features / np.where(lengths > 0, lengths, 1.0)
+    unit = unit_length(features)
     nearest = np.empty((len(unit), k), dtype=np.int64)
     # In blocks, so that a hundred thousand tokens do not need a matrix of their square.
     for start in range(0, len(unit), NEIGHBOUR_BLOCK):
