@@ -143,15 +143,16 @@ class Clustering(ClusterMixin, BaseEstimator):
                 f"least {least}. Ask for fewer or smaller clusters, or give more notes"
             )
         matrix = _reduced(matrix, self.dimensions)
-        self.candidates_: tuple[CandidateClustering, ...] = ()
+        candidates: tuple[CandidateClustering, ...] = ()
         if hdbscan:
             found = HDBSCAN(min_cluster_size=self.min_cluster_size, copy=True).fit_predict(matrix)
         else:
             tried = [k for k in sorted(set(self.candidates)) if k < distinct]
             ks = [self.n_clusters] if self.n_clusters else tried
-            found, self.candidates_ = _best_means(matrix, ks, self.seed)
+            found, candidates = _best_means(matrix, ks, self.seed)
         labels = _by_size(found)
         clustered = labels != NOISE
+        self.candidates_ = candidates
         self.labels_ = np.full(len(every), NOISE, dtype=np.int64)
         self.labels_[written] = labels
         self.sizes_ = np.bincount(labels[clustered])

@@ -109,21 +109,23 @@ class DensityEstimator(Estimator):
                 f"{n} notes of {d} dimensions can't be reduced to {r}; allowed: at most "
                 f"{min(n - 1, d)}. Set dimensions, or give more notes"
             )
-        self.mean_, self.axes_, spread = _principal_axes(matrix, r)
-        reduced = (matrix - self.mean_) @ self.axes_.T
+        mean, axes, spread = _principal_axes(matrix, r)
+        reduced = (matrix - mean) @ axes.T
         if self.method == "gaussian_mixture":
-            self.parameters_, self.candidates_ = fit_mixture(reduced, self.components, self.seed)
+            parameters, candidates = fit_mixture(reduced, self.components, self.seed)
         elif self.bandwidth is None:
-            self.parameters_, self.candidates_ = fit_kernels(reduced, groups, self.seed)
+            parameters, candidates = fit_kernels(reduced, groups, self.seed)
         else:
-            self.parameters_ = {"points": reduced, "bandwidth": np.array(self.bandwidth)}
-            self.candidates_ = ()
+            parameters = {"points": reduced, "bandwidth": np.array(self.bandwidth)}
+            candidates = ()
+        # Set together: what can't be fitted leaves an estimator as it was.
+        self.mean_, self.axes_, self.n_features_in_ = mean, axes, d
+        self.parameters_, self.candidates_ = parameters, candidates
         self.residual_variance_ = 0.0
         if self.residual and r < d:
             outside = spread.sum() - reduced.var(axis=0).sum()
             least = LEAST_VARIANCE * reduced.var(axis=0).mean()
             self.residual_variance_ = float(max(outside / (d - r), least))
-        self.n_features_in_ = d
         return self
 
     def settled(self, X: npt.ArrayLike) -> Self:

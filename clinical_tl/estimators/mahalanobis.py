@@ -94,8 +94,8 @@ class RelativeMahalanobis(Estimator):
                 f"the relative Mahalanobis distance requires y to be passed, {given}; give notes "
                 "of two labels or more, or use method='mahalanobis'"
             )
-        self.background_ = Mahalanobis().fit(matrix)
-        self.labels_ = Mahalanobis().fit(matrix, y)
+        background, labels = Mahalanobis().fit(matrix), Mahalanobis().fit(matrix, y)
+        self.background_, self.labels_ = background, labels
         self.n_features_in_ = matrix.shape[1]
         return self
 

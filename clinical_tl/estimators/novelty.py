@@ -122,7 +122,7 @@ class NoveltyDetector(Estimator):
         self._check_parts(folds, y)
         whole = METHODS[self.method](self)
         density = isinstance(whole, DensityEstimator)
-        self.estimator_ = whole.fit(matrix, y, groups) if density else whole.fit(matrix, y)
+        whole.fit(matrix, y, groups) if density else whole.fit(matrix, y)
         reference = np.empty(len(matrix))
         for fold in range(FOLDS):
             seen = folds != fold
@@ -130,7 +130,8 @@ class NoveltyDetector(Estimator):
             # What takes folds of its own was chosen on all notes, so the part needs no groups.
             part = whole.settled(matrix[seen]) if density else clone(whole)
             reference[~seen] = -part.fit(matrix[seen], own).score_samples(matrix[~seen])
-        self.reference_ = np.sort(reference)
+        # Set together: what can't be fitted leaves a detector as it was.
+        self.estimator_, self.reference_ = whole, np.sort(reference)
         self.n_features_in_ = matrix.shape[1]
         self.probe_ = None if probe is None else self.check_matrix(np.reshape(probe, (1, -1)))[0]
         return self

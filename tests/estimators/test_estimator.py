@@ -87,6 +87,23 @@ def test_what_is_not_fitted_says_so():
             use(NoveltyDetector())
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+def test_a_fit_that_is_refused_leaves_what_was_fitted(estimator):
+    fitted = clone(estimator).fit(TRAIN, LABELS)
+    before = {name: id(value) for name, value in vars(fitted).items()}
+    with pytest.raises(TaskError):
+        fitted.fit(np.ones((9, 6)) * np.array([[1, 2, 3, 4, 5, np.nan]]), LABELS[:9])
+    assert {name: id(value) for name, value in vars(fitted).items()} == before
+
+
+def test_a_fit_that_fails_half_way_leaves_what_was_fitted():
+    density = DensityEstimator(dimensions=1, components=(3,)).fit(TRAIN)
+    before = dict(vars(density))
+    with pytest.raises(TaskError, match="too few for 3 Gaussians"):
+        density.fit(np.repeat(TRAIN[:2], 10, axis=0))
+    assert vars(density) == before
+
+
 def test_a_damaged_file_is_refused(tmp_path):
     file = Mahalanobis().fit(TRAIN).save(tmp_path) / "mahalanobis.safetensors"
     file.write_bytes(file.read_bytes()[:40])
