@@ -11,26 +11,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from tqdm import tqdm
 
 from clinical_tl.errors import ArtifactError, ConfigError
-from clinical_tl.models.device import batch_tokens_for, reading_precision
+from clinical_tl.models.device import reading_precision
 from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.models.shared_encoder import (
     share_blocks,
     share_weights,
-    shared_blocks_run_once,
 )
 from clinical_tl.models.structure import base_model
-from clinical_tl.prediction import PROGRESS_FROM_BATCHES, decode_read, predict_notes
+from clinical_tl.reader import predict_together
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
 from clinical_tl.tasks.task import HidesInputs, ReadsExamples
-from clinical_tl.text.batches import build_items, collate, plan_batches
 from clinical_tl.transfer_model import TransferModel
 
 if TYPE_CHECKING:
@@ -95,24 +91,18 @@ class ModelCollection:
             models = [self.models[name] for name in names]
             first = models[0]
             autocast = reading_precision(precision, first.device)
-            budget = batch_tokens or batch_tokens_for(first.device)
-            if isinstance(first.task, ReadsExamples | HidesInputs):
-                found = [
-                    predict_notes(
-                        first.network,
-                        first.task,
-                        first.tokenizer,
-                        first.windowing,
-                        records,
-                        batch_tokens=budget,
-                        fold=False,
-                        progress=progress,
-                        autocast=autocast,
-                    )
-                ]
-            else:
-                found = _predict_alike(models, records, budget, autocast, progress=progress)
-            predictions.update(zip(names, found, strict=True))
+            found = predict_together(
+                [model.reader for model in models],
+                records,
+                batch_tokens=batch_tokens,
+                progress=progress,
+                autocast=autocast,
+                fold=False,
+            )
+            predictions.update({name: [] for name in names})
+            for row in found:
+                for name, prediction in zip(names, row, strict=True):
+                    predictions[name].append(prediction)
         return {name: predictions[name] for name in self.models}
 
     predict = predict_many
@@ -188,57 +178,3 @@ def _check_encoders(models: Mapping[str, TransferModel]) -> None:
     devices = sorted({str(model.network.device) for model in models.values()})
     if len(devices) > 1:
         raise ConfigError(f"the models are on {devices}; move them to one first: model.to(device)")
-
-
-def _predict_alike(
-    models: Sequence[TransferModel],
-    notes: Sequence[Note],
-    batch_tokens: int,
-    autocast: AbstractContextManager[Any],
-    *,
-    progress: bool,
-) -> list[list[Prediction]]:
-    """The predictions of models that read the same batches, for each model in turn."""
-    tokenizer, windowing = models[0].tokenizer, models[0].windowing
-    tokens = tokenizer.encode([note.text for note in notes])
-    # Where one task decides whole notes, all can read them whole.
-    items = build_items(
-        tokens,
-        windowing,
-        n_special=tokenizer.n_special,
-        whole_notes=any(model.task.whole_notes for model in models),
-    )
-    batches = plan_batches(items, budget=batch_tokens, n_special=tokenizer.n_special)
-    pieces: list[dict[int, list[Any]]] = [defaultdict(list) for _ in models]
-    encoders = [base_model(model.network.model) for model in models]
-    modes = [model.network.training for model in models]
-    for model in models:
-        model.network.eval()
-    try:
-        with (
-            torch.inference_mode(),
-            autocast,
-            tqdm(
-                total=len(batches),
-                desc=f"predicting with {len(models)} models",
-                unit="batch",
-                disable=not progress or len(batches) < PROGRESS_FROM_BATCHES,
-                leave=False,
-            ) as bar,
-        ):
-            for batch in batches:
-                inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing)
-                inputs = inputs.to(models[0].network.device)
-                with shared_blocks_run_once(encoders):
-                    for model, found in zip(models, pieces, strict=True):
-                        output = model.network(inputs, budget=batch_tokens)
-                        for note, piece in model.task.collect(model.network, output, inputs):
-                            found[note].append(piece)
-                bar.update()
-    finally:
-        for model, mode in zip(models, modes, strict=True):
-            model.network.train(mode)
-    return [
-        decode_read(model.task, notes, tokens, found)
-        for model, found in zip(models, pieces, strict=True)
-    ]

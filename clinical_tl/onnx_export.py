@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,29 +188,10 @@ def _trial_difference(model: TransferModel, exported: Network) -> float:
 def _note_difference(model: TransferModel, exported: Network, notes: Sequence[Note]) -> float:
     """Largest difference of a logit over the notes' own windows."""
     from clinical_tl.models.device import CPU_TOKENS
-    from clinical_tl.tasks.task import examples_of
-    from clinical_tl.text.batches import build_items, collate, plan_batches
 
-    read = [e for own in examples_of(model.task, notes, training=False) for e in own]
-    tokenizer = model.tokenizer
-    tokens = tokenizer.encode([note.text for note in read])
-    items = build_items(
-        tokens,
-        model.windowing,
-        n_special=tokenizer.n_special,
-        whole_notes=model.task.whole_notes,
-    )
-    batches = plan_batches(items, budget=CPU_TOKENS, n_special=tokenizer.n_special)
+    batches = model.reader.encode(notes).windowed.batches(CPU_TOKENS)
     return max(
-        (
-            _logit_difference(
-                model.network,
-                exported,
-                collate([items[i] for i in batch], tokens, tokenizer, model.windowing),
-            )
-            for batch in batches
-        ),
-        default=0.0,
+        (_logit_difference(model.network, exported, batch) for batch in batches), default=0.0
     )
 
 
@@ -232,11 +213,8 @@ def _logit_difference(network: Network, exported: Network, batch: WindowBatch) -
 
 
 def _predict(model: TransferModel, exported: Network, notes: Sequence[Note]) -> list[Prediction]:
-    from clinical_tl.prediction import predict_notes
-
-    return predict_notes(
-        exported, model.task, model.tokenizer, model.windowing, notes, progress=False
-    )
+    reader = replace(model.reader, network=exported)
+    return list(reader.predict(notes, progress=False))
 
 
 def _write(model: TransferModel, report: OnnxReport, files: Sequence[Path]) -> None:

@@ -13,7 +13,7 @@ from clinical_tl.artifact import read_artifact
 from clinical_tl.boundary import refusing
 from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.paths import as_path
-from clinical_tl.prediction import predict_notes
+from clinical_tl.reader import Reader
 from clinical_tl.replacement import whole_folder
 from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Notes, Prediction, as_notes
@@ -87,12 +87,5 @@ class OnnxModel:
         `batch_tokens` bounds memory. In int8 a note's scores depend a little on its batch,
         as activations are scaled by the batch.
         """
-        return predict_notes(
-            self.network,
-            self.task,
-            self.tokenizer,
-            self.windowing,
-            as_notes(notes),
-            batch_tokens=batch_tokens,
-            progress=progress,
-        )
+        reader = Reader(self.network, self.task, self.tokenizer, self.windowing)
+        return list(reader.predict(as_notes(notes), batch_tokens=batch_tokens, progress=progress))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +33,8 @@ from clinical_tl.models.saved_network import (
 )
 from clinical_tl.models.structure import base_model
 from clinical_tl.paths import as_path
-from clinical_tl.prediction import predict_notes
 from clinical_tl.processes import on_main_process
+from clinical_tl.reader import Reader
 from clinical_tl.release.licence import shareable_name
 from clinical_tl.replacement import replacing_folder, whole_folder
 from clinical_tl.saved_task import saved_task
@@ -196,6 +196,11 @@ class TransferModel:
         return load_many(folders, encoder=encoder, device=device)
 
     @property
+    def reader(self) -> Reader:
+        """What reads notes with the model as it is now."""
+        return Reader(self.network, self.task, self.tokenizer, self.windowing)
+
+    @property
     def device(self) -> torch.device:
         """Where the model computes."""
         return self.network.device
@@ -318,19 +323,30 @@ class TransferModel:
         autocast = reading_precision(precision, self.network.device)
         records = as_notes(notes)
         novelty = note_novelty(self.novelty, self._embed, records) if with_novelty else []
-        predictions = predict_notes(
-            self.network,
-            self.task,
-            self.tokenizer,
-            self.windowing,
-            records,
-            batch_tokens=batch_tokens,
-            progress=progress,
-            autocast=autocast,
+        predictions = self.reader.predict(
+            records, batch_tokens=batch_tokens, progress=progress, autocast=autocast
         )
         if not with_novelty:
-            return predictions
+            return list(predictions)
         return [replace(p, novelty=n) for p, n in zip(predictions, novelty, strict=True)]
+
+    def predict_stream(
+        self,
+        notes: Iterable[Note],
+        *,
+        batch_tokens: int | None = None,
+        precision: Precision = "no",
+        progress: bool = True,
+    ) -> Iterator[Prediction]:
+        """As `predict`, one after the other in the notes' order, for more than memory holds.
+
+        `notes` may be a stream too; some thousands of them (`reader.CHUNK`) are in memory at a
+        time.
+        """
+        autocast = reading_precision(precision, self.network.device)
+        return self.reader.predict(
+            notes, batch_tokens=batch_tokens, progress=progress, autocast=autocast
+        )
 
     def fit_novelty(
         self,

@@ -18,7 +18,7 @@ from clinical_tl.models.device import batch_tokens_for, choose_device
 from clinical_tl.models.encoder import EncoderSource, find_encoder, load_config, max_positions
 from clinical_tl.models.heads import load_bare
 from clinical_tl.models.network import quiet_transformers
-from clinical_tl.text.batches import build_items, collate, plan_batches
+from clinical_tl.text.batches import WindowedNotes
 from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 from clinical_tl.text.windows import Windowing
 
@@ -211,14 +211,14 @@ def iter_states(
 
     Raises `ConfigError` for a layer that the encoder does not have.
     """
-    items = build_items(tokens, windowing, n_special=tokenizer.n_special, whole_notes=True)
+    windowed = WindowedNotes.of(tokens, tokenizer, windowing, whole_notes=True)
     device = next(model.parameters()).device
     budget = batch_tokens_for(device)
     mode = model.training
     model.eval()
     try:
-        for batch in plan_batches(items, budget=budget, n_special=tokenizer.n_special):
-            inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing).to(device)
+        for batch in windowed.batches(budget):
+            inputs = batch.to(device)
             # A note with more windows than the budget is read in parts.
             step = max(budget // inputs.input_ids.shape[1], 1)
             parts = []

@@ -13,13 +13,12 @@ import numpy.typing as npt
 from clinical_tl.errors import EncoderError, shown_path
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.schema import Note
-from clinical_tl.text.batches import build_items, collate, plan_batches
+from clinical_tl.text.batches import WindowedNotes
 from clinical_tl.text.windows import Windowing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from clinical_tl.text.batches import Item
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 Floats = npt.NDArray[np.float64]
@@ -72,10 +71,7 @@ class MaskedModel:
             if len(own) and not chosen.any():
                 chosen[rng.integers(len(own))] = True
             hidden.append(chosen)
-        items = build_items(
-            tokens, self.windowing, n_special=self.tokenizer.n_special, whole_notes=False
-        )
-        return self._mean_losses(tokens, items, hidden)
+        return self._mean_losses(tokens, hidden)
 
     def secret_losses(self, texts: Sequence[str], starts: Sequence[int]) -> Floats:
         """Mean cross-entropy of each text's tokens from character `starts` on, shape (texts,).
@@ -91,17 +87,13 @@ class MaskedModel:
         ]
         copies = [tokens[i] for i, _ in places]
         hidden = [np.arange(len(tokens[i])) == t for i, t in places]
-        items = build_items(
-            copies, self.windowing, n_special=self.tokenizer.n_special, whole_notes=False
-        )
-        losses = self._mean_losses(copies, items, hidden)
+        losses = self._mean_losses(copies, hidden)
         owner = np.array([i for i, _ in places])
         return np.array([losses[owner == i].mean() for i in range(len(texts))])
 
     def _mean_losses(
         self,
         tokens: Sequence[TokenisedNote],
-        items: Sequence[Item],
         hidden: Sequence[npt.NDArray[np.bool_]],
     ) -> Floats:
         """Over each text's hidden tokens, in the window that decides them."""
@@ -115,10 +107,8 @@ class MaskedModel:
         mask: Any = self.tokenizer.tokenizer.mask_token_id
         total, n = np.zeros(len(tokens)), np.zeros(len(tokens))
         device = next(self.model.parameters()).device
-        for batch in plan_batches(
-            items, budget=batch_tokens_for(device), n_special=self.tokenizer.n_special
-        ):
-            inputs = collate([items[i] for i in batch], tokens, self.tokenizer, self.windowing)
+        windowed = WindowedNotes.of(tokens, self.tokenizer, self.windowing, whole_notes=False)
+        for inputs in windowed.batches(batch_tokens_for(device)):
             chosen = torch.zeros_like(inputs.owned)
             prefix = len(self.tokenizer.prefix_ids)
             for row, (number, window) in enumerate(
@@ -128,12 +118,12 @@ class MaskedModel:
                 chosen[row, prefix : prefix + len(own)] = torch.from_numpy(own)
             gold = torch.where(chosen & inputs.owned, inputs.input_ids, _IGNORED)
             masked = torch.where(chosen, mask, inputs.input_ids)
-            inputs = replace(inputs, input_ids=masked, hidden_ids=gold).to(device)
+            shown = replace(inputs, input_ids=masked, hidden_ids=gold).to(device)
             with torch.inference_mode():
-                logits = masked_logits(self.model, base_model(self.model), inputs).float().cpu()
+                logits = masked_logits(self.model, base_model(self.model), shown).float().cpu()
             losses = functional.cross_entropy(logits, gold[gold >= 0], reduction="none").numpy()
             rows = (gold >= 0).nonzero()[:, 0].numpy()
-            owner = np.array(inputs.notes)[inputs.note_index.cpu().numpy()[rows]]
+            owner = np.array(inputs.notes)[inputs.note_index.numpy()[rows]]
             np.add.at(total, owner, losses)
             np.add.at(n, owner, 1)
         means: Floats = np.divide(total, n, out=np.full(len(tokens), np.nan), where=n > 0)

@@ -13,16 +13,14 @@ import numpy.typing as npt
 
 from clinical_tl.errors import ArtifactError
 from clinical_tl.models.encoder import EncoderSource, find_saved_encoder
+from clinical_tl.reader import Reader
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.schema import Note
-from clinical_tl.tasks.task import NoteTask, examples_of, task_class, task_from_dict
-from clinical_tl.text.batches import build_items, collate, plan_batches
+from clinical_tl.tasks.task import NoteTask, task_class, task_from_dict
 from clinical_tl.text.windows import Windowing
 
 if TYPE_CHECKING:
-    from clinical_tl.models.network import Network
     from clinical_tl.tasks.task import Task
-    from clinical_tl.text.tokenizer import NoteTokenizer
 
 Floats = npt.NDArray[np.float64]
 NoteLosses = Callable[[Sequence[Note]], Floats]
@@ -70,36 +68,7 @@ def saved_losses(folder: ReleaseFolder) -> NoteLosses:
     )
     network = load_network(source, task.head_spec, adapter, folder.path).eval().to(choose_device())
     tokenizer = NoteTokenizer.from_pretrained(folder.path)
-    return lambda notes: np.array(
-        [_loss(network, task, tokenizer, windowing, note) for note in notes], dtype=np.float64
-    )
-
-
-def _loss(
-    network: Network, task: Task, tokenizer: NoteTokenizer, windowing: Windowing, note: Note
-) -> float:
-    """Mean over a note's decisions; those on labels not seen in training are left out."""
-    import torch
-
-    from clinical_tl.models.device import batch_tokens_for
-
-    read = examples_of(task, [note], training=False)[0]
-    tokens = tokenizer.encode([example.text for example in read])
-    targets = task.targets(read, tokens)
-    items = build_items(
-        tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
-    )
-    total, n = 0.0, 0
-    budget = batch_tokens_for(network.device)
-    with torch.inference_mode():
-        for batch in plan_batches(items, budget=budget, n_special=tokenizer.n_special):
-            inputs = collate([items[i] for i in batch], tokens, tokenizer, windowing)
-            inputs = inputs.to(network.device)
-            logits, gold = task.decisions(network(inputs), inputs, targets)
-            known = gold >= 0 if gold.ndim == 1 else slice(None)
-            losses = task.losses(logits[known], gold.to(logits.device)[known])
-            total, n = total + float(losses.double().sum()), n + losses.numel()
-    return total / n if n else float("nan")
+    return Reader(network, task, tokenizer, windowing).losses
 
 
 def _feature_losses(

@@ -8,7 +8,7 @@ padded, and a batch is bounded by its padded tokens, not by a count.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,62 @@ class WindowBatch:
             self.windows,
             None if self.hidden_ids is None else self.hidden_ids.to(device),
         )
+
+
+@dataclass(frozen=True)
+class WindowedNotes:
+    """Texts cut into tokens and windows, and the batches that are made of them.
+
+    `items` are what must stay in one batch, in the texts' order; positions count them.
+    """
+
+    tokens: Sequence[TokenisedNote]
+    items: Sequence[Item]
+    tokenizer: NoteTokenizer
+    windowing: Windowing
+
+    @classmethod
+    def of(
+        cls,
+        tokens: Sequence[TokenisedNote],
+        tokenizer: NoteTokenizer,
+        windowing: Windowing,
+        *,
+        whole_notes: bool,
+    ) -> WindowedNotes:
+        """The windows of tokens; with `whole_notes` those of a text stay together."""
+        items = build_items(
+            tokens, windowing, n_special=tokenizer.n_special, whole_notes=whole_notes
+        )
+        return cls(tokens, items, tokenizer, windowing)
+
+    def plan(
+        self, budget: int, *, seed: int | None = None, of: Sequence[int] | None = None
+    ) -> list[list[int]]:
+        """Batches of like length, of all items or `of` some; see `plan_batches`."""
+        positions = range(len(self.items)) if of is None else of
+        plan = plan_batches(
+            [self.items[position] for position in positions],
+            budget=budget,
+            n_special=self.tokenizer.n_special,
+            seed=seed,
+        )
+        return [[positions[i] for i in batch] for batch in plan]
+
+    def plan_mixed(self, budget: int, *, seed: int) -> list[list[int]]:
+        """Batches of whatever length; see `plan_mixed_batches`."""
+        n_special = self.tokenizer.n_special
+        return plan_mixed_batches(self.items, budget=budget, n_special=n_special, seed=seed)
+
+    def batch(self, positions: Sequence[int]) -> WindowBatch:
+        """The tensors of some items."""
+        items = [self.items[position] for position in positions]
+        return collate(items, self.tokens, self.tokenizer, self.windowing)
+
+    def batches(self, budget: int) -> Iterator[WindowBatch]:
+        """All of them, the longest first."""
+        for positions in self.plan(budget):
+            yield self.batch(positions)
 
 
 def build_items(

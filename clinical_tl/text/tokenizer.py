@@ -23,7 +23,7 @@ from clinical_tl.errors import EncoderError, NoteError, shown_path
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IntArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.signedinteger[Any]]
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ UNKNOWN_LENGTH = 1_000_000
 class TokenisedNote:
     """The tokens of one note, special tokens not included.
 
-    `ids`, `starts` and `ends` have shape (tokens,). Offsets are trimmed of white space, so
+    `ids`, `starts` and `ends` have shape (tokens,), int32. Offsets are trimmed of white space, so
     that a token that carries the blank before its word starts where the word does; a token
     without a visible character has `starts == ends`.
     """
@@ -267,4 +267,6 @@ def _trimmed(text: str, ids: list[int], offsets: list[tuple[int, int]]) -> Token
         invisible = new_starts >= new_ends
         starts = np.where(invisible, starts, new_starts)
         ends = np.where(invisible, starts, new_ends)
-    return TokenisedNote(np.asarray(ids, dtype=np.int64), starts, ends)
+    return TokenisedNote(
+        np.asarray(ids, dtype=np.int32), starts.astype(np.int32), ends.astype(np.int32)
+    )

@@ -15,9 +15,7 @@ from clinical_tl.training.config import FREE
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
-    from clinical_tl.tasks.task import Task
-    from clinical_tl.text.tokenizer import NoteTokenizer
-    from clinical_tl.text.windows import Windowing
+    from clinical_tl.reader import Reader
     from clinical_tl.training.config import TrainingConfig
 
 # Where an adapter's encoder lies is not what it is.
@@ -26,10 +24,7 @@ PLACES = frozenset({"base_model_name_or_path", "revision"})
 
 def fingerprint(
     config: TrainingConfig,
-    network: Network,
-    task: Task,
-    tokenizer: NoteTokenizer,
-    windowing: Windowing,
+    reader: Reader,
     train: Sequence[Note],
     dev: Sequence[Note] | None,
     start: Mapping[str, Any],
@@ -43,10 +38,10 @@ def fingerprint(
     return {
         **{name: value for name, value in asdict(config).items() if name not in FREE},
         **start,
-        "adapter": _adapter(network),
-        "windows": [windowing.length, windowing.overlap],
-        "tokenizer": tokenizer.fingerprint,
-        "task": _digest(json.dumps(task.to_dict(), sort_keys=True)),
+        "adapter": _adapter(reader.network),
+        "windows": [reader.windowing.length, reader.windowing.overlap],
+        "tokenizer": reader.tokenizer.fingerprint,
+        "task": _digest(json.dumps(reader.task.to_dict(), sort_keys=True)),
         "training notes": _digest(*map(whole_note, train)),
         "dev notes": None if dev is None else _digest(*map(whole_note, dev)),
     }

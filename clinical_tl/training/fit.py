@@ -68,10 +68,7 @@ def fit(
         start["init_labels"] = {name: list(names) for name, names in found.items()}
     # Everything is checked before anything of the model changes.
     run = TrainingRun(
-        model.network,
-        task,
-        model.tokenizer,
-        model.windowing,
+        replace(model.reader, task=task),
         config,
         train_notes,
         dev_notes,
@@ -89,7 +86,9 @@ def fit(
         if run.moved:
             model.task = task
     if dev_notes is not None:
-        predictions = model.predict(dev_notes, progress=config.progress)
+        predictions = run.best_predictions
+        if predictions is None:
+            predictions = model.predict(dev_notes, progress=config.progress)
         model.task = model.task.tuned(dev_notes, predictions)
         decided = model.task.decided(predictions)
         scores = model.task.score(dev_notes, decided, model.tokenizer).summary()

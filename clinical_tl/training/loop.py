@@ -36,17 +36,10 @@ from clinical_tl.models.dropout import dropout
 from clinical_tl.models.feature_cache import FeatureCache
 from clinical_tl.output import require_folder
 from clinical_tl.paths import as_path
-from clinical_tl.prediction import decode_notes, run_network
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.losses import divergence
-from clinical_tl.tasks.task import HidesInputs, LosesGold, dev_metrics, examples_of
-from clinical_tl.text.batches import (
-    build_items,
-    collate,
-    plan_batches,
-    plan_mixed_batches,
-    split_batch,
-)
+from clinical_tl.tasks.task import HidesInputs, LosesGold, dev_metrics
+from clinical_tl.text.batches import split_batch
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
 from clinical_tl.training.checks import check_notes
 from clinical_tl.training.device import build_accelerator, deterministic_kernels
@@ -68,9 +61,8 @@ from clinical_tl.training.seeds import mix_seeds
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
+    from clinical_tl.reader import Reader
     from clinical_tl.tasks.task import Task
-    from clinical_tl.text.tokenizer import NoteTokenizer
-    from clinical_tl.text.windows import Windowing
     from clinical_tl.training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -87,31 +79,25 @@ class TrainingRun:
 
     def __init__(
         self,
-        network: Network,
-        task: Task,
-        tokenizer: NoteTokenizer,
-        windowing: Windowing,
+        reader: Reader,
         config: TrainingConfig,
         train: Sequence[Note],
         dev: Sequence[Note] | None,
         *,
         start: Mapping[str, Any] | None = None,
     ) -> None:
-        self.network, self.task, self.tokenizer = network, task, tokenizer
-        self.windowing, self.config, self.dev = windowing, config, dev
+        self.reader, self.config, self.dev = reader, config, dev
+        self.network, self.task = network, task = reader.network, reader.task
         self.folder = None if config.output_dir is None else as_path(config.output_dir)
         self.metric = config.metric or task.monitor
         check_notes(task, train, dev)
         _check_metric(task, self.metric, dev)
-        examples = examples_of(task, train, training=True)
-        self.train = [example for own in examples for example in own]
-        self.tokens = tokenizer.encode([note.text for note in self.train])
+        encoded = reader.encode(train, training=True)
+        self.train, self.windowed = encoded.read, encoded.windowed
+        self.items = self.windowed.items
         if isinstance(task, LosesGold):
-            task.check_targets(self.train, self.tokens)
-        self.targets = task.targets(self.train, self.tokens)
-        self.items = build_items(
-            self.tokens, windowing, n_special=tokenizer.n_special, whole_notes=task.whole_notes
-        )
+            task.check_targets(self.train, self.windowed.tokens)
+        self.targets = task.targets(self.train, self.windowed.tokens)
         self.weights = [self._weight(position) for position in range(len(self.items))]
         if not any(self.weights):
             raise TrainingError(
@@ -131,7 +117,9 @@ class TrainingRun:
         # Alone, a model is trained where its owner put it.
         self.device = self.accelerator.device if processes > 1 else network.device
         self.shares = config.gradient_accumulation * processes
-        self.private = private_training(config, network, task, examples, self.items, processes)
+        self.private = private_training(
+            config, network, task, encoded.examples, self.items, processes
+        )
         self.schedule = plan_schedule(
             config,
             tokens=sum(len(window) for item in self.items for window in item.windows),
@@ -139,11 +127,11 @@ class TrainingRun:
             steps_at=lambda budget: len(self._plan(0, budget)),
         )
         settings = {"precision": self.precision, "shares": self.shares, **(start or {})}
-        self.fingerprint = fingerprint(
-            config, network, task, tokenizer, windowing, train, dev, settings
-        )
+        self.fingerprint = fingerprint(config, reader, train, dev, settings)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
+        self.best_predictions: list[Prediction] | None = None
+        """What the best epoch said of the dev notes, where a later reading would say the same."""
         self.moved = False
 
     def run(self, initialise: Callable[[], None] | None = None) -> TrainingResult:
@@ -222,13 +210,9 @@ class TrainingRun:
     def _plan(self, epoch: int, step_tokens: int | None = None) -> list[list[int]]:
         if self.private is not None:
             return self.private.plan(epoch)
-        plan = plan_mixed_batches if self.task.whole_notes else plan_batches
-        batches = plan(
-            self.items,
-            budget=self.schedule.step_tokens if step_tokens is None else step_tokens,
-            n_special=self.tokenizer.n_special,
-            seed=mix_seeds(self.config.seed, epoch),
-        )
+        budget = self.schedule.step_tokens if step_tokens is None else step_tokens
+        plan = self.windowed.plan_mixed if self.task.whole_notes else self.windowed.plan
+        batches = plan(budget, seed=mix_seeds(self.config.seed, epoch))
         # A batch in which nothing is decided has no mean loss, and nothing to learn from.
         return [batch for batch in batches if any(self.weights[position] for position in batch)]
 
@@ -238,12 +222,7 @@ class TrainingRun:
 
     def _parts(self, share: Sequence[int]) -> list[list[int]]:
         """A share in parts of like length that each fit on the device, to pad little."""
-        parts = plan_batches(
-            [self.items[position] for position in share],
-            budget=self._device_tokens,
-            n_special=self.tokenizer.n_special,
-        )
-        return [[share[i] for i in part] for part in parts]
+        return self.windowed.plan(self._device_tokens, of=share)
 
     def _epoch(self, plan: Sequence[Sequence[int]], bar: tqdm[Any]) -> None:
         progress = self.progress
@@ -260,14 +239,16 @@ class TrainingRun:
             if stops:
                 self.interruption.stop(progress.step, self.total_steps)
         with self.interruption.leaving(self._checkpoint, progress.step, self.total_steps):
-            scores, dev_loss = self._dev_scores()
+            scores, dev_loss, predictions = self._dev_scores()
         progress.seconds += time.perf_counter() - started
         loss = progress.mean_loss
         result = EpochResult(progress.epoch + 1, loss, scores, progress.seconds, dev_loss)
         progress.epochs = (*progress.epochs, asdict(result))
         progress.epoch += 1
         progress.batch, progress.loss_sum, progress.loss_weight = 0, 0.0, 0.0
-        self._keep_best(scores.get(self.metric), dev_loss)
+        if self._keep_best(scores.get(self.metric), dev_loss):
+            alone = self.accelerator.num_processes == 1
+            self.best_predictions = predictions if alone and self.precision == "no" else None
         value = scores.get(self.metric)
         if value is not None:
             bar.set_postfix({"loss": loss, f"dev {self.metric}": value})
@@ -338,8 +319,7 @@ class TrainingRun:
     def _backward(self, part: Sequence[int], weight: float, *numbers: int) -> torch.Tensor:
         config, task = self.config, self.task
         torch.manual_seed(mix_seeds(config.seed, self.progress.step, *numbers))
-        inputs = collate([self.items[p] for p in part], self.tokens, self.tokenizer, self.windowing)
-        inputs = inputs.to(self.device)
+        inputs = self.windowed.batch(part).to(self.device)
         if isinstance(task, HidesInputs):
             # Not by share: windows of one note hide the same words wherever they are dealt.
             inputs = task.corrupt(inputs, self.targets, mix_seeds(config.seed, self.progress.step))
@@ -380,26 +360,22 @@ class TrainingRun:
         item = self.items[position]
         target = self.targets[item.note]
         if self.task.whole_notes:
-            return self.task.weight(target, 0, len(self.tokens[item.note]))
+            return self.task.weight(target, 0, len(self.windowed.tokens[item.note]))
         return sum(self.task.weight(target, w.own_start, w.own_stop) for w in item.windows)
 
-    def _dev_scores(self) -> tuple[dict[str, float], float | None]:
-        """The dev metrics, with thresholds tuned there, and the mean loss of a decision."""
+    def _dev_scores(self) -> tuple[dict[str, float], float | None, list[Prediction] | None]:
+        """The dev metrics, with thresholds tuned there, the mean loss, and the predictions."""
         if not self.dev:
-            return {}, None
+            return {}, None, None
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         own = self.dev[rank::processes]
-        found = run_network(
-            self.network,
-            self.task,
-            self.tokenizer,
-            self.windowing,
+        found = self.reader.read(
             own,
             progress=self.config.progress and self.accelerator.is_main_process,
             autocast=autocast(self.precision, self.device),
             with_loss=True,
         )
-        predictions = decode_notes(self.task, own, found)
+        predictions = self.reader.decode(own, found)
         loss, decisions = found.loss, found.decisions
         if processes > 1:
             from accelerate.utils import gather_object
@@ -414,10 +390,13 @@ class TrainingRun:
         tuned = self.task.tuned(self.dev, predictions)
         summary = tuned.evaluate(self.dev, tuned.decided(predictions)).summary()
         scores = {name: float(value) for name, value in summary.items()}
-        return scores, loss / decisions if decisions else None
+        return scores, loss / decisions if decisions else None, predictions
 
-    def _keep_best(self, value: float | None, loss: float | None) -> None:
-        """Keep the weights of a better epoch; of equals that of the lower loss, or the later."""
+    def _keep_best(self, value: float | None, loss: float | None) -> bool:
+        """Keep the weights of a better epoch; of equals that of the lower loss, or the later.
+
+        Returns whether it is one.
+        """
         progress = self.progress
         if progress.best_value is not None and value is not None:
             old = math.inf if progress.best_loss is None else progress.best_loss
@@ -426,9 +405,10 @@ class TrainingRun:
                 patience = self.config.patience
                 waited = progress.epoch - max(progress.best_epoch, self.patient_from)
                 progress.stopped_early = patience is not None and waited >= patience
-                return
+                return False
         progress.best_epoch, progress.best_value, progress.best_loss = progress.epoch, value, loss
         self.best = self._weights()
+        return True
 
     def _any_process(self, told: bool) -> bool:
         """Whether any process was told to stop: all must leave at the same step."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from clinical_tl.models.encoder import EncoderSource
     from clinical_tl.models.network import Network
+    from clinical_tl.reader import Reader
     from clinical_tl.text.tokenizer import NoteTokenizer
     from clinical_tl.text.windows import Windowing
     from clinical_tl.training.log import TrainingResult
@@ -184,6 +185,12 @@ class _Reading:
     folder: Path
     config: TrainingConfig
 
+    def by(self, network: Network) -> Reader:
+        """What reads with a network."""
+        from clinical_tl.reader import Reader
+
+        return Reader(network, self.task, self.tokenizer, self.windowing)
+
 
 def _made_from(
     reading: _Reading, source: EncoderSource, adapter: LoRA | Literal["full"], head_epochs: int
@@ -311,10 +318,7 @@ def _run(
     epochs = reading.config.epochs if epochs is None else epochs
     config = replace(reading.config, epochs=epochs, metric=None, output_dir=reading.folder / name)
     return TrainingRun(
-        network,
-        reading.task,
-        reading.tokenizer,
-        reading.windowing,
+        reading.by(network),
         config,
         reading.train,
         reading.dev if chooses else None,
@@ -323,16 +327,7 @@ def _run(
 
 
 def _scores(network: Network, reading: _Reading) -> dict[str, float]:
-    from clinical_tl.prediction import predict_notes
-
-    predictions = predict_notes(
-        network,
-        reading.task,
-        reading.tokenizer,
-        reading.windowing,
-        reading.dev,
-        progress=reading.config.progress,
-    )
+    predictions = list(reading.by(network).predict(reading.dev, progress=reading.config.progress))
     return reading.task.evaluate(reading.dev, predictions).summary()
 
 

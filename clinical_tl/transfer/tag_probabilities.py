@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_tl.errors import TaskError
-from clinical_tl.prediction import run_network
 from clinical_tl.tasks.task import UnitTask
 
 if TYPE_CHECKING:
@@ -28,11 +27,9 @@ def unit_probabilities(
     task = model.task
     if not isinstance(task, UnitTask):
         raise TaskError(f"{type(task).__name__} has no tags; give a model for entity recognition")
-    found = run_network(
-        model.network, task, model.tokenizer, model.windowing, notes, progress=progress
-    )
+    found = model.reader.read(notes, progress=progress)
     rows, keys = [np.zeros((0, len(task.tag_set)))], [np.zeros((0, 3), dtype=np.int64)]
-    for i, (note, tokens) in enumerate(zip(found.read, found.tokens, strict=True)):
+    for i, (note, tokens) in enumerate(zip(notes, found.encoded.windowed.tokens, strict=True)):
         if len(tokens):
             units, logs = task.unit_log_probabilities(note, tokens, found.pieces[i])
             rows.append(np.exp(logs))

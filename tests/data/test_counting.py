@@ -12,8 +12,15 @@ from clinical_tl.data.counting import Quoted, settle
 from clinical_tl.data.faults import Faults
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import FaultyNotesError
-from clinical_tl.prediction import Prediction
-from clinical_tl.schema import Note, Span, as_notes, dataset_to_notes, notes_to_dataset, tidied
+from clinical_tl.schema import (
+    Note,
+    Prediction,
+    Span,
+    as_notes,
+    dataset_to_notes,
+    notes_to_dataset,
+    tidied,
+)
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from tests.data.strategies import TEXTS, ranges
 

@@ -9,7 +9,6 @@ import torch
 
 from clinical_tl.models.folding import _state, folded
 from clinical_tl.models.lora import LoRA
-from clinical_tl.prediction import predict_notes
 from clinical_tl.schema import Note, as_notes
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.transfer_model import TransferModel
@@ -29,9 +28,7 @@ def trained(encoder, adapter):
 
 
 def unfolded(model):
-    return predict_notes(
-        model.network, model.task, model.tokenizer, model.windowing, NOTES, fold=False
-    )
+    return list(model.reader.predict(NOTES, fold=False))
 
 
 @pytest.mark.parametrize("adapter", [LoRA(r=4), LoRA(r=4, layers=(1,)), LoRA(r=4, rslora=True)])

@@ -157,6 +157,17 @@ def test_labels_without_an_example_are_named(tiny_encoder, notes, caplog):
     assert "have no training example, e.g. ['zoology']" in caplog.text
 
 
+def test_dev_notes_are_read_once_an_epoch_and_not_once_more(tiny_encoder, notes, monkeypatch):
+    task = DiagnosisCoding.from_notes(notes)
+    model = TransferModel.from_pretrained(tiny_encoder, task, adapter=LoRA(r=2))
+    config = TrainingConfig(epochs=3, progress=False, precision="no")
+    monkeypatch.setattr(TransferModel, "predict", None)
+    fit(model, notes, notes, config, allow_leakage=True)
+    monkeypatch.undo()
+    again = model.evaluate(notes, name="again", allow_leakage=True, progress=False).summary()
+    assert model.metrics["dev"] == again
+
+
 def test_dev_labels_not_seen_in_training_are_counted(model, notes, caplog):
     dev = [*as_notes(notes), Note("x", "Rash.", label="dermatology")]
     with caplog.at_level(logging.WARNING):

@@ -18,7 +18,7 @@ from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
-from clinical_tl.text.batches import Item, collate
+from clinical_tl.text.batches import Item
 from clinical_tl.text.windows import Window
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.dp import DP, PrivacyReport
@@ -56,9 +56,7 @@ def build(encoder, notes, task=NoteClassification):
 
 
 def training_run(model, notes, config=QUICK):
-    run = TrainingRun(
-        model.network, model.task, model.tokenizer, model.windowing, config, notes, None
-    )
+    run = TrainingRun(model.reader, config, notes, None)
     model.network.eval()
     run.features = None
     return run
@@ -70,7 +68,7 @@ def note_gradients(run, note):
     names = list(run.network.trainable())
     if not positions:
         return {name: torch.zeros_like(p) for name, p in run.network.trainable().items()}
-    batch = collate([run.items[p] for p in positions], run.tokens, run.tokenizer, run.windowing)
+    batch = run.windowed.batch(positions)
     logits, gold = run.task.decisions(run.network(batch), batch, run.targets)
     loss = run.task.losses(logits, gold).mean()
     found = torch.autograd.grad(loss, run.network.trainable().values(), allow_unused=True)
@@ -112,7 +110,7 @@ def test_a_notes_gradient_is_the_one_of_vectorised_differentiation(tiny_encoder,
     short = [replace(n, text=text) for n, text in zip(notes, rotated, strict=False)]
     run = training_run(build(tiny_encoder, short), short)
     run.network.model.get_base_model().set_attn_implementation("eager")
-    batch = collate(run.items, run.tokens, run.tokenizer, run.windowing)
+    batch = run.windowed.batch(range(len(run.items)))
     length = int(batch.attention_mask[0].sum())
     assert {int(row.sum()) for row in batch.attention_mask} == {length}
     trainable = dict(run.network.trainable())

@@ -249,10 +249,8 @@ def test_dev_notes_of_one_id_are_scored_by_their_place_in_several_processes(
 ):
     dev = [dataclasses.replace(note, note_id="same") for note in DEV]
     model = coder(tiny_encoder)
-    run = TrainingRun(
-        model.network, model.task, model.tokenizer, model.windowing, QUICK, TRAIN, dev
-    )
-    expected, expected_loss = run._dev_scores()
+    run = TrainingRun(model.reader, QUICK, TRAIN, dev)
+    expected, expected_loss, _ = run._dev_scores()
     told = []
 
     def keep(rows):
@@ -267,6 +265,6 @@ def test_dev_notes_of_one_id_are_scored_by_their_place_in_several_processes(
         with pytest.raises(StopIteration):
             run._dev_scores()
     monkeypatch.setattr("accelerate.utils.gather_object", lambda _: told)
-    scores, loss = run._dev_scores()
+    scores, loss, _ = run._dev_scores()
     assert scores == expected
     assert loss == pytest.approx(expected_loss, rel=1e-5)

@@ -88,9 +88,7 @@ def test_a_short_run_is_warned_of(tiny_encoder, caplog):
 def run_of(encoder, **settings):
     model = TransferModel.from_pretrained(encoder, NoteClassification.from_notes(NOTES), window=32)
     config = TrainingConfig(progress=False, **settings)
-    run = TrainingRun(
-        model.network, model.task, model.tokenizer, model.windowing, config, NOTES, NOTES
-    )
+    run = TrainingRun(model.reader, config, NOTES, NOTES)
     run.patient_from = 1
     return run
 

@@ -17,6 +17,7 @@ from clinical_tl.models.lora import LoRA
 from clinical_tl.models.masked_lm import load_masked_lm, masked_logits
 from clinical_tl.models.network import Network
 from clinical_tl.models.structure import base_model
+from clinical_tl.reader import Reader
 from clinical_tl.release.canaries import canary_notes, planted_canaries
 from clinical_tl.schema import Note, as_notes
 from clinical_tl.tasks.masked_language import MaskedLanguage
@@ -83,10 +84,10 @@ def test_a_steps_loss_is_the_mean_over_what_it_hides(
     tokenizer = NoteTokenizer.from_pretrained(source.path)
     texts = ["fever", "a rash", "hypertension", "no cough", "\u200b", "pain, nausea, vomiting"] * 4
     run = TrainingRun(
-        Network(load_masked_lm(source).model, MaskedLMHead(())),
-        MaskedLanguage.for_tokenizer(tokenizer),
-        tokenizer,
-        Windowing(8, 2),
+        Reader(
+            Network(load_masked_lm(source).model, MaskedLMHead(())),
+            MaskedLanguage.for_tokenizer(tokenizer), tokenizer, Windowing(8, 2),
+        ),
         TrainingConfig(
             epochs=2, batch_tokens=24, gradient_accumulation=accumulation, patience=None,
             progress=False, output_dir=tmp_path,

@@ -1,6 +1,9 @@
 """Notes of any length, one by one and all at once; the real encoder end to end."""
 
+import gc
+import tracemalloc
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -81,6 +84,45 @@ def spy(forward, read):
         return forward(*args, **inputs)
 
     return forward_and_note
+
+
+def test_a_stream_is_predicted_a_chunk_at_a_time_in_order(model, synthetic_notes, monkeypatch):
+    monkeypatch.setattr("clinical_tl.reader.CHUNK", 5)
+    records = as_notes(synthetic_notes)
+    taken = []
+
+    def notes():
+        for note in records:
+            taken.append(note)
+            yield note
+
+    stream = model.predict_stream(notes(), progress=False)
+    first = list(islice(stream, 3))
+    assert len(taken) == 5
+    found = [*first, *stream]
+    expected = model.predict(records, progress=False)
+    assert [p.note_id for p in found] == [note.note_id for note in records]
+    assert [p.label for p in found] == [p.label for p in expected]
+    assert [p.codes for p in found] == [p.codes for p in expected]
+    assert [[s.key for s in p.spans or ()] for p in found] == [
+        [s.key for s in p.spans or ()] for p in expected
+    ]
+
+
+@pytest.mark.parametrize("n", [20_000, pytest.param(100_000, marks=pytest.mark.real)])
+def test_memory_does_not_grow_with_the_corpus(n, tiny_encoder):
+    """6.4 MB for 4,000 notes, for 20,000 and for 100,000."""
+    train = [Note(str(i), f"word {i}", label="ab"[i % 2]) for i in range(4)]
+    model = TransferModel.from_pretrained(tiny_encoder, NoteClassification.from_notes(train))
+    notes = (Note(str(i), "no pain") for i in range(n))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in model.predict_stream(notes, progress=False)) == n
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12e6
 
 
 def test_odd_texts_are_predicted(model):
