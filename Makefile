@@ -45,13 +45,13 @@ gpu-check: $(READY)  ## The whole path on a GPU: training, precisions, the same 
 
 LOWEST := .venv-lowest
 LOWEST_TESTS := tests/data tests/metrics tests/text tests/models tests/tasks tests/test_artifact.py \
-	tests/test_prediction.py tests/training/test_loop.py tests/transfer/test_domain_adaptation.py
+	tests/test_reader.py tests/training/test_loop.py tests/transfer/test_domain_adaptation.py
 
 test-lowest:  ## The lowest versions that pyproject.toml allows, on tests that touch every one of them.
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--editable '.[offline,dev]'
+		--editable '.[offline,trackers,dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default $(LOWEST_TESTS)
 
 $(READY): pyproject.toml setup.py constraints.txt

@@ -14,7 +14,7 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from clinical_tl.data.synthetic import iter_notes
 
@@ -73,6 +73,8 @@ CONFIGS: dict[str, dict[str, object]] = {
         "pad_token_id": 1,
     },
 }
+# The lowest version of transformers that is allowed has no EuroBERT.
+CONFIGS = {name: config for name, config in CONFIGS.items() if name in CONFIG_MAPPING}
 _KINDS = {
     "bert": "wordpiece",
     "electra": "wordpiece",
