@@ -51,7 +51,7 @@ test-lowest:  ## The lowest versions that pyproject.toml allows, on tests that t
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--editable '.[offline,trackers,dev]'
+		--editable '.[offline,onnx,trackers,dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default $(LOWEST_TESTS)
 
 $(READY): pyproject.toml setup.py constraints.txt

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clinical_tl.auto_model import load_model as load_model
     from clinical_tl.data.corpora import load_corpus as load_corpus
     from clinical_tl.data.corpora import note_splits as note_splits
+    from clinical_tl.data.notes import Notes as Notes
     from clinical_tl.data.prediction_records import write_predictions as write_predictions
     from clinical_tl.data.reading import read_notes as read_notes
     from clinical_tl.data.splits import split_notes as split_notes
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from clinical_tl.schema import Prediction as Prediction
     from clinical_tl.schema import Relation as Relation
     from clinical_tl.schema import Span as Span
-    from clinical_tl.schema import dataset_to_notes as dataset_to_notes
-    from clinical_tl.schema import notes_to_dataset as notes_to_dataset
     from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding as DiagnosisCoding
     from clinical_tl.tasks.entity_recognition import EntityRecognition as EntityRecognition
     from clinical_tl.tasks.note_classification import NoteClassification as NoteClassification
@@ -63,8 +62,7 @@ _HOMES = {
     "write_notes": "data.writing",
     "split_notes": "data.splits",
     "generate_notes": "data.synthetic",
-    "notes_to_dataset": "schema",
-    "dataset_to_notes": "schema",
+    "Notes": "data.notes",
     "load_corpus": "data.corpora",
     "note_splits": "data.corpora",
     "write_predictions": "data.prediction_records",

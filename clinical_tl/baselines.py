@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import TaskError
-from clinical_tl.schema import (
-    LabelScores,
-    Note,
-    Notes,
-    Prediction,
-    ScoredRelation,
-    Span,
-    as_notes,
-)
+from clinical_tl.schema import LabelScores, Note, Prediction, ScoredRelation, Span
 from clinical_tl.text.scripts import is_blankless
 from clinical_tl.training.checks import check_notes
 
@@ -39,8 +32,8 @@ _SENTENCE_END = re.compile(r"[.!?]\s|\n")
 
 def majority(
     task: NoteTask,
-    train: Notes | Sequence[Note],
-    notes: Notes | Sequence[Note],
+    train: NotesLike,
+    notes: NotesLike,
 ) -> list[Prediction]:
     """Every note gets the training notes' frequencies: of labels, or of codes.
 
@@ -59,10 +52,10 @@ def majority(
 
 def tfidf(
     task: NoteTask,
-    train: Notes | Sequence[Note],
-    notes: Notes | Sequence[Note],
+    train: NotesLike,
+    notes: NotesLike,
     *,
-    dev: Notes | Sequence[Note] | None = None,
+    dev: NotesLike | None = None,
 ) -> tuple[Task, list[Prediction]]:
     """TF-IDF of words with L2-regularised logistic regression.
 
@@ -117,9 +110,7 @@ def tfidf(
     return tuned, predict(model, tuned, test_notes)
 
 
-def memorised_mentions(
-    train: Notes | Sequence[Note], notes: Notes | Sequence[Note]
-) -> list[Prediction]:
+def memorised_mentions(train: NotesLike, notes: NotesLike) -> list[Prediction]:
     """Marks every string that was mostly a mention in training, longest first.
 
     A string counts if more than half of its occurrences in the training notes (as whole
@@ -167,9 +158,7 @@ def _whole_mentions(mentions: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join([*worded, *apart[1]]), re.IGNORECASE)
 
 
-def cooccurrence(
-    task: RelationExtraction, train: Notes | Sequence[Note], notes: Notes | Sequence[Note]
-) -> list[Prediction]:
+def cooccurrence(task: RelationExtraction, train: NotesLike, notes: NotesLike) -> list[Prediction]:
     """Relates whatever stands in one sentence, by the label that training gives its types most.
 
     A candidate counts if its two closest mentions have no sentence end (`.`, `!` or `?` before

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from huggingface_hub import CommitInfo, HfApi
 
+    from clinical_tl.data.notes import NotesLike
     from clinical_tl.release.check import DataUse
-    from clinical_tl.schema import Note, Notes
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class PushOptions(TypedDict, total=False):
     endpoint: str | None
     data_use: DataUse | None
     overrides: Sequence[str]
-    train: Notes | Sequence[Note] | None
-    held_out: Notes | Sequence[Note] | None
+    train: NotesLike | None
+    held_out: NotesLike | None
 
 
 def push_folder(
@@ -71,8 +71,8 @@ def push_folder(
     endpoint: str | None = None,
     data_use: DataUse | None = None,
     overrides: Sequence[str] = (),
-    train: Notes | Sequence[Note] | None = None,
-    held_out: Notes | Sequence[Note] | None = None,
+    train: NotesLike | None = None,
+    held_out: NotesLike | None = None,
 ) -> str:
     """Upload a folder written by `save_pretrained` in one commit; returns the commit's address.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import ArtifactError, ConfigError
 from clinical_tl.models.device import reading_precision
 from clinical_tl.models.saved_network import adapter_kind
@@ -25,7 +26,7 @@ from clinical_tl.models.shared_encoder import (
 )
 from clinical_tl.models.structure import base_model
 from clinical_tl.reader import predict_together
-from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.schema import Prediction
 from clinical_tl.tasks.task import HidesInputs, ReadsExamples
 from clinical_tl.transfer_model import TransferModel
 
@@ -73,7 +74,7 @@ class ModelCollection:
 
     def predict_many(
         self,
-        notes: Notes | Sequence[Note] | Sequence[str],
+        notes: NotesLike | Sequence[str],
         *,
         batch_tokens: int | None = None,
         precision: Precision = "no",

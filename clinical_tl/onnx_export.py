@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.artifact import write_artifact
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import EncoderError, NoteError, shown_path
 from clinical_tl.output import require_replaceable, writing
 from clinical_tl.paths import as_path
-from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.schema import Note, Prediction
 
 if TYPE_CHECKING:
     from clinical_tl.models.network import Network
@@ -60,7 +61,7 @@ def export_onnx(
     folder: str | Path,
     *,
     int8: bool = False,
-    check: Notes | Sequence[Note] | Sequence[str] | None = None,
+    check: NotesLike | Sequence[str] | None = None,
 ) -> OnnxReport:
     """Write the model as ONNX graphs with dynamic sizes, the adapter folded into the weights.
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_tl.artifact import read_artifact
 from clinical_tl.boundary import refusing
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.paths import as_path
 from clinical_tl.reader import Reader
 from clinical_tl.replacement import whole_folder
 from clinical_tl.saved_task import saved_task
-from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.schema import Prediction
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
@@ -77,7 +78,7 @@ class OnnxModel:
 
     def predict(
         self,
-        notes: Notes | Sequence[Note] | Sequence[str],
+        notes: NotesLike | Sequence[str],
         *,
         batch_tokens: int | None = None,
         progress: bool = True,

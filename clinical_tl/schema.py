@@ -1,4 +1,4 @@
-"""The records that travel through the package, and the Arrow schema of a set of notes.
+"""The records that travel through the package.
 
 Offsets are characters (Unicode code points, as Python's `str` counts them), half-open.
 Everywhere `None` means *not annotated* and an empty collection *annotated with nothing*:
@@ -8,22 +8,18 @@ is a note that needs no code.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import NoteError, TaskError, shown_id, shown_ids
-
-if TYPE_CHECKING:
-    from datasets import Dataset, Features
 
 NOTE_FIELDS = (
     "note_id",
@@ -266,223 +262,3 @@ class LabelSet(Discreet):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
-
-
-def tidied(note: Note) -> Note:
-    """The note with the borders of its mentions where a reader sees them.
-
-    Annotation tools store a mention that runs over a line break in two pieces, and take blanks
-    along at its ends. Pieces that blank characters alone part become one, and every piece
-    begins and ends with a visible character. A mention without any stays as it is.
-    """
-    if not note.spans:
-        return note
-    spans = tuple(_tidied_span(note.text, span) for span in note.spans)
-    return note if spans == note.spans else replace(note, spans=spans)
-
-
-def _tidied_span(text: str, span: Span) -> Span:
-    pieces: list[tuple[int, int]] = []
-    if span.end > len(text):
-        # Another text's offsets; whoever needs the text says so.
-        return span
-    for start, end in span.fragments or ((span.start, span.end),):
-        first, last = visible(text, start, end)
-        if first == last:
-            continue
-        if pieces and pieces[-1][1] <= first == visible(text, pieces[-1][1], first)[0]:
-            first = pieces.pop()[0]
-        pieces.append((first, last))
-    fragments = tuple(pieces) if len(pieces) > 1 else ()
-    if not pieces or (pieces[0][0], pieces[-1][1], fragments) == (
-        span.start,
-        span.end,
-        span.fragments,
-    ):
-        return span
-    return replace(span, start=pieces[0][0], end=pieces[-1][1], fragments=fragments)
-
-
-class Notes(Protocol):
-    """What the package asks of a set of notes: a sized, indexable table of rows.
-
-    `datasets.Dataset` satisfies it.
-    """
-
-    def __len__(self) -> int:
-        """How many notes there are."""
-        ...
-
-    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401  (rows by int, columns by str)
-        """A row (dict) for an int, a column for a str."""
-        ...
-
-
-def note_features() -> Features:
-    """The one Arrow schema of a set of notes."""
-    from datasets import Features, List, Value
-
-    text = Value("string")
-    offset = Value("int64")
-    span = {
-        "id": text,
-        "start": offset,
-        "end": offset,
-        "label": text,
-        "concepts": List(text),
-        "attributes": List({"name": text, "value": text}),
-        "fragments": List({"start": offset, "end": offset}),
-        "score": Value("float64"),
-    }
-    return Features(
-        {
-            "note_id": text,
-            "patient_id": text,
-            "text": Value("large_string"),
-            "label": text,
-            "codes": List(text),
-            "spans": List(span),
-            "relations": List({"head": text, "tail": text, "label": text}),
-            # Free-form keys differ from note to note, which Arrow structs can't hold: JSON.
-            "metadata": text,
-        }
-    )
-
-
-def note_to_row(note: Note) -> dict[str, Any]:
-    """A note as one row of the Arrow schema."""
-    return {
-        "note_id": note.note_id,
-        "patient_id": note.patient_id,
-        "text": note.text,
-        "label": note.label,
-        "codes": None if note.codes is None else list(note.codes),
-        "spans": None if note.spans is None else [span_to_row(span) for span in note.spans],
-        "relations": None
-        if note.relations is None
-        else [{"head": r.head, "tail": r.tail, "label": r.label} for r in note.relations],
-        "metadata": json.dumps(dict(note.metadata), sort_keys=True, ensure_ascii=False),
-    }
-
-
-def span_to_row(span: Span) -> dict[str, Any]:
-    """A span as the struct of the Arrow schema."""
-    return {
-        "id": span.id,
-        "start": span.start,
-        "end": span.end,
-        "label": span.label,
-        "concepts": list(span.concepts),
-        "attributes": [{"name": name, "value": value} for name, value in span.attributes],
-        "fragments": [{"start": start, "end": end} for start, end in span.fragments],
-        "score": span.score,
-    }
-
-
-def row_to_span(row: Mapping[str, Any]) -> Span:
-    """The inverse of `span_to_row`."""
-    return Span(
-        start=row["start"],
-        end=row["end"],
-        label=row["label"],
-        id=row["id"] or "",
-        concepts=tuple(row["concepts"] or ()),
-        attributes=tuple((a["name"], a["value"]) for a in row["attributes"] or ()),
-        fragments=tuple((f["start"], f["end"]) for f in row["fragments"] or ()),
-        score=row["score"],
-    )
-
-
-def row_to_note(row: Mapping[str, Any]) -> Note:
-    """The inverse of `note_to_row`."""
-    return Note(
-        note_id=row["note_id"],
-        text=row["text"],
-        patient_id=row["patient_id"],
-        label=row["label"],
-        codes=None if row["codes"] is None else tuple(row["codes"]),
-        spans=None if row["spans"] is None else tuple(row_to_span(s) for s in row["spans"]),
-        relations=None
-        if row["relations"] is None
-        else tuple(Relation(r["head"], r["tail"], r["label"]) for r in row["relations"]),
-        metadata=json.loads(row["metadata"]) if row["metadata"] else {},
-    )
-
-
-def notes_to_dataset(notes: Iterable[Note]) -> Dataset:
-    """Notes as a `datasets.Dataset` in the one Arrow schema.
-
-    Raises `NoteError` if two notes share an id.
-    """
-    from datasets import Dataset
-
-    rows = [note_to_row(note) for note in notes]
-    counts = Counter(row["note_id"] for row in rows)
-    twice = [note_id for note_id, n in counts.items() if n > 1]
-    if twice:
-        raise NoteError(
-            f"note ids must be unique: {len(twice)} occur more than once, e.g. {shown_ids(twice)}"
-        )
-    columns = {name: [row[name] for row in rows] for name in NOTE_FIELDS}
-    return Dataset.from_dict(columns, features=note_features())
-
-
-def dataset_to_notes(dataset: Notes) -> list[Note]:
-    """The rows of a dataset in the one Arrow schema as `Note` records, in order."""
-    return [row_to_note(dataset[i]) for i in range(len(dataset))]
-
-
-def as_notes(notes: Notes | Sequence[Note] | Sequence[str]) -> list[Note]:
-    """Notes from a dataset, from records, or from plain texts (ids are then `0`, `1`, …).
-
-    Mentions have their borders as `tidied` sets them. Raises `NoteError` for anything else, or
-    for one text or note where a sequence is expected.
-    """
-    notes = in_order(notes)
-    rows: list[Note] = []
-    for i in range(len(notes)):
-        item = notes[i]
-        if isinstance(item, Note):
-            rows.append(tidied(item))
-        elif isinstance(item, str):
-            rows.append(Note(note_id=str(i), text=item))
-        elif isinstance(item, Mapping):
-            missing = [name for name in NOTE_FIELDS if name not in item]
-            if missing:
-                raise NoteError(
-                    f"row {i} lacks the columns {missing}; build the dataset with read_notes() "
-                    "or notes_to_dataset()"
-                )
-            rows.append(tidied(row_to_note(item)))
-        else:
-            raise NoteError(
-                f"item {i} is of type {type(item).__name__}; give Note records, texts, or a "
-                "dataset from read_notes()"
-            )
-    return rows
-
-
-def in_order(
-    notes: Notes | Sequence[Note] | Sequence[str],
-) -> Notes | Sequence[Note] | Sequence[str]:
-    """The notes as something whose item i is the i-th note.
-
-    A pandas series answers by its index instead, which after a filter or a shuffle is not the
-    position; it becomes a list.
-
-    Raises `NoteError` for what is no sequence: one text, one note, a data frame.
-    """
-    if isinstance(notes, str):
-        raise NoteError("a single text was given; give a sequence of texts: [text]")
-    given: Any = notes
-    if hasattr(given, "columns") and hasattr(given, "iloc"):
-        raise NoteError("a data frame was given; make notes of it: read_notes(frame, columns=…)")
-    if hasattr(given, "iloc"):
-        return list(given.tolist())
-    is_sequence = hasattr(given, "__len__") and hasattr(given, "__getitem__")
-    if isinstance(given, Mapping) or not is_sequence:
-        raise NoteError(
-            f"a {type(notes).__name__} was given; give a sequence of notes or texts (of one: "
-            "[note]), or a dataset from read_notes()"
-        )
-    return notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from clinical_tl.artifact import read_artifact, read_metrics, refuse_others, write_artifact
+from clinical_tl.data.notes import Notes, NotesLike, as_notes
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, shown_path
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
@@ -34,11 +36,11 @@ from clinical_tl.models.saved_network import (
 from clinical_tl.models.structure import base_model
 from clinical_tl.paths import as_path
 from clinical_tl.processes import on_main_process
-from clinical_tl.reader import Reader
+from clinical_tl.reader import CHUNK, Reader
 from clinical_tl.release.licence import shareable_name
 from clinical_tl.replacement import replacing_folder, whole_folder
 from clinical_tl.saved_task import saved_task
-from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.task import DescribesLabels
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
@@ -302,7 +304,7 @@ class TransferModel:
 
     def predict(
         self,
-        notes: Notes | Sequence[Note] | Sequence[str],
+        notes: NotesLike | Sequence[str],
         *,
         batch_tokens: int | None = None,
         precision: Precision = "no",
@@ -320,11 +322,11 @@ class TransferModel:
         reading; raises `TaskError` if no detector was fitted (`fit_novelty`), or if the
         encoder was trained since.
         """
-        autocast = reading_precision(precision, self.network.device)
-        records = as_notes(notes)
+        # Of a set that is mapped from disk no more is made than is being read.
+        records = notes if isinstance(notes, Notes) else as_notes(notes)
         novelty = note_novelty(self.novelty, self._embed, records) if with_novelty else []
-        predictions = self.reader.predict(
-            records, batch_tokens=batch_tokens, progress=progress, autocast=autocast
+        predictions = self.predict_stream(
+            records, batch_tokens=batch_tokens, precision=precision, progress=progress
         )
         if not with_novelty:
             return list(predictions)
@@ -337,12 +339,26 @@ class TransferModel:
         batch_tokens: int | None = None,
         precision: Precision = "no",
         progress: bool = True,
+        with_novelty: bool = False,
     ) -> Iterator[Prediction]:
         """As `predict`, one after the other in the notes' order, for more than memory holds.
 
         `notes` may be a stream too; some thousands of them (`reader.CHUNK`) are in memory at a
         time.
         """
+        if with_novelty:
+            stream = iter(notes)
+            return (
+                prediction
+                for chunk in iter(lambda: list(islice(stream, CHUNK)), [])
+                for prediction in self.predict(
+                    chunk,
+                    batch_tokens=batch_tokens,
+                    precision=precision,
+                    progress=progress,
+                    with_novelty=True,
+                )
+            )
         autocast = reading_precision(precision, self.network.device)
         return self.reader.predict(
             notes, batch_tokens=batch_tokens, progress=progress, autocast=autocast
@@ -350,7 +366,7 @@ class TransferModel:
 
     def fit_novelty(
         self,
-        train: Notes | Sequence[Note],
+        train: NotesLike,
         *,
         method: NoveltyMethod = "mahalanobis",
         seed: int = 0,
@@ -378,10 +394,10 @@ class TransferModel:
 
     def evaluate(
         self,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         *,
         name: str = "test",
-        train: Notes | Sequence[Note] | None = None,
+        train: NotesLike | None = None,
         allow_leakage: bool = False,
         **predicting: Any,  # noqa: ANN401  (what predict takes)
     ) -> Scores:

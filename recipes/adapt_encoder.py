@@ -59,7 +59,7 @@ def main(
             notes, format=format, columns=columns, as_written=as_written,
             allow_implausible=allow_implausible,
         )  # fmt: skip
-        read = read.select(range(min(len(read), limit or len(read))))
+        read = read[:limit]
     result = ctl.adapt_encoder(
         encoder,
         read,

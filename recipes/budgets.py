@@ -15,9 +15,7 @@ from clinical_tl.errors import ConfigError, shown_ids
 from clinical_tl.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from clinical_tl.transfer.feature_extraction import FeatureTask
+    from clinical_tl.tasks.task import NoteTask, UnitTask
 
 TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
 VectorPooling = Literal["mean", "max", "cls"]
@@ -28,11 +26,11 @@ MOST_EPOCHS = 30
 
 def fit_task(
     name: TaskName,
-    notes: Dataset,
+    notes: ctl.Notes,
     level: Level = "category",
     *,
     allow_implausible: bool = False,
-) -> FeatureTask:
+) -> NoteTask | UnitTask:
     """The task fitted on training notes."""
     if name == "note_classification":
         return ctl.NoteClassification.from_notes(notes, allow_implausible=allow_implausible)
@@ -51,7 +49,7 @@ def check_budgets(budgets: Sequence[int], n_notes: int) -> list[int]:
     return sizes
 
 
-def subset(splits: dict[str, Dataset], budget: int, seed: int) -> tuple[Dataset, Dataset]:
+def subset(splits: dict[str, ctl.Notes], budget: int, seed: int) -> tuple[ctl.Notes, ctl.Notes]:
     """`budget` training notes, and as large a share of the dev notes (at least 20).
 
     A larger budget contains a smaller one of the same seed. Choosing epochs on more dev notes
@@ -91,7 +89,7 @@ def run_settings(
 
 
 def unlabelled_rest(
-    notes: Dataset, labelled: Dataset, at_most: int | None, seed: int
+    notes: ctl.Notes, labelled: ctl.Notes, at_most: int | None, seed: int
 ) -> list[ctl.Note]:
     """The notes that are not among the labelled ones, without their annotation."""
     known = set(labelled["note_id"])
@@ -101,16 +99,16 @@ def unlabelled_rest(
         rows = [rows[i] for i in sorted(kept.tolist())]
     return [
         replace(note, label=None, codes=None, spans=None, relations=None)
-        for note in ctl.dataset_to_notes(notes.select(rows))
+        for note in notes.select(rows)
     ]
 
 
-def with_labels(notes: Dataset, labels: list[str] | None) -> list[ctl.Note]:
+def with_labels(notes: ctl.Notes, labels: list[str] | None) -> list[ctl.Note]:
     """The notes with only the spans of these labels; with all of them if None.
 
     Raises `ConfigError` for a label that no span has.
     """
-    records = ctl.dataset_to_notes(notes)
+    records = list(notes)
     if labels is None:
         return records
     present = {span.label for note in records for span in note.spans or ()}

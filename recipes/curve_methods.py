@@ -15,8 +15,6 @@ from .budgets import Level, TaskName, fit_task
 from .rule_sources import rules_from
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
     from clinical_tl.models.adapter import Adapter
     from clinical_tl.models.lora import LoRA
     from clinical_tl.training.config import TrainingConfig
@@ -31,9 +29,9 @@ class Run:
 
     task: TaskName
     level: Level
-    train: Dataset
-    dev: Dataset
-    test: Dataset
+    train: ctl.Notes
+    dev: ctl.Notes
+    test: ctl.Notes
     encoder: str
     adapted_encoder: str | None
     rules: RuleSources

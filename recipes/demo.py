@@ -75,7 +75,7 @@ def _demonstrate(
     print(ctl.format_table(rows))
     examples = splits["test"].select(range(2))
     for note, prediction in zip(
-        ctl.dataset_to_notes(examples), model.predict(examples, progress=False), strict=True
+        list(examples), model.predict(examples, progress=False), strict=True
     ):
         print(f"  {note.note_id}: {demonstration.show(note, prediction)}")
     print(f"model: {model.save_pretrained(folder)}")

@@ -101,7 +101,7 @@ def main(
     print(write_page(report, Path(output) / "report.html"))
     if card:
         leak = None if report.leakage is None else Leak(**report.leakage)
-        records = ctl.dataset_to_notes(annotated)
+        records = list(annotated)
         record_scores(loaded.metrics, name, records, report.scores, leak=leak)
         loaded.save_pretrained(model)
         report.save(model)

@@ -62,8 +62,6 @@ def main(
     Returns:
         ARI and NMI where there are labels, and the AUROC of each novelty method.
     """
-    from datasets import concatenate_datasets
-
     from clinical_tl.estimators.clustering import Clustering, clustering_scores
     from clinical_tl.transfer.embeddings import embed
 
@@ -89,8 +87,8 @@ def main(
     if outside is not None:
         other = ctl.read_notes(outside) if Path(outside).exists() else ctl.load_corpus(outside)
         strange = other["test"] if isinstance(other, dict) else other
-        strange = strange.select(range(min(limit or len(strange), len(strange))))
-        like_train = concatenate_datasets([splits["dev"], splits["test"]])
+        strange = strange[:limit]
+        like_train = ctl.Notes([*splits["dev"], *splits["test"]])
         sides = [embed(encoder, some, cache=cache).matrix for some in (like_train, strange)]
         known = labels if None not in labels else clustering.labels_.tolist()
         patients = {"train": notes["patient_id"]}

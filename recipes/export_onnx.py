@@ -45,7 +45,7 @@ def main(
             allow_implausible=allow_implausible,
         )  # fmt: skip
     if limit is not None:
-        read = read.select(range(min(limit, len(read))))
+        read = read[:limit]
     report = export_onnx(
         ctl.TransferModel.load(model, encoder=encoder), output, int8=int8, check=read
     )

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import clinical_tl as ctl
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 def gate_notes(
@@ -19,9 +14,9 @@ def gate_notes(
     columns: dict[str, str] | None,
     as_written: tuple[str, ...] = (),
     allow_implausible: bool = False,
-) -> dict[str, Dataset]:
+) -> dict[str, ctl.Notes]:
     """The notes that the gate compares with, as its arguments: `train` and `held_out`."""
-    notes: dict[str, Dataset] = {}
+    notes: dict[str, ctl.Notes] = {}
     if corpus:
         splits = ctl.load_corpus(corpus)
         notes = {"train": splits["train"], "held_out": splits["test"]}

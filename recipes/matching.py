@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
-from clinical_tl.schema import Notes
 
 from .command_line import run
 
@@ -65,7 +64,7 @@ def main(
         "own name": sum(p.target == p.source for p in matching.pairs) / max(len(shared), 1),
     }
     if field == "label":
-        bare = [replace(note, label=None) for note in ctl.dataset_to_notes(theirs)]
+        bare = [replace(note, label=None) for note in theirs]
         carried = ctl.match_notes(ours, bare, encoder, k=neighbours, cache=cache)
         gold = dict(zip(theirs["note_id"], theirs["label"], strict=True))
         right = sum(note.label == gold[note.note_id] for note in carried.notes)
@@ -75,10 +74,10 @@ def main(
     return figures
 
 
-def _labels(notes: Notes, field: str) -> set[str]:
+def _labels(notes: ctl.Notes, field: str) -> set[str]:
     """The labels of one kind that notes have."""
     found: set[str] = set()
-    for note in ctl.dataset_to_notes(notes):
+    for note in notes:
         if field == "spans":
             found.update(span.label for span in note.spans or ())
         else:

@@ -9,8 +9,6 @@ from clinical_tl.output import require_file
 
 from .command_line import run
 
-CHUNK = 1_000
-
 
 def main(
     model: str,
@@ -63,15 +61,8 @@ def main(
     transfer_model = ctl.TransferModel.load(
         model, encoder=encoder, revision=revision, device=device
     )
-    predictions = (
-        prediction
-        for start in range(0, len(read), CHUNK)
-        for prediction in transfer_model.predict(
-            read.select(range(start, min(start + CHUNK, len(read)))),
-            batch_tokens=batch_tokens,
-            precision=precision,
-            with_novelty=with_novelty,
-        )
+    predictions = transfer_model.predict_stream(
+        read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
     )
     # They are written as they come: neither memory nor a full disk at the end costs them all.
     n = ctl.write_predictions(predictions, output)

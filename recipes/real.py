@@ -186,7 +186,7 @@ def _sentences(corpus: str, limit: int | None) -> tuple[list[Any], list[Any]]:
         splits = ctl.load_corpus(corpus)
         task = ctl.EntityRecognition.from_notes(splits["train"])
         train, test = (
-            trainer_peer.split_sentences(ctl.dataset_to_notes(splits[name]), task.tag_set)
+            trainer_peer.split_sentences(list(splits[name]), task.tag_set)
             for name in ("train", "test")
         )
     # A note has about ten sentences.

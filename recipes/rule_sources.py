@@ -10,7 +10,6 @@ import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
 from clinical_tl.data.corpora import VARIABLE
 from clinical_tl.errors import ConfigError
-from clinical_tl.schema import Notes
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,9 @@ class RuleSources:
     min_support: int = 1
 
 
-def rules_from(sources: RuleSources, train: Notes, limit: int | None = None) -> ctl_rules.RuleSet:
+def rules_from(
+    sources: RuleSources, train: ctl.Notes, limit: int | None = None
+) -> ctl_rules.RuleSet:
     """The rules of all sources, pruned together on the training notes.
 
     Raises `ConfigError` where there is no source.

@@ -11,7 +11,6 @@ from clinical_tl import rules as ctl_rules
 from clinical_tl.models.lora import LoRA
 from clinical_tl.replacement import whole_folder
 from clinical_tl.rules.voting import HOWS, combine
-from clinical_tl.schema import Notes
 from clinical_tl.training.config import TrainingConfig
 
 from .budgets import check_budgets, run_settings, subset, with_tracked_folder
@@ -106,10 +105,10 @@ def _cell(
         new.save_pretrained(folder)
     model = ctl.TransferModel.load(folder)
 
-    def f1(notes: Notes, predictions: list[ctl.Prediction]) -> float:
+    def f1(notes: ctl.Notes, predictions: list[ctl.Prediction]) -> float:
         return model.task.evaluate(notes, predictions).summary()["f1"]
 
-    def said(notes: Notes) -> tuple[list[ctl.Prediction], list[ctl.Prediction]]:
+    def said(notes: ctl.Notes) -> tuple[list[ctl.Prediction], list[ctl.Prediction]]:
         return model.predict(notes, progress=False), matcher.predict(notes)
 
     on_dev, on_test = said(dev), said(splits["test"])

@@ -120,7 +120,7 @@ def test_metrics_thresholds_and_card_are_saved_without_note_text(
         file.read_text() for file in folder.iterdir() if file.suffix in {".json", ".md"}
     )
     for note in synthetic_notes.select(range(12)):
-        assert note["text"][:50] not in everything
+        assert note.text[:50] not in everything
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@
 import pytest
 import torch
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.data.splits import split_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.model_collection import load_many
 from clinical_tl.models.device import has_native_bf16
 from clinical_tl.models.lora import LoRA
-from clinical_tl.schema import as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification

@@ -33,7 +33,7 @@ FLOORS = [
     ("models", "metrics", "estimators"),
     ("tasks",),
     (
-        "prediction",
+        "reader",
         "artifact",
         "metrics_record",
         "model_card",

@@ -8,12 +8,13 @@ from itertools import islice
 import pytest
 
 from clinical_tl.baselines import majority, memorised_mentions, tfidf
+from clinical_tl.data.notes import as_notes
 from clinical_tl.data.splits import split_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.structure import base_model
-from clinical_tl.schema import Note, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification

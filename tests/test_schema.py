@@ -4,20 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clinical_tl.data.notes import Notes, as_notes, tidied
 from clinical_tl.errors import Fault, FaultyNotesError, NoteError, TaskError
-from clinical_tl.schema import (
-    LabelScores,
-    LabelSet,
-    Note,
-    Prediction,
-    Relation,
-    Span,
-    as_notes,
-    dataset_to_notes,
-    notes_to_dataset,
-    score_rows,
-    tidied,
-)
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Relation, Span, score_rows
 
 TEXT = st.text(min_size=1, max_size=30)
 SPANS = st.builds(
@@ -44,20 +33,20 @@ NOTES = st.builds(
 
 @given(notes=st.lists(NOTES, max_size=4, unique_by=lambda note: note.note_id))
 def test_notes_survive_the_arrow_schema(notes):
-    dataset = notes_to_dataset(notes)
-    assert dataset_to_notes(dataset) == notes
+    dataset = Notes(notes)
+    assert list(dataset) == notes
     assert as_notes(dataset) == [tidied(note) for note in notes]
 
 
 def test_not_annotated_and_annotated_with_nothing_differ():
-    dataset = notes_to_dataset([Note("a", "t"), Note("b", "t", codes=(), spans=())])
-    assert dataset["codes"][:] == [None, []]
-    assert dataset_to_notes(dataset)[0].spans is None
+    dataset = Notes([Note("a", "t"), Note("b", "t", codes=(), spans=())])
+    assert dataset["codes"] == [None, ()]
+    assert next(iter(dataset)).spans is None
 
 
 def test_an_id_given_twice_is_refused():
     with pytest.raises(NoteError, match=r"1 occur more than once, e\.g\. \['a'\]"):
-        notes_to_dataset([Note("a", "x"), Note("a", "y")])
+        Notes([Note("a", "x"), Note("a", "y")])
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 3), (3, 3), (5, 2)])

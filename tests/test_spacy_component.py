@@ -14,10 +14,11 @@ from spacy.tokens import Doc, DocBin
 from spacy.tokens import Span as SpacySpan
 
 from clinical_tl import spacy_component
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError, ConfigError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.rules.rule_set import RuleSet
-from clinical_tl.schema import Note, Prediction, Relation, Span, as_notes
+from clinical_tl.schema import Note, Prediction, Relation, Span
 from clinical_tl.spacy_annotations import ComponentSettings, add_extension, set_prediction
 from clinical_tl.spacy_component import ClinicalComponent
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding

@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.seen_notes import require_apart
 from clinical_tl.data.splits import split_notes
 from clinical_tl.data.traces import Traces
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.paths import as_path
-from clinical_tl.schema import dataset_to_notes, notes_to_dataset, row_to_note
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    pass
 
-Splits = dict[str, "Dataset"]
+Splits = dict[str, Notes]
 
 VARIABLE = "CLINICAL_TL_CORPORA"
 SYNTHETIC = "synthetic"
@@ -74,7 +74,7 @@ def note_splits(
         )
     if limit is None:
         return splits
-    return {name: notes.select(range(min(limit, len(notes)))) for name, notes in splits.items()}
+    return {name: notes[:limit] for name, notes in splits.items()}
 
 
 def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> Splits:
@@ -162,7 +162,7 @@ def read_splits(
 
 
 def _require_apart(splits: Splits, *, allow_leakage: bool) -> None:
-    traces = {name: Traces.of(dataset_to_notes(notes)) for name, notes in splits.items()}
+    traces = {name: Traces.of(notes.records) for name, notes in splits.items()}
     for known, name in (("train", "dev"), ("train", "test"), ("dev", "test")):
         require_apart(
             traces[known],
@@ -184,12 +184,11 @@ def _pubtator(folder: Path, *, label: str | None = None) -> Splits:
     return {name: _relabel(notes, label) for name, notes in splits.items()}
 
 
-def _relabel(notes: Dataset, label: str) -> Dataset:
+def _relabel(notes: Notes, label: str) -> Notes:
     """All spans with one label: the corpus' subtypes are not what systems are scored on."""
-    records = (row_to_note(row) for row in notes)
-    return notes_to_dataset(
+    return Notes(
         replace(note, spans=tuple(replace(span, label=label) for span in note.spans or ()))
-        for note in records
+        for note in notes
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -23,10 +23,11 @@ from clinical_tl.data.faults import Faults, Place, UnreadableError
 from clinical_tl.data.json_values import parse_json
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
+from clinical_tl.data.notes import NotesLike, as_notes, note_to_row
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import check_regular, check_unpacked, stem
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids, shown_value
-from clinical_tl.schema import Note, Notes, Span, as_notes, note_to_row
+from clinical_tl.schema import Note, Span
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -64,7 +65,7 @@ class _Layers:
 
 
 def notes_to_docs(
-    notes: Notes | Sequence[Note], *, nlp: Language | None = None, spans_key: str = SPANS_KEY
+    notes: NotesLike, *, nlp: Language | None = None, spans_key: str = SPANS_KEY
 ) -> list[Doc]:
     """Notes as spaCy documents, in order.
 

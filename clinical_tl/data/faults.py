@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from clinical_tl.data.checks import doubts, note_problems
+from clinical_tl.data.notes import tidied
 from clinical_tl.errors import (
     ConfigError,
     Fault,
@@ -18,7 +19,7 @@ from clinical_tl.errors import (
     printable,
     shown_id,
 )
-from clinical_tl.schema import Note, tidied
+from clinical_tl.schema import Note
 
 Duplicates = Literal["fault", "first", "number"]
 

@@ -13,10 +13,11 @@ from clinical_tl.data.faults import Faults, Place, UnreadableError
 from clinical_tl.data.json_values import parse_json
 from clinical_tl.data.layout import Layout
 from clinical_tl.data.losses import Losses
+from clinical_tl.data.notes import span_to_row
 from clinical_tl.data.records import record_to_note
 from clinical_tl.data.streams import numbered_lines
 from clinical_tl.errors import NoteError, shown_id
-from clinical_tl.schema import Note, span_to_row
+from clinical_tl.schema import Note
 
 
 def read_json_lines(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.traces import NEAR_DUPLICATE, Traces, near_pairs
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, shown_id, shown_value
-from clinical_tl.schema import Note, Notes, as_notes
 
 GROUP_COLUMNS = ("patient_id", "note_id")
 SHOWN = 3
@@ -71,7 +71,7 @@ def _examples(found: Sequence[Shared]) -> str:
 
 
 def check_leakage(
-    splits: Mapping[str, Notes | Sequence[Note] | Sequence[str]],
+    splits: Mapping[str, NotesLike | Sequence[str]],
     *,
     by: str = "patient_id",
     near_duplicates: float | None = NEAR_DUPLICATE,

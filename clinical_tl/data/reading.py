@@ -22,11 +22,11 @@ from clinical_tl.data.hub import HUB_PREFIX, load_from_hub, read_dataset
 from clinical_tl.data.in_memory import is_data_frame, read_data_frame, read_records
 from clinical_tl.data.json_lines import read_json_lines
 from clinical_tl.data.layout import Layout, MetadataColumns
+from clinical_tl.data.notes import Notes, tabulate
 from clinical_tl.data.plausibility import FIELDS, Field, check_plausible
 from clinical_tl.data.pubtator import read_pubtator
 from clinical_tl.data.streams import check_regular, stem
 from clinical_tl.data.tables import read_csv, read_parquet, read_tsv
-from clinical_tl.data.tabulation import tabulate
 from clinical_tl.errors import (
     ClinicalTLError,
     ConfigError,
@@ -35,7 +35,7 @@ from clinical_tl.errors import (
     shown_value,
 )
 from clinical_tl.paths import as_path
-from clinical_tl.schema import Note, dataset_to_notes
+from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,8 +116,8 @@ def read_notes(
     cache_dir: str | os.PathLike[str] | None = None,
     allow_implausible: bool = False,
     **options: object,
-) -> Dataset:
-    """Reads notes into a dataset with the package's one schema.
+) -> Notes:
+    """Reads notes of any format into the package's one schema.
 
     Args:
         source: a file, a folder, a `datasets.Dataset`, a pandas data frame, a list of notes or
@@ -197,32 +197,15 @@ def read_notes(
     return dataset
 
 
-def notes_from_dataset(
-    dataset: Dataset,
-    *,
-    columns: Mapping[str, str | None] | None = None,
-    metadata_columns: MetadataColumns = (),
-    separator: str = ";",
-    make_ids: bool = False,
-    allow_implausible: bool = False,
-) -> Dataset:
-    """Any `datasets.Dataset` in the package's one schema; see `read_notes`."""
-    return read_notes(
-        dataset,
-        columns=columns,
-        metadata_columns=metadata_columns,
-        separator=separator,
-        make_ids=make_ids,
-        allow_implausible=allow_implausible,
-    )
-
-
-def _check_columns(dataset: Dataset, layout: Layout) -> None:
+def _check_columns(notes: Notes, layout: Layout) -> None:
     named: list[Field] = [field for field in FIELDS if layout.columns.get(field) is not None]
     # A mapped dataset may be larger than memory.
-    first = dataset.select(range(min(len(dataset), CHECKED_NOTES)))
-    records = dataset_to_notes(first) if named else []
-    check_plausible(records, *named, allow_implausible=False, error=NoteError)
+    check_plausible(
+        notes[:CHECKED_NOTES].records if named else [],
+        *named,
+        allow_implausible=False,
+        error=NoteError,
+    )
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -256,7 +239,7 @@ def _held(source: object) -> tuple[str, Callable[..., Iterator[Note]]]:
     """What to call a source in memory, and what reads it."""
     if is_data_frame(source):
         return "data frame", read_data_frame
-    if isinstance(source, list | tuple):
+    if isinstance(source, list | tuple | Notes):
         return "records", read_records
     if hasattr(source, "column_names") and hasattr(source, "features"):
         return "dataset", DATASET_READER
@@ -309,7 +292,7 @@ def _guarded(notes: Iterator[Note], faults: Faults) -> Iterator[Note]:
         faults.add(Place(faults.source), reason, "a complete, readable file")
 
 
-def _conclude(dataset: Dataset, faults: Faults, side: Path | None) -> None:
+def _conclude(dataset: Notes, faults: Faults, side: Path | None) -> None:
     if faults.dropped:
         log.warning(
             "%s: %d repeated notes left out, the first of each kept", faults.source, faults.dropped

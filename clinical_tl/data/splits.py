@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from clinical_tl.data.leakage import check_by, check_leakage
+from clinical_tl.data.notes import Notes, NotesLike, as_notes
 from clinical_tl.data.stratification import assign_units
 from clinical_tl.data.ties import tied_notes
 from clinical_tl.data.traces import (
@@ -20,10 +21,8 @@ from clinical_tl.data.traces import (
     near_groups,
 )
 from clinical_tl.errors import ConfigError, NoteError, shown_value
-from clinical_tl.schema import Note, Notes, as_notes, dataset_to_notes, notes_to_dataset
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
@@ -35,7 +34,7 @@ FRACTIONS = {"train": 0.8, "dev": 0.1, "test": 0.1}
 
 
 def split_notes(
-    notes: Notes | Sequence[Note],
+    notes: NotesLike,
     *,
     by: str = "patient_id",
     fractions: Mapping[str, float] | None = None,
@@ -44,7 +43,7 @@ def split_notes(
     seed: int = 0,
     tolerance: float = 0.05,
     allow_leakage: bool = False,
-) -> dict[str, Dataset]:
+) -> dict[str, Notes]:
     """Divides notes into sides whose sizes and labels are as asked, and that share no patient.
 
     Notes of one group, and notes whose texts are one or nearly so (as `check_leakage` has it;
@@ -71,7 +70,7 @@ def split_notes(
         NoteError: notes without a group, or sides that can't be had without leakage.
     """
     check_by(by)
-    dataset = _dataset(notes)
+    dataset = _held(notes)
     wanted = _wanted(len(dataset), fractions, sizes)
     order = _order(dataset)
     ordered = dataset.select(order)
@@ -105,15 +104,13 @@ def split_notes(
     return splits
 
 
-def _dataset(notes: Notes | Sequence[Note]) -> Dataset:
-    from datasets import Dataset
-
-    return notes if isinstance(notes, Dataset) else notes_to_dataset(as_notes(notes))
+def _held(notes: NotesLike) -> Notes:
+    return notes if isinstance(notes, Notes) else Notes(as_notes(notes))
 
 
-def _texts(notes: Dataset) -> tuple[Sequence[Hashable | None], ...]:
+def _texts(notes: Notes) -> tuple[Sequence[Hashable | None], ...]:
     """Keys that notes share if their texts are one, and if they are nearly one."""
-    traces = Traces.of(dataset_to_notes(notes))
+    traces = Traces.of(notes.records)
     if traces.n_words.sum() > MOST_WORDS:
         logger.warning("too many words to look for near-duplicates; only identical texts are tied")
         return (traces.texts,)
@@ -121,7 +118,7 @@ def _texts(notes: Dataset) -> tuple[Sequence[Hashable | None], ...]:
     return traces.texts, near
 
 
-def _order(notes: Dataset) -> list[int]:
+def _order(notes: Notes) -> list[int]:
     """The notes' positions by their ids: how they happen to come must not matter."""
     ids = list(notes["note_id"])
     return sorted(range(len(ids)), key=ids.__getitem__)
@@ -164,7 +161,7 @@ def _require_single_notes(patients: Sequence[str | None]) -> None:
         )
 
 
-def _stratify_column(notes: Dataset, stratify: str | None) -> str | None:
+def _stratify_column(notes: Notes, stratify: str | None) -> str | None:
     if stratify is None:
         return None
     if stratify not in get_args(Stratify):
@@ -181,7 +178,7 @@ def _stratify_column(notes: Dataset, stratify: str | None) -> str | None:
     )
 
 
-def _labels(notes: Dataset, units: NDArray[np.int64], column: str | None) -> csr_matrix:
+def _labels(notes: Notes, units: NDArray[np.int64], column: str | None) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
     columns: dict[str, int] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from clinical_tl.data.conll import write_conll
 from clinical_tl.data.doc_bin import write_doc_bin
 from clinical_tl.data.json_lines import write_json_lines
 from clinical_tl.data.losses import Losses
+from clinical_tl.data.notes import NotesLike, each_note
 from clinical_tl.data.standoff_writer import write_brat
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import replacing_file, replacing_folder
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Written:
 
 
 def write_notes(
-    notes: Notes | Sequence[Note],
+    notes: NotesLike,
     path: str | os.PathLike[str],
     *,
     format: str | None = None,  # noqa: A002  (the word everyone looks for)
@@ -78,7 +79,7 @@ def write_notes(
     # All or nothing: an error or a kill leaves what stood there before.
     replacing = replacing_folder if chosen == "brat" else replacing_file
     with replacing(target) as part:
-        WRITERS[chosen](_each(notes), part, losses)
+        WRITERS[chosen](each_note(notes), part, losses)
         if losses.counts and not lossy:
             raise NoteError(
                 f"{shown_path(target.name)}: {chosen} can't hold {losses}; write JSON lines, or "
@@ -102,12 +103,6 @@ def _require_room(target: Path, *, is_folder: bool) -> None:
         raise NoteError(
             f"{shown_path(target.name)}: a file, but this format is a folder; name a new one"
         )
-
-
-def _each(notes: Notes | Sequence[Note]) -> Iterator[Note]:
-    # One at a time: a mapped dataset may be larger than memory.
-    for i in range(len(notes)):
-        yield from as_notes([notes[i]])
 
 
 def _guess_format(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import ConfigError, ReleaseError, shown_ids, shown_path
 from clinical_tl.metrics.table import format_table
 from clinical_tl.release.check import DataUse, ReleaseCheck
@@ -16,7 +17,6 @@ from clinical_tl.release.identifiers import check_identifiers
 from clinical_tl.release.layout import check_layout
 from clinical_tl.release.licence import check_licence
 from clinical_tl.release.memorisation import check_memorisation
-from clinical_tl.schema import Note, Notes, as_notes
 
 CHECKS = ("identifiers", "layout", "data_use", "memorisation", "evaluation", "licence")
 
@@ -53,8 +53,8 @@ def check_release(
     *,
     data_use: DataUse | None,
     public: bool = False,
-    train: Notes | Sequence[Note] | Sequence[str] | None = None,
-    held_out: Notes | Sequence[Note] | Sequence[str] | None = None,
+    train: NotesLike | Sequence[str] | None = None,
+    held_out: NotesLike | Sequence[str] | None = None,
     overrides: Sequence[str] = (),
 ) -> ReleaseReport:
     """Check a folder that `save_pretrained`, `adapt_encoder` or `merge` wrote.
@@ -114,8 +114,8 @@ def require_release(
     repo_private: bool,
     data_use: DataUse | None,
     overrides: Sequence[str] = (),
-    train: Notes | Sequence[Note] | Sequence[str] | None = None,
-    held_out: Notes | Sequence[Note] | Sequence[str] | None = None,
+    train: NotesLike | Sequence[str] | None = None,
+    held_out: NotesLike | Sequence[str] | None = None,
 ) -> ReleaseReport:
     """`check_release` before a push: the report if the folder may leave.
 

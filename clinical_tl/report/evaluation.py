@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import NoteError, TaskError
 from clinical_tl.metrics.intervals import check_resampling, interval_around, resample
 from clinical_tl.metrics_record import leak_of
@@ -19,7 +20,7 @@ from clinical_tl.report.evaluation_report import (
     SubgroupScore,
 )
 from clinical_tl.report.subgroups import Subgroup, patients_of, subgroups_of
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.tasks.task import DecidesNotes, check_order
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Predictor(Protocol):
 
 def evaluation_report(
     model: Predictor,
-    notes: Notes | Sequence[Note],
+    notes: NotesLike,
     *,
     name: str = "test",
     by: Sequence[str] = (),
@@ -53,7 +54,7 @@ def evaluation_report(
     confidence: float = 0.95,
     seed: int = 0,
     progress: bool = True,
-    train: Notes | Sequence[Note] | None = None,
+    train: NotesLike | None = None,
     allow_leakage: bool = False,
 ) -> EvaluationReport:
     """Predict annotated notes and report on the predictions; see `report_on`.
@@ -89,7 +90,7 @@ def evaluation_report(
 
 def report_on(
     task: Task,
-    notes: Notes | Sequence[Note],
+    notes: NotesLike,
     predictions: Sequence[Prediction],
     *,
     tokenizer: NoteTokenizer | None = None,

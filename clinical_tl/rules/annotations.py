@@ -7,12 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import TypeVar
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import ConfigError, TaskError, shown_ids
 from clinical_tl.rules.pruning import check_annotated, check_settings, prune
 from clinical_tl.rules.rule import Rule, is_abbreviation
 from clinical_tl.rules.rule_set import RuleSet
 from clinical_tl.rules.units import lowered, split_units
-from clinical_tl.schema import Note, Notes, Span, as_notes
+from clinical_tl.schema import Note, Span
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ _Value = TypeVar("_Value", str, tuple[str, ...])
 
 
 def from_annotations(
-    notes: Notes | Sequence[Note],
+    notes: NotesLike,
     *,
     labels: Collection[str] | None = None,
     min_precision: float = 0.5,

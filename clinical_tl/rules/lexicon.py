@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clinical_tl.data.checks import NOT_UTF8, is_encodable
 from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.streams import numbered_lines
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids, shown_path
 from clinical_tl.paths import as_path
@@ -18,7 +19,7 @@ from clinical_tl.rules.pruning import check_settings, prune
 from clinical_tl.rules.rule import Rule, is_abbreviation
 from clinical_tl.rules.rule_set import RuleSet
 from clinical_tl.rules.units import lowered
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def from_lexicon(
     id_column: int | str = 1,
     label: str = "Concept",
     min_length: int = 4,
-    tune_on: Notes | Sequence[Note] | None = None,
+    tune_on: NotesLike | None = None,
     min_precision: float = 0.5,
     min_support: int = 1,
     origin: str | None = None,

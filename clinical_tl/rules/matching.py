@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.rules.rule import Rule
 from clinical_tl.rules.units import TextUnits, split_units, words_of
-from clinical_tl.schema import Note, Notes, Prediction, Span, as_notes
+from clinical_tl.schema import Prediction, Span
 
 if TYPE_CHECKING:
     from spacy.matcher import PhraseMatcher
@@ -106,7 +107,7 @@ class RuleMatcher:
             for span, more in zip(spans, stated, strict=True)
         )
 
-    def predict(self, notes: Notes | Sequence[Note]) -> list[Prediction]:
+    def predict(self, notes: NotesLike) -> list[Prediction]:
         """One prediction a note, in order."""
         return [Prediction(note.note_id, spans=self.spans(note.text)) for note in as_notes(notes)]
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clinical_tl.data.checks import NOT_UTF8, is_encodable
 from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.streams import numbered_lines
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import NoteError, shown_path
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import replace_text
 from clinical_tl.rules.rule import Rule
-from clinical_tl.schema import Note, Notes, as_notes
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -70,7 +70,7 @@ class RuleSet(Discreet):
 
     def tuned(
         self,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         *,
         min_precision: float = 0.5,
         min_support: int = 1,

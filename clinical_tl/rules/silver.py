@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from clinical_tl.data.notes import Notes, NotesLike, as_notes
 from clinical_tl.errors import ConfigError, NoteError, shown_ids
 from clinical_tl.rules.matching import RuleMatcher
 from clinical_tl.rules.rule import Rule
 from clinical_tl.rules.rule_set import RuleSet
-from clinical_tl.schema import Note, Notes, as_notes, notes_to_dataset
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 logger = logging.getLogger(__name__)
 
 
 def label_notes(
-    notes: Notes | Sequence[Note],
+    notes: NotesLike,
     rules: RuleSet,
     *,
     min_precision: float = 0.0,
     drop_empty: bool = False,
-) -> Dataset:
+) -> Notes:
     """Notes with the mentions that rules find, for `fit` or for reading.
 
     Every span says where it comes from: its attributes are `("source", "rules")`, `("rule",
@@ -68,7 +63,7 @@ def label_notes(
         len(rules),
         min_precision,
     )
-    return notes_to_dataset(kept)
+    return Notes(kept)
 
 
 def _is_trusted(rule: Rule, min_precision: float) -> bool:

@@ -16,21 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from clinical_tl.data.icd10 import ICD9_MEND, check_codes, description, roll_up
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.coding import CodingScores, coding_scores
 from clinical_tl.metrics.ranking import NAMES as RANKING
 from clinical_tl.metrics.ranking import note_rankings
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
-from clinical_tl.schema import (
-    LabelScores,
-    LabelSet,
-    Note,
-    Notes,
-    Prediction,
-    as_notes,
-    score_rows,
-)
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, score_rows
 from clinical_tl.tasks.evidence import code_evidence
 from clinical_tl.tasks.task import (
     NoteTask,
@@ -126,7 +119,7 @@ class DiagnosisCoding(NoteTask):
     @classmethod
     def from_notes(
         cls,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         *,
         head: HeadKind = "label_attention",
         loss: Loss = "bce",
@@ -401,9 +394,7 @@ class DiagnosisCoding(NoteTask):
         unseen = sum(code not in columns for n in notes for code in set(_rolled(n, self.level)))
         return gold, unseen
 
-    def evaluate(
-        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
-    ) -> CodingScores:
+    def evaluate(self, notes: NotesLike, predictions: Sequence[Prediction]) -> CodingScores:
         """Scores of the predictions' codes, as they are, against all codes of the notes.
 
         Gold codes not seen in training count as missed. AUROC, P@k, R-precision and MAP are of

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.entities import (
@@ -25,7 +26,7 @@ from clinical_tl.metrics.entities import (
 )
 from clinical_tl.metrics.label_score import LabelScore
 from clinical_tl.metrics.thresholds import tune_cut
-from clinical_tl.schema import LabelSet, Note, Notes, Prediction, Span, as_notes
+from clinical_tl.schema import LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.task import UnitTask, check_annotated, check_foreign, check_order, unsure
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.tags import Representation, Scheme, TagSet
@@ -107,7 +108,7 @@ class EntityRecognition(UnitTask):
     @classmethod
     def from_notes(
         cls,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         *,
         scheme: Scheme = "BIO",
         units: UnitSize | Literal["auto"] = "auto",
@@ -303,7 +304,7 @@ class EntityRecognition(UnitTask):
 
     def evaluate(
         self,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         predictions: Sequence[Prediction],
     ) -> EntityRecognitionScores:
         """Scores against all gold spans of the notes, those that tags can't hold included."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike
 from clinical_tl.errors import ConfigError, EncoderError
-from clinical_tl.schema import LabelSet, Note, Notes, Prediction
+from clinical_tl.schema import LabelSet, Note, Prediction
 from clinical_tl.tasks.task import Task
 from clinical_tl.text.units import find_units
 
@@ -211,9 +212,7 @@ class MaskedLanguage(Task):
         del notes
         return {}
 
-    def evaluate(
-        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
-    ) -> MaskedLanguageScores:
+    def evaluate(self, notes: NotesLike, predictions: Sequence[Prediction]) -> MaskedLanguageScores:
         """Sums over all notes."""
         del notes
         total = {

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
-from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, as_notes
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
 from clinical_tl.tasks.task import (
     NoteTask,
     check_annotated,
@@ -68,7 +69,7 @@ class NoteClassification(NoteTask):
     @classmethod
     def from_notes(
         cls,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         *,
         pooling: Pooling = "mean",
         class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
@@ -167,9 +168,7 @@ class NoteClassification(NoteTask):
         check_annotated(notes, "label", "note classification")
         return Counter(str(note.label) for note in notes)
 
-    def evaluate(
-        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
-    ) -> ClassificationScores:
+    def evaluate(self, notes: NotesLike, predictions: Sequence[Prediction]) -> ClassificationScores:
         """Scores of the predictions' labels, as they are, against the notes' own.
 
         A gold label not seen in training counts as an error, so does a prediction without a

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_ids, shown_value
 from clinical_tl.metrics.relations import RelationExtractionScores, relation_labels, relation_scores
-from clinical_tl.schema import LabelSet, Note, Notes, Prediction, ScoredRelation, as_notes
+from clinical_tl.schema import LabelSet, Note, Prediction, ScoredRelation
 from clinical_tl.tasks.candidates import (
     TASK,
     CandidateScores,
@@ -102,7 +103,7 @@ class RelationExtraction(Task):
     @classmethod
     def from_notes(
         cls,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         *,
         level: Level = "mention",
         context: int = 32,
@@ -280,7 +281,7 @@ class RelationExtraction(Task):
         return Counter(r.label for note in notes for r in note.relations or ())
 
     def evaluate(
-        self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]
+        self, notes: NotesLike, predictions: Sequence[Prediction]
     ) -> RelationExtractionScores:
         """Scores of the predictions' relations, as they are, against all of the notes.
 

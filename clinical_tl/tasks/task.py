@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike
 from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
-from clinical_tl.schema import LabelScores, LabelSet, Note, Notes, Prediction, score_rows
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, score_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -192,7 +193,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, notes: Notes | Sequence[Note], predictions: Sequence[Prediction]) -> Scores:
+    def evaluate(self, notes: NotesLike, predictions: Sequence[Prediction]) -> Scores:
         """Scores of the predictions, as they are, against the notes' own gold.
 
         What counts as said is the prediction's `label`, `codes`, `spans` or `relations`, never

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from clinical_tl.data.notes import note_to_row
 from clinical_tl.models.saved_network import adapter_kind
 from clinical_tl.models.structure import is_peft
-from clinical_tl.schema import Note, note_to_row
+from clinical_tl.schema import Note
 from clinical_tl.training.config import FREE
 
 if TYPE_CHECKING:

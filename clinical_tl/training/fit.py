@@ -7,10 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
 from clinical_tl.metrics_record import record_scores, set_digest
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.log import TrainingResult
 from clinical_tl.training.loop import TrainingRun
@@ -20,8 +21,8 @@ from clinical_tl.transfer_model import TransferModel
 
 def fit(
     model: TransferModel,
-    train: Notes | Sequence[Note],
-    dev: Notes | Sequence[Note] | None = None,
+    train: NotesLike,
+    dev: NotesLike | None = None,
     config: TrainingConfig | None = None,
     *,
     init_adapter: str | Path | TransferModel | None = None,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
@@ -27,7 +28,7 @@ from clinical_tl.output import require_replaceable
 from clinical_tl.paths import as_path
 from clinical_tl.processes import on_main_process
 from clinical_tl.replacement import discard, replacing_folder, sweep, whole_folder
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.tasks.masked_language import MaskedLanguage
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
@@ -79,10 +80,10 @@ class AdaptationResult:
 
 def adapt_encoder(
     encoder: str | Path,
-    notes: Notes | Sequence[Note] | Sequence[str],
+    notes: NotesLike | Sequence[str],
     output: str | Path,
     *,
-    held_out: Notes | Sequence[Note] | Sequence[str] | None = None,
+    held_out: NotesLike | Sequence[str] | None = None,
     method: Literal["mlm"] = "mlm",
     adapter: LoRA | Literal["full"] = LoRA(),
     config: TrainingConfig = DEFAULTS,
@@ -342,7 +343,7 @@ def _token_counts(reading: _Reading, size: int) -> torch.Tensor:
 
 def _divide(
     notes: list[Note],
-    held_out: Notes | Sequence[Note] | Sequence[str] | None,
+    held_out: NotesLike | Sequence[str] | None,
     seed: int,
 ) -> tuple[list[Note], list[Note]]:
     """Training and held-out notes; notes of one patient, or of one text, stay together."""

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from clinical_tl.data.notes import NotesLike, as_notes, in_order
 from clinical_tl.errors import EncoderError, NoteError
 from clinical_tl.output import require_folder
 from clinical_tl.paths import as_path
-from clinical_tl.schema import Note, Notes, as_notes, in_order
+from clinical_tl.schema import Note
 from clinical_tl.transfer.vector_store import VectorStore, text_digest
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class UnitEmbeddings:
 
 def embed(
     encoder: str | Path | FrozenEncoder,
-    notes: Notes | Sequence[Note] | Sequence[str],
+    notes: NotesLike | Sequence[str],
     *,
     layer: int = -1,
     pooling: VectorPooling = "mean",
@@ -131,7 +132,7 @@ def embed(
 
 def embed_units(
     encoder: str | Path | FrozenEncoder,
-    notes: Notes | Sequence[Note] | Sequence[str],
+    notes: NotesLike | Sequence[str],
     *,
     layer: int = -1,
     size: UnitSize = "words",
@@ -176,7 +177,7 @@ def embed_units(
 
 def _embed_once(
     encoder: FrozenEncoder,
-    notes: Notes | Sequence[Note] | Sequence[str],
+    notes: NotesLike | Sequence[str],
     pooling: VectorPooling,
     layer: int,
     *,
@@ -232,9 +233,7 @@ def _load(encoder: str | Path | FrozenEncoder) -> FrozenEncoder:
     return FrozenEncoder.from_pretrained(encoder)
 
 
-def _chunks(
-    notes: Notes | Sequence[Note] | Sequence[str], *, progress: bool
-) -> Iterator[list[str]]:
+def _chunks(notes: NotesLike | Sequence[str], *, progress: bool) -> Iterator[list[str]]:
     from tqdm import tqdm
 
     with tqdm(total=len(notes), desc="embedding", unit="note", disable=not progress) as bar:

@@ -16,6 +16,7 @@ import numpy as np
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
 from clinical_tl.boundary import refusing
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, shown_path
@@ -26,7 +27,7 @@ from clinical_tl.metrics_record import leak_of, record_scores, set_digest
 from clinical_tl.paths import as_path
 from clinical_tl.processes import on_main_process
 from clinical_tl.saved_task import saved_task
-from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.task import NoteTask, UnitTask
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
@@ -74,8 +75,8 @@ class FeatureModel:
         cls,
         encoder: str | Path | FrozenEncoder,
         task: NoteTask | UnitTask,
-        train: Notes | Sequence[Note],
-        dev: Notes | Sequence[Note] | None = None,
+        train: NotesLike,
+        dev: NotesLike | None = None,
         *,
         layer: int = -1,
         pooling: VectorPooling = "mean",
@@ -152,7 +153,7 @@ class FeatureModel:
         return self.encoder.tokenizer
 
     def predict(
-        self, notes: Notes | Sequence[Note] | Sequence[str], *, progress: bool = True
+        self, notes: NotesLike | Sequence[str], *, progress: bool = True
     ) -> list[Prediction]:
         """One `Prediction` a note or text, in input order; notes may have any length.
 
@@ -185,10 +186,10 @@ class FeatureModel:
 
     def evaluate(
         self,
-        notes: Notes | Sequence[Note],
+        notes: NotesLike,
         *,
         name: str = "test",
-        train: Notes | Sequence[Note] | None = None,
+        train: NotesLike | None = None,
         allow_leakage: bool = False,
         progress: bool = True,
     ) -> Scores:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from clinical_tl.data import icd10
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.estimators.nearest_nodes import (
@@ -24,7 +25,7 @@ from clinical_tl.estimators.nearest_nodes import (
     cosine_distances,
     mutual_neighbours,
 )
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed
 
@@ -100,8 +101,8 @@ class NoteMatching(Discreet):
 
 
 def match_labels(
-    source: Notes | Sequence[Note],
-    target: Notes | Sequence[Note],
+    source: NotesLike,
+    target: NotesLike,
     encoder: str | Path | FrozenEncoder,
     *,
     field: LabelField,
@@ -187,8 +188,8 @@ def match_labels(
 
 
 def match_notes(
-    source: Notes | Sequence[Note],
-    target: Notes | Sequence[Note] | Sequence[str],
+    source: NotesLike,
+    target: NotesLike | Sequence[str],
     encoder: str | Path | FrozenEncoder,
     *,
     field: Literal["label", "codes"] = "label",

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.estimators.agreement import Agreement, agreement
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
-from clinical_tl.schema import Note, Notes, Prediction, as_notes
+from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.task import UnitTask
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed, embed_units
@@ -95,7 +96,7 @@ class EncoderRanking:
 
 def rank_encoders(
     encoders: Sequence[str | Path | FrozenEncoder],
-    notes: Notes | Sequence[Note],
+    notes: NotesLike,
     task: Task,
     *,
     source_models: Mapping[str, SourceClassifier] | None = None,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
@@ -24,7 +25,7 @@ from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.metrics_record import EVALUATED, set_digest
 from clinical_tl.processes import on_main_process
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
@@ -91,9 +92,9 @@ class SelfTrainingResult(Discreet):
 
 def self_train(
     model: TransferModel,
-    labelled: Notes | Sequence[Note],
-    unlabelled: Notes | Sequence[Note] | Sequence[str],
-    dev: Notes | Sequence[Note],
+    labelled: NotesLike,
+    unlabelled: NotesLike | Sequence[str],
+    dev: NotesLike,
     config: TrainingConfig | None = None,
     *,
     teacher: TransferModel | None = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError
@@ -19,7 +20,7 @@ from clinical_tl.estimators.vocabulary import (
     tokenizer_fit,
     vocabulary_overlap,
 )
-from clinical_tl.schema import Note, Notes, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed
 from clinical_tl.transfer.similarity_record import ByChance, Side, Similarity
@@ -37,8 +38,8 @@ _LABELS: Mapping[str, Callable[[Note], Sequence[str] | None]] = {
 
 
 def similarity(
-    source: Notes | Sequence[Note] | Sequence[str],
-    target: Notes | Sequence[Note] | Sequence[str],
+    source: NotesLike | Sequence[str],
+    target: NotesLike | Sequence[str],
     encoder: str | Path | FrozenEncoder,
     *,
     max_notes: int = 500,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from clinical_tl.schema import Note, Relation, Span, tidied, visible
+from clinical_tl.data.notes import tidied
+from clinical_tl.schema import Note, Relation, Span, visible
 
 # Astral, combining, CRLF, lone CR, NBSP, U+2028, U+0085, BOM, zero-width: what breaks offsets.
 ODD = [

@@ -9,7 +9,7 @@ from clinical_tl.data import streams
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import FaultyNotesError, NoteError
-from clinical_tl.schema import Note, Relation, Span, dataset_to_notes
+from clinical_tl.schema import Note, Relation, Span
 from tests.data.strategies import note_sets
 
 
@@ -23,7 +23,7 @@ def folder(tmp_path, **files):
 
 
 def read(root, **options):
-    return dataset_to_notes(read_notes(root, format="brat", **options))
+    return list(read_notes(root, format="brat", **options))
 
 
 def test_every_kind_of_line(tmp_path):

@@ -10,9 +10,10 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from clinical_tl.data.leakage import check_leakage
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError
-from clinical_tl.schema import Note, dataset_to_notes, notes_to_dataset
+from clinical_tl.schema import Note
 
 
 def as_csv(frame, folder):
@@ -51,7 +52,7 @@ WAYS = [as_csv, as_tsv, as_parquet, as_json_lines, as_records, as_dataset, lambd
 def one(tmp_path, field, value, **options):
     """The note with one field, as every reader of tables and records has it."""
     frame = pd.DataFrame([{"note_id": "n", "text": "NA 1.0 ['x']", field: value}])
-    read = [dataset_to_notes(read_notes(way(frame, tmp_path), **options)) for way in WAYS]
+    read = [list(read_notes(way(frame, tmp_path), **options)) for way in WAYS]
     assert all(notes == read[0] for notes in read)
     assert read[0][0].text == "NA 1.0 ['x']"
     return getattr(read[0][0], field)
@@ -123,7 +124,7 @@ WORDS = [
 @pytest.mark.parametrize("field", ["patient_id", "label", "codes"])
 def test_a_word_for_nothing_is_nothing_and_said_once(tmp_path, caplog, field, word):
     rows = [{"note_id": str(i), "text": "NA", field: word} for i in range(3)]
-    notes = dataset_to_notes(read_notes(as_tsv(pd.DataFrame(rows), tmp_path)))
+    notes = list(read_notes(as_tsv(pd.DataFrame(rows), tmp_path)))
     assert [getattr(note, field) for note in notes] == [None] * 3
     assert [note.text for note in notes] == ["NA"] * 3
     assert len(caplog.records) == 1
@@ -209,17 +210,17 @@ def test_points_that_may_belong_to_the_labels_are_asked_about_even_when_skipping
 
 def test_numbers_that_no_json_has_are_nothing():
     record = {"note_id": "1", "text": "a", "patient_id": math.nan, "label": pd.NA}
-    assert dataset_to_notes(read_notes([record])) == [Note("1", "a")]
+    assert list(read_notes([record])) == [Note("1", "a")]
 
 
 def test_spans_as_python_prints_them(tmp_path):
     frame = pd.DataFrame(
         [{"note_id": "1", "text": "fever", "spans": [{"start": 0, "end": 5, "label": "S"}]}]
     )
-    (note,) = dataset_to_notes(read_notes(as_csv(frame, tmp_path)))
+    (note,) = list(read_notes(as_csv(frame, tmp_path)))
     assert [span.key for span in note.spans] == [(0, 5, "S")]
 
 
 def test_the_packages_own_dataset_says_what_it_said():
     notes = [Note("1", "a", patient_id="7", label="b", codes=("250.00",), metadata={"x": "NA"})]
-    assert dataset_to_notes(read_notes(notes_to_dataset(notes))) == notes
+    assert list(read_notes(Notes(notes))) == notes

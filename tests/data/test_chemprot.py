@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clinical_tl.data.chemprot import SHARED_TASK_GROUPS
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import FaultyNotesError
-from clinical_tl.schema import Note, Relation, Span, dataset_to_notes, visible
+from clinical_tl.schema import Note, Relation, Span, visible
 from tests.data.corpora import corpus
 from tests.data.strategies import TEXTS
 
@@ -21,7 +21,7 @@ def written(tmp_path, *records):
 
 
 def read(file, **options):
-    return dataset_to_notes(read_notes(file, format="chemprot", **options))
+    return list(read_notes(file, format="chemprot", **options))
 
 
 def test_a_marked_sentence_becomes_two_spans_and_a_relation(tmp_path):
@@ -87,7 +87,7 @@ def test_the_real_corpus_is_read_whole():
     folder = corpus("chemprot")
     labels = Counter()
     for name, size in {"train": 4169, "dev": 2427, "test": 3469}.items():
-        notes = dataset_to_notes(read_notes(folder / f"{name}.txt", format="chemprot"))
+        notes = list(read_notes(folder / f"{name}.txt", format="chemprot"))
         assert len(notes) == size
         assert all(len(note.spans) == 2 for note in notes)
         assert not any("<< " in note.text or "[[ " in note.text for note in notes)

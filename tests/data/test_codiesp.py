@@ -5,7 +5,7 @@ import pytest
 
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import FaultyNotesError, NoteError
-from clinical_tl.schema import Note, dataset_to_notes
+from clinical_tl.schema import Note
 
 
 def folder(tmp_path, table, texts="texts", **notes):
@@ -19,7 +19,7 @@ def folder(tmp_path, table, texts="texts", **notes):
 
 
 def read(root, **options):
-    return dataset_to_notes(read_notes(root, format="codiesp", **options))
+    return list(read_notes(root, format="codiesp", **options))
 
 
 def test_texts_and_codes(tmp_path):
@@ -92,5 +92,5 @@ def test_cells_of_the_table_as_other_programs_write_them(tmp_path):
         (tmp_path / f"{name}.txt").write_text("fever", encoding="utf-8")
     rows = "1.0\t['i10', 'e11.9']\n2\tNA\n3.0\t250.00\n"
     (tmp_path / "codes.tsv").write_text(rows, encoding="utf-8")
-    notes = dataset_to_notes(read_notes(tmp_path, format="codiesp"))
+    notes = list(read_notes(tmp_path, format="codiesp"))
     assert [note.codes for note in notes] == [("I10", "E11.9"), None, ("250.00",)]

@@ -6,14 +6,14 @@ from hypothesis import HealthCheck, given, settings
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
-from clinical_tl.schema import Note, Relation, Span, dataset_to_notes
+from clinical_tl.schema import Note, Relation, Span
 from tests.data.strategies import note_sets
 
 
 def read(tmp_path, content, **options):
     path = tmp_path / "a.conll"
     path.write_bytes(content.encode())
-    return dataset_to_notes(read_notes(path, **options))
+    return list(read_notes(path, **options))
 
 
 def test_sentences_without_marks_are_notes(tmp_path):
@@ -142,7 +142,7 @@ def test_losses_are_refused_or_counted(tmp_path, caplog):
         "scores": 1,
     }
     assert "2 mentions that overlap a longer one" in caplog.text
-    assert dataset_to_notes(read_notes(tmp_path / "a.conll"))[0].spans == (Span(3, 13, "a"),)
+    assert next(iter(read_notes(tmp_path / "a.conll"))).spans == (Span(3, 13, "a"),)
 
 
 def test_a_chinese_and_a_thai_note_come_back_as_they_were(tmp_path):
@@ -152,7 +152,7 @@ def test_a_chinese_and_a_thai_note_come_back_as_they_were(tmp_path):
         Note("3", "고혈압은 3년", spans=(Span(0, 4, "Dx"),)),
     ]
     assert not write_notes(notes, tmp_path / "a.conll").losses
-    once = dataset_to_notes(read_notes(tmp_path / "a.conll"))
+    once = list(read_notes(tmp_path / "a.conll"))
     assert once == notes
     content = (tmp_path / "a.conll").read_text(encoding="utf-8")
     assert "高\tB-Dx\n血\tI-Dx\n压\tI-Dx\n，\tO\nCT\tO\n" in content
@@ -169,7 +169,7 @@ def test_words_are_cut_where_a_mention_needs_it_and_that_is_counted(tmp_path):
         "mentions that overlap a longer one": 1,
         "words cut where a mention begins or ends": 2,
     }
-    (once,) = dataset_to_notes(read_notes(tmp_path / "a.conll"))
+    (once,) = list(read_notes(tmp_path / "a.conll"))
     assert once.text == "Blutdruck abfall nach 5mg . Pain Denies"
     assert [(s.start, s.end) for s in once.spans] == [(0, 9), (28, 32)]
 
@@ -194,7 +194,7 @@ def test_mentions_keep_their_tokens_and_a_second_trip_changes_nothing(tmp_path, 
         return "".join(re.findall(r"\S", text))
 
     written = write_notes(notes, tmp_path / "a.conll", lossy=True)
-    once = dataset_to_notes(read_notes(tmp_path / "a.conll"))
+    once = list(read_notes(tmp_path / "a.conll"))
     assert [squeezed(n.text) for n in once] == [squeezed(n.text) for n in notes]
     assert [n.spans is None for n in once] == [n.spans is None for n in notes]
     lost = sum(n for what, n in written.losses.items() if "mentions" in what)
@@ -203,7 +203,7 @@ def test_mentions_keep_their_tokens_and_a_second_trip_changes_nothing(tmp_path, 
         gold = {(squeezed(before.text[s.start : s.end]), s.label) for s in before.spans or ()}
         assert {(squeezed(after.text[s.start : s.end]), s.label) for s in after.spans or ()} <= gold
     write_notes(once, tmp_path / "b.conll")
-    assert dataset_to_notes(read_notes(tmp_path / "b.conll")) == once
+    assert list(read_notes(tmp_path / "b.conll")) == once
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_official_splits_have_their_sizes(name):
     splits = load_corpus(name)
     assert {split: len(notes) for split, notes in splits.items()} == SIZES[name]
     if name == "ncbi_disease":
-        labels = {span["label"] for spans in splits["train"]["spans"] for span in spans}
+        labels = {span.label for spans in splits["train"]["spans"] for span in spans}
         assert labels == {"Disease"}
 
 

@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 
 from clinical_tl.data.counting import Quoted, settle
 from clinical_tl.data.faults import Faults
+from clinical_tl.data.notes import Notes, as_notes, tidied
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import FaultyNotesError
-from clinical_tl.schema import (
-    Note,
-    Prediction,
-    Span,
-    as_notes,
-    dataset_to_notes,
-    notes_to_dataset,
-    tidied,
-)
+from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from tests.data.strategies import TEXTS, ranges
 
@@ -30,13 +23,13 @@ def brat(folder, text, *lines):
     root.mkdir(exist_ok=True)
     (root / "a.txt").write_bytes(text.encode())
     (root / "a.ann").write_bytes("".join(f"{line}\n" for line in lines).encode())
-    return dataset_to_notes(read_notes(root, format="brat"))[0]
+    return next(iter(read_notes(root, format="brat")))
 
 
 def json_line(folder, text, spans):
     path = folder / "a.jsonl"
     path.write_text(json.dumps({"note_id": "a", "text": text, "spans": spans}), encoding="utf-8")
-    return dataset_to_notes(read_notes(path))[0]
+    return next(iter(read_notes(path)))
 
 
 def words(note):
@@ -54,9 +47,9 @@ def test_pieces_with_blanks_alone_between_are_one_mention(tmp_path, gap, caplog)
     notes = [
         brat(tmp_path, text, f"T1\tP {offsets}\tchest pain"),
         json_line(tmp_path, text, [record]),
-        *dataset_to_notes(read_notes([Note("a", text, spans=(split,))])),
+        *list(read_notes([Note("a", text, spans=(split,))])),
         *as_notes([Note("a", text, spans=(split,))]),
-        *as_notes(notes_to_dataset([Note("a", text, spans=(split,))])),
+        *as_notes(Notes([Note("a", text, spans=(split,))])),
     ]
     assert [note.spans for note in notes] == [(whole,)] * 5
     assert "1 mentions with blanks at their ends" in caplog.text
@@ -161,7 +154,7 @@ def test_two_ways_of_counting_that_differ_are_not_chosen_from():
 def test_pubtator_in_bytes(tmp_path):
     path = tmp_path / "a.pubtator"
     path.write_text("1|t|Ménière\n1|a|38 °C fever\n1\t17\t22\tfever\tS\t\n", encoding="utf-8")
-    (note,) = dataset_to_notes(read_notes(path))
+    (note,) = list(read_notes(path))
     assert words(note) == ["fever"]
 
 

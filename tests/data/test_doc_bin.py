@@ -10,7 +10,7 @@ from clinical_tl.data.doc_bin import RECORD_KEY, docs_to_notes, notes_to_docs
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
-from clinical_tl.schema import Note, Span, dataset_to_notes
+from clinical_tl.schema import Note, Span
 from tests.data.strategies import note_sets
 
 TEXT = "Nonsmall cell cancer, no fever."
@@ -32,7 +32,7 @@ def contiguous(notes):
 @given(notes=note_sets())
 def test_notes_come_back_as_they_were_written(tmp_path, notes):
     write_notes(notes, tmp_path / "notes.spacy")
-    assert dataset_to_notes(read_notes(tmp_path / "notes.spacy")) == notes
+    assert list(read_notes(tmp_path / "notes.spacy")) == notes
     docs = notes_to_docs(notes)
     assert [doc.text for doc in docs] == [note.text for note in notes]
     assert [
@@ -97,11 +97,11 @@ def test_documents_of_others_are_read_by_their_layers(tmp_path):
     first.cats = {"A": 0.9, "B": 0.1}
     DocBin(docs=[first, second]).to_disk(tmp_path / "theirs.spacy")
     path = tmp_path / "theirs.spacy"
-    assert dataset_to_notes(read_notes(path)) == [
+    assert list(read_notes(path)) == [
         Note("theirs-1", "Has ague.", label="A", spans=(Span(4, 8, "P", concepts=("D2",)),)),
         Note("theirs-2", "Well."),
     ]
-    codes = dataset_to_notes(read_notes(path, cats="codes"))
+    codes = list(read_notes(path, cats="codes"))
     assert [note.codes for note in codes] == [("A",), None]
     (note,) = docs_to_notes([first], mentions="spans", spans_key="sc", cats="ignore")
     assert (note.label, note.spans) == (None, (Span(0, 3, "V"),))

@@ -2,9 +2,10 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from clinical_tl.data.reading import notes_from_dataset, read_notes
+from clinical_tl.data.notes import Notes
+from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
-from clinical_tl.schema import Note, dataset_to_notes, notes_to_dataset
+from clinical_tl.schema import Note
 
 
 def test_columns_of_any_dataset_and_names_of_classes():
@@ -25,10 +26,10 @@ def test_columns_of_any_dataset_and_names_of_classes():
         "ward": ["x", "y"],
     }
     columns = {"note_id": "idx", "text": "body", "label": "kind", "codes": "tags"}
-    notes = notes_from_dataset(
+    notes = read_notes(
         Dataset.from_dict(rows, features=features), columns=columns, metadata_columns=["ward"]
     )
-    assert dataset_to_notes(notes) == [
+    assert list(notes) == [
         Note("4", "a", label="PMH", codes=("J44", "I10"), metadata={"ward": "x"}),
         Note("5", "b", label=None, codes=(), metadata={"ward": "y"}),
     ]
@@ -36,7 +37,7 @@ def test_columns_of_any_dataset_and_names_of_classes():
 
 def test_a_dataset_of_notes_stays_as_it_is():
     notes = [Note("1", "a", codes=()), Note("2", "b", spans=())]
-    assert dataset_to_notes(notes_from_dataset(notes_to_dataset(notes))) == notes
+    assert list(read_notes(Notes(notes))) == notes
 
 
 def test_faults_of_a_dataset(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError
-from clinical_tl.schema import Note, Span, dataset_to_notes
+from clinical_tl.schema import Note, Span
 
 SECRET = "Zebulon"
 
@@ -22,7 +22,7 @@ SECRET = "Zebulon"
 def test_notes_and_dicts_are_read_alike():
     record = {"note_id": 7, "text": "asthma", "spans": [{"start": 0, "end": 6, "label": "D"}]}
     note = Note("8", "asthma", spans=(Span(0, 6, "D"),))
-    notes = dataset_to_notes(read_notes([record, note]))
+    notes = list(read_notes([record, note]))
     assert notes == [Note("7", "asthma", spans=note.spans), note]
 
 
@@ -38,7 +38,7 @@ def test_a_frame_with_columns_of_its_own():
         index=["x", "y"],
     )
     columns = {"note_id": "ID", "text": "body"}
-    notes = dataset_to_notes(read_notes(frame, columns=columns, metadata_columns="rest"))
+    notes = list(read_notes(frame, columns=columns, metadata_columns="rest"))
     assert notes == [
         Note("1", "fever", label="a", codes=("I10", "E11.9"), metadata={"age": 61.5}),
         Note("2", "cough", metadata={"age": None}),
@@ -58,8 +58,8 @@ def test_a_frame_says_what_the_list_of_its_rows_says(rows):
     records = [
         {"note_id": str(i), "text": text, "label": label} for i, (text, label) in enumerate(rows)
     ]
-    listed = dataset_to_notes(read_notes(records))
-    assert dataset_to_notes(read_notes(pd.DataFrame(records))) == listed
+    listed = list(read_notes(records))
+    assert list(read_notes(pd.DataFrame(records))) == listed
     assert listed == [Note(r["note_id"], r["text"], label=r["label"]) for r in records]
 
 
@@ -106,7 +106,7 @@ def test_values_are_read_as_json_has_them():
         metadata={"seen": "2024-05-01"},
     )  # fmt: skip
     for source in ([record], pd.DataFrame([record])):
-        assert dataset_to_notes(read_notes(source)) == [expected]
+        assert list(read_notes(source)) == [expected]
 
 
 @pytest.mark.parametrize(

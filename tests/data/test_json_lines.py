@@ -4,10 +4,11 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import FaultyNotesError, NoteError
-from clinical_tl.schema import Note, Span, dataset_to_notes, notes_to_dataset
+from clinical_tl.schema import Note, Span
 from tests.data.strategies import note_sets
 
 SECRET = "Zebrafish Quartermaine"
@@ -25,13 +26,13 @@ def lines(path, *records):
 def test_notes_come_back_as_they_were_written(tmp_path, notes):
     for name in ("notes.jsonl", "notes.jsonl.gz"):
         write_notes(notes, tmp_path / name)
-        assert dataset_to_notes(read_notes(tmp_path / name)) == notes
+        assert list(read_notes(tmp_path / name)) == notes
 
 
 def test_a_dataset_is_written_like_its_records(tmp_path):
     notes = [Note("1", "a\r\nb", codes=(), spans=None), Note("2", "c", spans=(), codes=None)]
     write_notes(notes, tmp_path / "a.jsonl")
-    write_notes(notes_to_dataset(notes), tmp_path / "b.jsonl")
+    write_notes(Notes(notes), tmp_path / "b.jsonl")
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
@@ -51,7 +52,7 @@ def test_null_and_absent_mean_not_annotated_and_an_empty_list_annotated(tmp_path
         {"note_id": 1, "text": "a", "codes": None},
         {"note_id": "2", "text": "b", "codes": [], "spans": []},
     )
-    assert dataset_to_notes(read_notes(path)) == [
+    assert list(read_notes(path)) == [
         Note("1", "a"),
         Note("2", "b", codes=(), spans=()),
     ]
@@ -75,7 +76,7 @@ def test_hand_written_spans_may_quote_pair_and_name(tmp_path):
             ],
         },
     )
-    assert dataset_to_notes(read_notes(path))[0].spans == (
+    assert next(iter(read_notes(path))).spans == (
         Span(3, 8, "Sign", attributes=(("neg", "yes"),)),
         Span(0, 17, "Sign", fragments=((0, 2), (12, 17))),
     )
@@ -87,7 +88,7 @@ def test_columns_metadata_and_numbering(tmp_path):
         {"body": "a", "kind": 3, "metadata": [], "ward": "B"},
         {"body": "b", "kind": "x", "metadata": [], "ward": None},
     )
-    notes = dataset_to_notes(
+    notes = list(
         read_notes(
             path,
             columns={"text": "body", "label": "kind", "metadata": None},
@@ -205,7 +206,7 @@ def test_a_truncated_gzip_says_so(tmp_path):
 def test_a_byte_order_mark_at_the_beginning_is_no_fault(tmp_path):
     path = tmp_path / "notes.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"note_id": "1", "text": "fever"}\r\n\r\n')
-    assert dataset_to_notes(read_notes(path)) == [Note("1", "fever")]
+    assert list(read_notes(path)) == [Note("1", "fever")]
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_tl.data.leakage import Shared, check_leakage
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.traces import similar_pairs, text_key
 from clinical_tl.errors import ConfigError
-from clinical_tl.schema import Note, notes_to_dataset
+from clinical_tl.schema import Note
 
 LONG = "the patient was admitted with fever and cough for two weeks and went home well today"
 
 
 def sides(**notes):
     return {
-        side: notes_to_dataset(
-            Note(note_id, text, patient_id=patient) for note_id, patient, text in own
-        )
+        side: Notes(Note(note_id, text, patient_id=patient) for note_id, patient, text in own)
         for side, own in notes.items()
     }
 

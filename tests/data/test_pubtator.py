@@ -4,7 +4,7 @@ import pytest
 
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import FaultyNotesError
-from clinical_tl.schema import Note, Relation, Span, dataset_to_notes
+from clinical_tl.schema import Note, Relation, Span
 
 SOUND = (
     "\n"
@@ -27,7 +27,7 @@ def write(tmp_path, content, name="a.pubtator"):
 
 
 def test_documents_mentions_concepts_and_relations(tmp_path):
-    notes = dataset_to_notes(read_notes(write(tmp_path, SOUND, "a.pubtator.txt")))
+    notes = list(read_notes(write(tmp_path, SOUND, "a.pubtator.txt")))
     assert notes == [
         Note(
             "1",
@@ -58,7 +58,7 @@ def test_documents_mentions_concepts_and_relations(tmp_path):
 
 def test_windows_line_ends_and_documents_without_blank_lines_between(tmp_path):
     content = "1|t|a\r\n1|a|b\r\n1\t2\t3\tb\tX\tD1\r\n2|t|c\r\n2|a|d\r\n"
-    notes = dataset_to_notes(read_notes(write(tmp_path, content)))
+    notes = list(read_notes(write(tmp_path, content)))
     assert notes == [
         Note("1", "a\nb", spans=(Span(2, 3, "X", concepts=("D1",)),)),
         Note("2", "c\nd", spans=()),
@@ -66,7 +66,7 @@ def test_windows_line_ends_and_documents_without_blank_lines_between(tmp_path):
 
 
 def test_a_file_without_annotations_is_not_annotated(tmp_path):
-    assert dataset_to_notes(read_notes(write(tmp_path, "1|t|a\n1|a|b\n"))) == [Note("1", "a\nb")]
+    assert list(read_notes(write(tmp_path, "1|t|a\n1|a|b\n"))) == [Note("1", "a\nb")]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_faults_have_lines_and_no_text(tmp_path, lines, line, found):
 
 def test_a_blank_line_may_stand_before_a_documents_annotations(tmp_path):
     path = write(tmp_path, "1|t|Zebra\n1|a|fish\n\n1\t0\t5\tZebra\tX\tD1\n\n2|t|Goat\n2|a|b\n")
-    first, second = dataset_to_notes(read_notes(path))
+    first, second = list(read_notes(path))
     assert [span.key for span in first.spans] == [(0, 5, "X")]
     assert second.spans == ()
 

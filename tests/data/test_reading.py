@@ -5,9 +5,10 @@ import os
 import pytest
 
 from clinical_tl.data import faults
+from clinical_tl.data.notes import note_features
 from clinical_tl.data.reading import guess_format, read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
-from clinical_tl.schema import Note, dataset_to_notes, note_features
+from clinical_tl.schema import Note
 
 
 def lines(path, *texts):
@@ -77,13 +78,13 @@ def test_a_source_that_is_not_there(tmp_path):
 def test_the_schema_and_the_order(tmp_path):
     path = lines(tmp_path / "a.jsonl", *(f"note {i}" for i in range(2_500)))
     dataset = read_notes(path)
-    assert dataset.features == note_features()
+    assert dataset.dataset.features == note_features()
     assert dataset["text"][:] == [f"note {i}" for i in range(2_500)]
 
 
 def test_nothing_is_written_unless_asked(tmp_path):
     path = lines(tmp_path / "a.jsonl", "a")
-    dataset = read_notes(path)
+    dataset = read_notes(path).dataset
     assert dataset.cache_files == []
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
 
@@ -95,10 +96,12 @@ def test_changed_content_is_never_answered_from_a_cache(tmp_path, is_cached):
     first = read_notes(path, **options)
     second = read_notes(lines(path, "new"), **options)
     assert (first["text"][:], second["text"][:]) == (["old"], ["new"])
-    assert first._fingerprint != second._fingerprint
-    assert second.features == note_features()
-    assert bool(second.cache_files) == is_cached
-    assert read_notes(lines(path, "new"))._fingerprint == read_notes(path)._fingerprint
+    assert first.dataset._fingerprint != second.dataset._fingerprint
+    assert second.dataset.features == note_features()
+    assert bool(second.dataset.cache_files) == is_cached
+    assert (
+        read_notes(lines(path, "new")).dataset._fingerprint == read_notes(path).dataset._fingerprint
+    )
 
 
 def test_files_of_one_name_have_caches_of_their_own(tmp_path):
@@ -152,7 +155,7 @@ def test_the_first_sound_of_two_equal_ids_is_kept(tmp_path):
     path = tmp_path / "a.jsonl"
     rows = [{"note_id": "1", "text": text} for text in ("", "first", "second")]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    assert dataset_to_notes(read_notes(path, on_error="skip")) == [Note("1", "first")]
+    assert list(read_notes(path, on_error="skip")) == [Note("1", "first")]
 
 
 def test_a_pipe_or_a_device_is_refused_before_it_is_opened(tmp_path):

@@ -6,14 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_tl.data.leakage import check_leakage
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.splits import split_notes
 from clinical_tl.errors import ConfigError, NoteError
-from clinical_tl.schema import Note, notes_to_dataset
+from clinical_tl.schema import Note
 
 
 def made(count, *, seed=0, notes_each=3):
     rng = np.random.default_rng(seed)
-    return notes_to_dataset(
+    return Notes(
         Note(
             f"n{i}",
             f"note number {i}",
@@ -97,17 +98,17 @@ def test_single_notes_are_spread_about_as_well_as_by_iterstrat():
 
 
 def test_a_rare_code_reaches_every_side():
-    notes = notes_to_dataset(
+    notes = Notes(
         Note(f"n{i}", f"t{i}", patient_id=f"p{i}", codes=("rare",) if i < 3 else ("common",))
         for i in range(90)
     )
     splits = split_notes(notes, fractions={"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})
-    assert [sum(c == ["rare"] for c in side["codes"]) for side in splits.values()] == [1, 1, 1]
+    assert [sum(c == ("rare",) for c in side["codes"]) for side in splits.values()] == [1, 1, 1]
     assert sizes(splits) == {"a": 30, "b": 30, "c": 30}
 
 
 def test_identical_texts_tie_their_patients_together():
-    notes = notes_to_dataset(
+    notes = Notes(
         Note(f"n{i}", "Same  TEXT" if i in (0, 7) else f"text {i}", patient_id=f"p{i // 2}")
         for i in range(20)
     )
@@ -127,7 +128,7 @@ def test_identical_texts_tie_their_patients_together():
     seed=st.integers(0, 3),
 )
 def test_a_split_either_has_no_leak_or_is_refused(patients, texts, seed):
-    notes = notes_to_dataset(
+    notes = Notes(
         Note(str(i), f"text {texts[i]}", patient_id=f"p{p}", label=str(p % 3))
         for i, p in enumerate(patients)
     )
@@ -150,15 +151,13 @@ def test_sizes_instead_of_fractions():
 
 
 def test_a_patient_too_large_for_any_side_is_explained():
-    notes = notes_to_dataset(
-        Note(str(i), f"t{i}", patient_id="one" if i < 9 else f"p{i}") for i in range(12)
-    )
+    notes = Notes(Note(str(i), f"t{i}", patient_id="one" if i < 9 else f"p{i}") for i in range(12))
     with pytest.raises(NoteError, match="4 units, the largest of 9 notes"):
         split_notes(notes, fractions={"train": 0.5, "test": 0.5})
 
 
 def test_missing_patients_are_an_error_with_two_ways_out():
-    notes = notes_to_dataset([Note("1", "a", patient_id="p"), Note("2", "b"), Note("3", "c")])
+    notes = Notes([Note("1", "a", patient_id="p"), Note("2", "b"), Note("3", "c")])
     with pytest.raises(NoteError, match=r"2 of 3 notes have no patient_id.*by='note_id'"):
         split_notes(notes)
     halves = {"train": 2 / 3, "test": 1 / 3}
@@ -191,7 +190,7 @@ def test_settings_that_cannot_be(options, message):
 
 
 def test_stratifying_by_what_is_not_there():
-    notes = notes_to_dataset(Note(str(i), f"t{i}", patient_id=str(i)) for i in range(10))
+    notes = Notes(Note(str(i), f"t{i}", patient_id=str(i)) for i in range(10))
     with pytest.raises(ConfigError, match="no note has it"):
         split_notes(notes, stratify="codes")
     assert sizes(split_notes(notes)) == {"train": 8, "dev": 1, "test": 1}

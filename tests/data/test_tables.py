@@ -4,9 +4,10 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError
-from clinical_tl.schema import Note, Span, dataset_to_notes, notes_to_dataset
+from clinical_tl.schema import Note, Span
 from tests.data.strategies import note_sets
 
 MTS = {"note_id": "ID", "text": "section_text", "label": "section_header"}
@@ -19,19 +20,19 @@ def test_columns_are_mapped_and_line_breaks_in_cells_kept(tmp_path):
         b"1,,plain,\r\n"
     )
     dataset = read_notes(path, columns=MTS, metadata_columns="rest")
-    assert dataset_to_notes(dataset) == [
+    assert list(dataset) == [
         Note("0", 'line one\r\nline "two"', label="ROS", metadata={"dialogue": "hello"}),
         Note("1", "plain", metadata={"dialogue": ""}),
     ]
-    assert dataset_to_notes(read_notes(path, columns=MTS))[0].metadata == {}
+    assert next(iter(read_notes(path, columns=MTS))).metadata == {}
 
 
 def test_codes_are_split_and_an_empty_cell_is_no_code(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("note_id\ttext\tcodes\n1\ta\tI10; E11.9\n2\tb\t\n", encoding="utf-8")
-    assert [n.codes for n in dataset_to_notes(read_notes(path))] == [("I10", "E11.9"), ()]
+    assert [n.codes for n in list(read_notes(path))] == [("I10", "E11.9"), ()]
     path.write_text("note_id\ttext\tcodes\n1\ta\tI10|J44\n", encoding="utf-8")
-    assert dataset_to_notes(read_notes(path, separator="|"))[0].codes == ("I10", "J44")
+    assert next(iter(read_notes(path, separator="|"))).codes == ("I10", "J44")
 
 
 def test_spans_may_stand_in_a_cell_as_json(tmp_path):
@@ -40,7 +41,7 @@ def test_spans_may_stand_in_a_cell_as_json(tmp_path):
         'note_id,text,spans\n1,fever,"[{""start"": 0, ""end"": 5, ""label"": ""Sign""}]"\n2,b,\n',
         encoding="utf-8",
     )
-    assert [n.spans for n in dataset_to_notes(read_notes(path))] == [(Span(0, 5, "Sign"),), None]
+    assert [n.spans for n in list(read_notes(path))] == [(Span(0, 5, "Sign"),), None]
 
 
 def test_places_are_lines_of_the_file_even_after_cells_with_line_breaks(tmp_path):
@@ -92,7 +93,7 @@ def test_a_tsv_that_may_or_may_not_be_quoted_is_asked_about(tmp_path):
     path.write_text(LONE_QUOTES, encoding="utf-8")
     with pytest.raises(FaultyNotesError, match=r"a\.tsv:2: a quoted cell with a tab.*3 lines"):
         read_notes(path)
-    plain = dataset_to_notes(read_notes(path, quoting="none"))
+    plain = list(read_notes(path, quoting="none"))
     assert [note.text for note in plain] == ['"chest pain', "second", 'she said fine"', "four"]
     assert len(read_notes(path, quoting="minimal")) == 2
     assert read_notes(path, on_error="skip")["note_id"][:] == ["4"]
@@ -111,14 +112,14 @@ def test_blanks_around_names_are_not_part_of_them(tmp_path):
         "note_id,text,patient_id,label\n1,a,P1,Cardio\n2,b,P1 ,\u00a0Cardio \n3,c, , \n",
         encoding="utf-8",
     )
-    notes = dataset_to_notes(read_notes(path))
+    notes = list(read_notes(path))
     assert [(n.patient_id, n.label) for n in notes] == [("P1", "Cardio")] * 2 + [(None, None)]
 
 
 def test_codes_may_stand_in_a_cell_as_json(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('note_id,text,codes\n1,a,"[""I10"", ""E11.9""]"\n', encoding="utf-8")
-    assert dataset_to_notes(read_notes(path))[0].codes == ("I10", "E11.9")
+    assert next(iter(read_notes(path))).codes == ("I10", "E11.9")
 
 
 def test_a_cell_may_be_longer_than_the_csv_module_expects(tmp_path):
@@ -149,8 +150,8 @@ def test_an_empty_file_is_a_fault_even_when_skipping(tmp_path, content):
 @given(notes=note_sets())
 def test_parquet_written_by_datasets_comes_back(tmp_path, notes):
     path = tmp_path / "a.parquet"
-    notes_to_dataset(notes).to_parquet(str(path))
-    assert dataset_to_notes(read_notes(path)) == notes
+    Notes(notes).dataset.to_parquet(str(path))
+    assert list(read_notes(path)) == notes
 
 
 def test_parquet_of_another_layout(tmp_path):
@@ -163,7 +164,7 @@ def test_parquet_of_another_layout(tmp_path):
     with pytest.raises(FaultyNotesError, match=r"a\.parquet:2 \(note 8\): text is of type null"):
         read_notes(tmp_path / "a.parquet", **options)
     kept = read_notes(tmp_path / "a.parquet", on_error="skip", **options)
-    assert dataset_to_notes(kept) == [Note("7", "a", metadata={"day": "2020-01-02"})]
+    assert list(kept) == [Note("7", "a", metadata={"day": "2020-01-02"})]
 
 
 def test_parquet_with_bytes_that_are_not_utf8_loses_that_row_alone(tmp_path):
@@ -205,7 +206,7 @@ def test_parquet_metadata_may_hold_what_json_does_not_know(tmp_path):
     seen = {"day": dt.date(2020, 1, 2), "at": dt.datetime(2020, 1, 2, 3), "raw": b"x"}  # noqa: DTZ001
     rows = [{"note_id": "1", "text": "a", "metadata": {**seen, "all": [dt.date(2020, 1, 2)]}}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
-    (note,) = dataset_to_notes(read_notes(tmp_path / "a.parquet"))
+    (note,) = list(read_notes(tmp_path / "a.parquet"))
     assert note.metadata["day"] == "2020-01-02"
     assert note.metadata["all"] == ["2020-01-02"]
 

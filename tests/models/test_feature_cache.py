@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.models.feature_cache import FeatureCache
-from clinical_tl.schema import as_notes
 from clinical_tl.tasks import (
     DiagnosisCoding,
     EntityRecognition,

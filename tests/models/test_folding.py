@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.models.folding import _state, folded
 from clinical_tl.models.lora import LoRA
-from clinical_tl.schema import Note, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.transfer_model import TransferModel
 

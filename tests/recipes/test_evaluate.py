@@ -28,9 +28,9 @@ def notes(synthetic_notes, tmp_path):
 
     records = [
         replace(note, patient_id=str(i), metadata={"sex": "fm"[i % 2]})
-        for i, note in enumerate(ctl.dataset_to_notes(synthetic_notes))
+        for i, note in enumerate(list(synthetic_notes))
     ]
-    ctl.write_notes(ctl.notes_to_dataset(records), tmp_path / "notes.jsonl")
+    ctl.write_notes(ctl.Notes(records), tmp_path / "notes.jsonl")
     return str(tmp_path / "notes.jsonl")
 
 
@@ -54,7 +54,7 @@ def test_report_page_and_card(model, notes, synthetic_notes, tmp_path, capsys):
     assert again.metrics["test"]["accuracy"] == report.scores["accuracy"]
     assert again.metrics["evaluated"]["test"]["notes"] == 40
     shown = card + page + json.dumps(report.to_dict())
-    words = synthetic_notes[0]["text"].split()
+    words = synthetic_notes[0].text.split()
     assert not any(" ".join(words[i : i + 4]) in shown for i in range(len(words) - 4))
 
 

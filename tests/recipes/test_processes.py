@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.writing import write_notes
-from clinical_tl.schema import Note, notes_to_dataset
+from clinical_tl.schema import Note
 from clinical_tl.transfer_model import TransferModel
 from tests.hub_server import hub_server
 from tests.recipes.run_processes import REPOSITORY
@@ -23,7 +24,7 @@ def test_a_recipe_a_second_fit_saving_and_a_push_in_two_processes(tiny_encoder, 
             Note(f"{name}{i}", f"Seen for {word} on day {i}.", f"p{side}-{i}", label="xy"[i % 2])
             for i, word in enumerate(words.split() * 4)
         ]
-        write_notes(notes_to_dataset(notes), tmp_path / f"{name}.jsonl")
+        write_notes(Notes(notes), tmp_path / f"{name}.jsonl")
     with hub_server() as hub:
         hub.upload("lab/tiny", tiny_encoder)
         environment = {

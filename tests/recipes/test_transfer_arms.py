@@ -123,7 +123,7 @@ def test_every_method_of_the_curve_is_what_its_name_says(
 
 
 def test_rules_of_the_curve_know_the_lexicon(tmp_path):
-    test = ctl.dataset_to_notes(ctl.note_splits(limit=24)["test"])
+    test = list(ctl.note_splits(limit=24)["test"])
     names = {note.text[span.start : span.end] for note in test for span in note.spans or ()}
     lexicon = tmp_path / "names.tsv"
     lexicon.write_text("".join(f"{name}\tX{i}\n" for i, name in enumerate(sorted(names))))

@@ -76,7 +76,7 @@ def test_source_task(tiny_encoder, tmp_path, forbid):
     }  # fmt: skip
     from clinical_tl.data.corpora import note_splits
 
-    labels = {s["label"] for spans in note_splits(limit=24)["train"]["spans"] for s in spans}
+    labels = {s.label for spans in note_splits(limit=24)["train"]["spans"] for s in spans}
     arguments["labels"] = sorted(labels)[:1]
     rows = source_task.main(**arguments)
     assert [row["start"] for row in rows[:2]] == ["adapter from synthetic", "pretrained encoder"]

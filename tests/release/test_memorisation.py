@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.models.encoder import find_encoder
@@ -15,7 +16,7 @@ from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.masked_model import MaskedModel
 from clinical_tl.release.memorisation import check_memorisation, membership_audit
 from clinical_tl.release.saved_model import saved_losses
-from clinical_tl.schema import Note, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.tokenizer import NoteTokenizer

@@ -2,9 +2,10 @@ import logging
 
 import pytest
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.rules.annotations import from_annotations
-from clinical_tl.schema import Note, Span, notes_to_dataset
+from clinical_tl.schema import Note, Span
 from tests.rules.lexicons import marked
 
 
@@ -19,7 +20,7 @@ def test_mentions_become_rules_with_what_they_reach():
         ("src:2", "gout", "Problem", "src", 1, 1.0),
     ]
     assert rules.rules[0].concepts == ("C-ague",)
-    assert rules == from_annotations(notes_to_dataset(notes), origin="src")
+    assert rules == from_annotations(Notes(notes), origin="src")
     assert rules == from_annotations(notes[::-1], origin="src")
 
 

@@ -7,7 +7,6 @@ from clinical_tl.rules.context import Context
 from clinical_tl.rules.matching import RuleMatcher, lower_case_vocab
 from clinical_tl.rules.triggers import MEANINGS, terminations, triggers
 from clinical_tl.rules.units import split_units
-from clinical_tl.schema import dataset_to_notes
 from tests.rules.lexicons import rule
 
 MATCHER = RuleMatcher([rule(name) for name in ("ague", "gout", "no-reflow ague", "scurvy")])
@@ -125,7 +124,7 @@ def test_assertions_of_synthetic_notes_are_mostly_found():
     vocab = lower_case_vocab()
     context = Context(vocab)
     right = given = claimed = 0
-    for note in dataset_to_notes(generate_notes(60, seed=11)):
+    for note in list(generate_notes(60, seed=11)):
         units = split_units(note.text)
         asserted = [s for s in note.spans if "assertion" in dict(s.attributes)]
         places = [(units.starts.index(s.start), units.ends.index(s.end) + 1) for s in asserted]

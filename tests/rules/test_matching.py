@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.rules.matching import RuleMatcher
-from clinical_tl.schema import Note, notes_to_dataset
+from clinical_tl.schema import Note
 from tests.rules.lexicons import found, rule
 
 ODD = (
@@ -79,7 +80,7 @@ def test_predictions_keep_the_order_of_notes_and_records_equal_datasets():
     matcher = RuleMatcher([rule("ague")])
     predictions = matcher.predict(notes)
     assert [(p.note_id, len(p.spans)) for p in predictions] == [("b", 1), ("a", 0), ("c", 0)]
-    assert matcher.predict(notes_to_dataset(notes)) == predictions
+    assert matcher.predict(Notes(notes)) == predictions
     assert RuleMatcher([]).predict(notes)[0].spans == ()
 
 

@@ -5,14 +5,13 @@ import pytest
 from clinical_tl.data.corpora import load_corpus
 from clinical_tl.metrics.entities import entity_scores
 from clinical_tl.rules import RuleMatcher, from_annotations, from_lexicon
-from clinical_tl.schema import dataset_to_notes
 from tests.data.corpora import corpus
 
 
 @pytest.fixture(scope="module")
 def ncbi():
     splits = load_corpus("ncbi_disease", folder=corpus("ncbi_disease").parent)
-    return {name: dataset_to_notes(notes) for name, notes in splits.items()}
+    return {name: list(notes) for name, notes in splits.items()}
 
 
 def dev_scores(rules, notes):

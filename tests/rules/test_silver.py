@@ -2,10 +2,11 @@ import logging
 
 import pytest
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.rules.rule_set import RuleSet
 from clinical_tl.rules.silver import label_notes
-from clinical_tl.schema import Note, dataset_to_notes, notes_to_dataset
+from clinical_tl.schema import Note
 from tests.rules.lexicons import found, rule
 
 RULES = RuleSet(
@@ -24,7 +25,7 @@ NOTES = [
 
 
 def test_silver_notes_say_where_their_mentions_come_from():
-    silver = dataset_to_notes(label_notes(notes_to_dataset(NOTES), RULES))
+    silver = list(label_notes(Notes(NOTES), RULES))
     assert [found(note, note.spans) for note in silver] == [["ague"], ["gout"], ["scurvy"], []]
     (span,) = silver[0].spans
     assert span.attributes == (
@@ -42,7 +43,7 @@ def test_weak_rules_and_empty_notes_can_be_left_out_and_are_counted(caplog):
     assert silver["note_id"] == ["1"]
     assert "1 mentions in 1 notes; 3 notes without any were left out" in caplog.text
     assert "2 of 3 rules were left out" in caplog.text
-    some = dataset_to_notes(label_notes(NOTES, RULES, min_precision=0.4))
+    some = list(label_notes(NOTES, RULES, min_precision=0.4))
     assert [found(note, note.spans) for note in some] == [["ague"], ["gout"], [], []]
 
 

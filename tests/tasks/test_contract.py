@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.note_counts import count_labels
@@ -22,7 +23,7 @@ from clinical_tl.onnx_export import export_onnx
 from clinical_tl.onnx_model import OnnxModel
 from clinical_tl.release.gate import check_release
 from clinical_tl.report.evaluation import evaluation_report
-from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, as_notes
+from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
 from clinical_tl.tasks import (
     DiagnosisCoding,
     EntityRecognition,

@@ -126,7 +126,7 @@ def test_a_trained_model_shows_evidence_for_each_code(tiny_encoder, synthetic_no
         for spans in prediction.evidence.values():
             assert spans
             for span in spans:
-                assert note["text"][span.start : span.end].strip()
+                assert note.text[span.start : span.end].strip()
 
 
 @pytest.mark.parametrize("setting", [{"head": "cnn"}, {"loss": "hinge"}, {"level": "block"}])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from clinical_tl.baselines import cooccurrence
 from clinical_tl.data.chemprot import SHARED_TASK_GROUPS
 from clinical_tl.data.corpora import load_corpus
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.schema import Note, Prediction, Relation, ScoredRelation, Span, as_notes
+from clinical_tl.schema import Note, Prediction, Relation, ScoredRelation, Span
 from clinical_tl.tasks.candidates import CandidateScores, lost_relations, sample_unrelated
 from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.tasks.task import examples_of, join_examples

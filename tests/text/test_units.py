@@ -160,7 +160,7 @@ def test_why_a_mention_has_no_units_is_told(start, end, why):
 
 def test_on_an_english_corpus_units_of_tokens_only_add_to_what_can_be_represented(offline_encoder):
     path = corpus("leaf")
-    notes = ctl.dataset_to_notes(ctl.read_notes(path, format="brat"))[:60]
+    notes = list(ctl.read_notes(path, format="brat"))[:60]
     tokenizer = NoteTokenizer.from_pretrained(find_encoder(offline_encoder).path)
     task = ctl.EntityRecognition.from_notes(notes)
     assert task.units == "words"

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError, ConfigError, TaskError, TrainingError
 from clinical_tl.models.lora import LoRA
-from clinical_tl.schema import LabelSet, Note, as_notes
+from clinical_tl.schema import LabelSet, Note
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification

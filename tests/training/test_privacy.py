@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, MissingExtraError, TrainingError
 from clinical_tl.models.heads import SequenceHead
 from clinical_tl.models.lora import LoRA
 from clinical_tl.models.network import Network
-from clinical_tl.schema import as_notes
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification

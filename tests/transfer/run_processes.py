@@ -11,10 +11,10 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import ConfigError
 from clinical_tl.processes import on_main_process
-from clinical_tl.schema import as_notes
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.domain_adaptation import adapt_encoder

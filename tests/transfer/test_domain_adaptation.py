@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, EncoderError, NoteError
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.heads import MaskedLMHead
@@ -19,7 +20,7 @@ from clinical_tl.models.network import Network
 from clinical_tl.models.structure import base_model
 from clinical_tl.reader import Reader
 from clinical_tl.release.canaries import canary_notes, planted_canaries
-from clinical_tl.schema import Note, as_notes
+from clinical_tl.schema import Note
 from clinical_tl.tasks.masked_language import MaskedLanguage
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.batches import build_items, collate

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.errors import ArtifactError, ConfigError, EncoderError, NoteError
 from clinical_tl.models import frozen_encoder
 from clinical_tl.models.frozen_encoder import FrozenEncoder
-from clinical_tl.schema import Note, notes_to_dataset
+from clinical_tl.schema import Note
 from clinical_tl.transfer import embeddings
 from clinical_tl.transfer.embeddings import embed, embed_units
 from clinical_tl.transfer.vector_store import VectorStore, text_digest
@@ -220,7 +221,7 @@ def test_datasets_notes_and_texts_are_the_same(encoder):
     notes = [Note(str(i), text) for i, text in enumerate(TEXTS)]
     texts = embed(encoder, TEXTS, progress=False).matrix
     np.testing.assert_array_equal(embed(encoder, notes, progress=False).matrix, texts)
-    dataset = notes_to_dataset(notes)
+    dataset = Notes(notes)
     np.testing.assert_array_equal(embed(encoder, dataset, progress=False).matrix, texts)
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.models.frozen_encoder import FrozenEncoder
-from clinical_tl.schema import Span, as_notes
+from clinical_tl.schema import Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification

@@ -10,7 +10,7 @@ from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
 from clinical_tl.metrics.table import format_table
 from clinical_tl.models.frozen_encoder import FrozenEncoder
-from clinical_tl.schema import LabelSet, Note, Prediction, Span, dataset_to_notes
+from clinical_tl.schema import LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -111,7 +111,7 @@ def test_entity_recognition_asks_inside_and_as_many_units_outside(pair):
 
 
 def test_units_get_their_own_states_and_neighbours_of_other_notes(tiny_encoder, other_encoder):
-    notes = dataset_to_notes(generate_notes(20, seed=2, words=(30, 80)))
+    notes = list(generate_notes(20, seed=2, words=(30, 80)))
     task = EntityRecognition.from_notes(notes)
     found = rank_encoders([tiny_encoder, other_encoder], notes, task, max_units=200, progress=False)
     random = np.random.default_rng(0)

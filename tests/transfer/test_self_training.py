@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.models.lora import LoRA
-from clinical_tl.schema import Note, Prediction, Relation, Span, as_notes
+from clinical_tl.schema import Note, Prediction, Relation, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification

@@ -3,13 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clinical_tl.data.notes import as_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.estimators.discrepancy import label_shift, mmd, proxy_a_distance
 from clinical_tl.metrics.table import format_table
 from clinical_tl.models.frozen_encoder import FrozenEncoder
-from clinical_tl.schema import Note, as_notes, dataset_to_notes
+from clinical_tl.schema import Note
 from clinical_tl.transfer.embeddings import embed
 from clinical_tl.transfer.similarity import similarity
 from tests.data.corpora import corpus
@@ -22,7 +23,7 @@ def encoder(tiny_encoder):
 
 @pytest.fixture(scope="module")
 def notes():
-    return dataset_to_notes(generate_notes(60, seed=1, words=(30, 80)))
+    return list(generate_notes(60, seed=1, words=(30, 80)))
 
 
 @pytest.fixture(scope="module")

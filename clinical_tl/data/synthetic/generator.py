@@ -22,8 +22,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from clinical_tl.data.notes import Notes
 from clinical_tl.data.synthetic.patient import Stay, sample_patient, sample_stay
 from clinical_tl.data.synthetic.phrasing import PROBLEM, Phrasing
 from clinical_tl.data.synthetic.word_bank import (
@@ -34,10 +35,7 @@ from clinical_tl.data.synthetic.word_bank import (
 )
 from clinical_tl.data.synthetic.writer import NoteWriter, Sentence
 from clinical_tl.errors import ConfigError, shown_value
-from clinical_tl.schema import Note, notes_to_dataset
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from clinical_tl.schema import Note
 
 Length = Literal["short", "mixed", "long"]
 LENGTHS: dict[str, tuple[int, int]] = {"short": (60, 200), "mixed": (6, 4000), "long": (800, 4000)}
@@ -60,7 +58,7 @@ def generate_notes(
     words: tuple[int, int] | None = None,
     notes_per_patient: tuple[int, int] = (1, 4),
     typo_rate: float = 0.01,
-) -> Dataset:
+) -> Notes:
     """Synthetic notes as a dataset in the one Arrow schema.
 
     Args:
@@ -78,7 +76,7 @@ def generate_notes(
     Raises:
         ConfigError: an argument is out of range.
     """
-    return notes_to_dataset(
+    return Notes(
         iter_notes(
             n,
             seed=seed,

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from clinical_tl.data.synthetic import LENGTHS, MIN_RANGE, generate_notes, iter_notes
 from clinical_tl.data.synthetic.word_bank import word_bank
 from clinical_tl.errors import ConfigError
-from clinical_tl.schema import dataset_to_notes
 
 BANK = word_bank()
 BY_CODE = {condition.code: condition for condition in BANK.conditions}
@@ -220,9 +219,9 @@ def test_a_patients_comorbidities_and_stays_persist():
 
 def test_dataset_has_the_one_schema_and_round_trips():
     dataset = generate_notes(15, seed=4, length="short")
-    assert dataset.num_rows == 15
-    assert dataset_to_notes(dataset) == list(iter_notes(15, seed=4, length="short"))
-    assert generate_notes(0).num_rows == 0
+    assert len(dataset) == 15
+    assert list(dataset) == list(iter_notes(15, seed=4, length="short"))
+    assert len(generate_notes(0)) == 0
 
 
 @pytest.mark.parametrize(
