@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clinical_tl.data.corpora import load_corpus as load_corpus
     from clinical_tl.data.corpora import note_splits as note_splits
     from clinical_tl.data.notes import Notes as Notes
+    from clinical_tl.data.prediction_records import predictions_table as predictions_table
     from clinical_tl.data.prediction_records import write_predictions as write_predictions
     from clinical_tl.data.reading import read_notes as read_notes
     from clinical_tl.data.splits import split_notes as split_notes
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from clinical_tl.errors import ClinicalTLError as ClinicalTLError
     from clinical_tl.estimators.feature_classifier import FeatureClassifier as FeatureClassifier
     from clinical_tl.hub import push_folder as push_folder
-    from clinical_tl.metrics.table import format_table as format_table
     from clinical_tl.model_card import write_card as write_card
     from clinical_tl.model_collection import load_many as load_many
     from clinical_tl.models.conversion import convert_encoder as convert_encoder
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from clinical_tl.schema import Prediction as Prediction
     from clinical_tl.schema import Relation as Relation
     from clinical_tl.schema import Span as Span
+    from clinical_tl.table import format_table as format_table
     from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding as DiagnosisCoding
     from clinical_tl.tasks.entity_recognition import EntityRecognition as EntityRecognition
     from clinical_tl.tasks.note_classification import NoteClassification as NoteClassification
@@ -66,7 +67,8 @@ _HOMES = {
     "load_corpus": "data.corpora",
     "note_splits": "data.corpora",
     "write_predictions": "data.prediction_records",
-    "format_table": "metrics.table",
+    "predictions_table": "data.prediction_records",
+    "format_table": "table",
     "evaluation_report": "report.evaluation",
     "report_on": "report.evaluation",
     "highlight": "report.highlight",

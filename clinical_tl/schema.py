@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import NoteError, TaskError, shown_id, shown_ids
+from clinical_tl.table import Table, Tabular
 
 NOTE_FIELDS = (
     "note_id",
@@ -31,6 +32,10 @@ NOTE_FIELDS = (
     "relations",
     "metadata",
 )
+SAID_NAMES = ("note_id", "head", "tail", "code", "label")
+"""Columns of `Prediction.table()` that hold names."""
+SHOWN_SAID = 5
+WRITTEN_SCORES = 20
 
 # What takes no room: soft hyphens, zero-width characters, marks of direction and byte order.
 WIDTHLESS = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
@@ -58,6 +63,16 @@ class Span(Discreet):
     a terminology, `attributes` name-value pairs such as `("negation", "true")`, `id` the
     mention's id within the note (what `Relation` refers to), `score` a model's confidence
     in [0, 1] or `None` for gold.
+
+    >>> text = "Metformin was stopped."
+    >>> span = Span(start=0, end=9, label="Drug", score=0.98)
+    >>> text[span.start : span.end], span.key
+    ('Metformin', (0, 9, 'Drug'))
+    >>> Span(5, 5, "Drug")
+    Traceback (most recent call last):
+        ...
+    clinical_tl.errors.NoteError: span 5–5 (Drug): offsets must satisfy 0 <= start < end
+        (half-open, in characters)
     """
 
     start: int
@@ -89,7 +104,18 @@ class Span(Discreet):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Relation(Discreet):
-    """A directed relation between two mentions (span ids) or two concepts (concept ids)."""
+    """A directed relation between two mentions (span ids) or two concepts (concept ids).
+
+    >>> drug, effect = Span(10, 21, "Drug", id="T1"), Span(0, 4, "Effect", id="T2")
+    >>> note = Note(
+    ...     "n1",
+    ...     "Rash from amoxicillin.",
+    ...     spans=(effect, drug),
+    ...     relations=(Relation(drug.id, effect.id, "causes"),),
+    ... )
+    >>> note.relations
+    (Relation(head='T1', tail='T2', label='causes'),)
+    """
 
     head: str
     tail: str
@@ -108,7 +134,12 @@ class ScoredRelation(Discreet):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Note(Discreet):
-    """One document with whatever is annotated on it."""
+    """One document with whatever is annotated on it.
+
+    >>> Note("n1", "Denies fever.", patient_id="p7", label="well", codes=())
+    Note(note_id='n1', text=<13 characters>, patient_id=<2 characters>, label='well', codes=<0>,
+        spans=None, relations=None, metadata=<0>)
+    """
 
     HIDDEN: ClassVar[frozenset[str]] = frozenset({"text", "patient_id", "metadata"})
 
@@ -123,8 +154,8 @@ class Note(Discreet):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Prediction(Discreet):
-    """What a model, or a set of rules, says of one note.
+class Prediction(Discreet, Tabular):
+    """What a model, or a set of rules, says of one note; it shows names, offsets and scores.
 
     `label` and `scores` come from classification, `codes`, `scores` and `evidence` from
     coding (evidence: code → the stretches of text its attention points to, best first),
@@ -138,6 +169,18 @@ class Prediction(Discreet):
     training as its scores. `novelty`, where it was asked for,
     says how unlike the training notes the note is (larger is stranger, on the scale of
     `NoveltyDetector.novelty`).
+
+    >>> drug, problem = Span(0, 9, "Drug", score=0.98), Span(20, 24, "Problem")
+    >>> prediction = Prediction("n1", spans=(drug, problem))
+    >>> prediction
+    Prediction(note_id='n1', spans=[0–9 Drug 0.98, 20–24 Problem])
+    >>> prediction.table()
+    note_id  start  end  label    score
+    -------  -----  ---  -------  -----
+    n1           0    9  Drug     0.980
+    n1          20   24  Problem      –
+    >>> Prediction("n2", codes=("I10", "E11.9"), scores={"I10": 0.91, "E11.9": 0.64, "J45": 0.02})
+    Prediction(note_id='n2', codes=[I10 0.91, E11.9 0.64])
     """
 
     note_id: str
@@ -148,6 +191,73 @@ class Prediction(Discreet):
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     relations: tuple[ScoredRelation, ...] | None = None
     novelty: float | None = None
+
+    def table(self) -> Table:
+        """One row a mention, code, relation or label, with its score; none if nothing is said."""
+        about = {"note_id": self.note_id}
+        strange = {} if self.novelty is None else {"novelty": self.novelty}
+        rows = (about | row | strange for rows in self._said().values() for row in rows)
+        return Table(rows, names=SAID_NAMES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as JSON values; what the task doesn't give is left out.
+
+        Of a coding model's scores the 20 highest and those of the codes given are kept.
+        """
+        record: dict[str, Any] = {"note_id": self.note_id}
+        if self.label is not None:
+            record["label"] = self.label
+        if self.codes is not None:
+            record["codes"] = list(self.codes)
+        said = self._said()
+        record |= {name: said[name] for name in ("spans", "relations") if name in said}
+        if isinstance(self.scores, LabelScores):
+            # With a threshold for each code one that is given may score less than many others.
+            given = {code: self.scores[code] for code in self.codes or () if code in self.scores}
+            record["scores"] = self.scores.top(WRITTEN_SCORES) | given
+        elif self.scores:
+            record["scores"] = dict(self.scores)
+        if self.evidence:
+            record["evidence"] = {
+                code: [_said_span(span) for span in spans] for code, spans in self.evidence.items()
+            }
+        if self.novelty is not None:
+            record["novelty"] = self.novelty
+        return record
+
+    def _said(self) -> dict[str, list[dict[str, Any]]]:
+        """Field → one row for each thing it says; without the fields that say nothing."""
+        said: dict[str, list[dict[str, Any]]] = {}
+        if self.label is not None:
+            said["label"] = [{"label": self.label, "score": self.scores.get(self.label)}]
+        if self.codes is not None:
+            said["codes"] = [{"code": code, "score": self.scores.get(code)} for code in self.codes]
+        if self.spans is not None:
+            said["spans"] = [_said_span(span) for span in self.spans]
+        if self.relations is not None:
+            said["relations"] = [dict(vars(relation)) for relation in self.relations]
+        return said
+
+    def _shown(self) -> Iterator[str]:
+        yield f"note_id={shown_id(self.note_id)!r}"
+        for name, rows in self._said().items():
+            said = [_in_words(row) for row in rows[:SHOWN_SAID]]
+            said += [f"… {len(rows) - SHOWN_SAID:,} more"] if len(rows) > SHOWN_SAID else []
+            yield f"{name}=[{', '.join(said)}]"
+        if self.novelty is not None:
+            yield f"novelty={self.novelty:.2f}"
+
+
+def _said_span(span: Span) -> dict[str, Any]:
+    return {"start": span.start, "end": span.end, "label": span.label, "score": span.score}
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    """A row of `Prediction.table()` in one line: where, what, and the score."""
+    where = [f"{row['start']}–{row['end']}"] if "start" in row else []
+    what = [shown_id(row[name], name) for name in SAID_NAMES if name in row]
+    score = [] if row["score"] is None else [f"{row['score']:.2f}"]
+    return " ".join(where + what + score)
 
 
 @lru_cache(maxsize=32)
@@ -166,6 +276,15 @@ class LabelScores(Mapping[str, float]):
     Thousands of labels a note cost an array and not a dictionary; `array` has shape (labels,)
     in the order of `names`. Rows of one model share their names and the index of them, also
     after they were pickled together.
+
+    >>> probabilities = np.array([0.25, 0.75, 0.125], dtype=np.float32)
+    >>> scores = LabelScores(("E11.9", "I10", "J45"), probabilities)
+    >>> scores["I10"]
+    0.75
+    >>> scores.top(2)
+    {'I10': 0.75, 'E11.9': 0.25}
+    >>> scores
+    LabelScores(3 labels, best: {'I10': 0.75, 'E11.9': 0.25, 'J45': 0.125})
     """
 
     def __init__(self, names: Sequence[str], array: npt.NDArray[np.float32]) -> None:
@@ -229,6 +348,14 @@ class LabelSet(Discreet):
     """The labels a model can give, in the order of its outputs, with their training support.
 
     Always fitted on the training notes alone (`LabelSet.fitted`), sorted by name.
+
+    >>> labels = LabelSet.fitted(["ward", "icu", "ward"])
+    >>> labels
+    LabelSet(names=<2>, support=<2>)
+    >>> labels.names, labels.support
+    (('icu', 'ward'), (1, 2))
+    >>> labels.positions["ward"]
+    1
     """
 
     names: tuple[str, ...]

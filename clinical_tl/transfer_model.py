@@ -50,9 +50,10 @@ if TYPE_CHECKING:
 
     from clinical_tl.data.seen_notes import SeenNotes
     from clinical_tl.estimators.novelty import NoveltyMethod
+    from clinical_tl.metrics.scores import Scores
     from clinical_tl.model_collection import ModelCollection
     from clinical_tl.models.precision import Precision
-    from clinical_tl.tasks.task import Scores, Task
+    from clinical_tl.tasks.task import Task
 
 
 class TransferModel:

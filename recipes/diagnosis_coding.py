@@ -89,7 +89,7 @@ def main(
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
     print(ctl.format_table([band.row() for band in scores.bands]))
-    print(ctl.format_table([{"metric": name, "value": v} for name, v in scores.summary().items()]))
+    print(scores)
     for said in leaks_of(model.metrics).values():
         print(said)
     print(f"model: {model.save_pretrained(f'{output}/model')}")

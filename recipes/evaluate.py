@@ -91,12 +91,7 @@ def main(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,
         seed=seed, train=trained, allow_leakage=allow_leakage,
     )  # fmt: skip
-    print(ctl.format_table(report.table()))
-    if report.subgroups:
-        print(ctl.format_table(report.subgroup_table()))
-    if report.calibration is not None:
-        print(f"calibration of {report.calibration.of}:")
-        print(ctl.format_table([report.calibration.scores.summary()]))
+    print(report)
     print(report.save(output))
     print(write_page(report, Path(output) / "report.html"))
     if card:

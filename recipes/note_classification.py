@@ -79,8 +79,8 @@ def main(
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
-    print(ctl.format_table([score.row() for score in scores.per_label]))
-    print(ctl.format_table([scores.summary()]))
+    print(ctl.format_table(scores.table()))
+    print(scores)
     for said in leaks_of(model.metrics).values():
         print(said)
     print(f"model: {model.save_pretrained(f'{output}/model')}")

@@ -94,7 +94,7 @@ def main(
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
-    print(ctl.format_table([score.row() for score in scores.relations.per_label]))
+    print(ctl.format_table(scores.table()))
     simple = baselines.cooccurrence(task, splits["train"], splits["test"])
     floor = task.evaluate(splits["test"], simple).summary()
     print(

@@ -71,10 +71,7 @@ def main(
         for file, corpus in ((source_notes, source), (target_notes, target))
     )
     found = ctl.similarity(ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed)
-    print(f"source: {found.source}\ntarget: {found.target}")
-    print(ctl.format_table(found.table()))
-    for warning in found.warnings():
-        print(f"warning: {warning}")
+    print(found)
     if encoders and task:
         fitted = fit_task(task, theirs, level, allow_implausible=allow_implausible)
         models = {

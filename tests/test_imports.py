@@ -17,6 +17,7 @@ RUNNABLE = [
 FLOORS = [
     (
         "errors",
+        "table",
         "schema",
         "discreet",
         "paths",

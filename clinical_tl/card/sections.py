@@ -8,8 +8,8 @@ from typing import Any
 
 from clinical_tl.artifact import TASK_FILE
 from clinical_tl.card.details import CardDetails
-from clinical_tl.metrics.table import format_table
 from clinical_tl.metrics_record import leaks_of, scored_sets
+from clinical_tl.table import format_table
 
 SAME = 1e-9
 """What rounding makes of one figure computed in two ways, at most."""

@@ -1,25 +1,22 @@
-"""Predictions as JSON lines: ids, labels, offsets and scores, never text."""
+"""Predictions as JSON lines and as a table: ids, labels, offsets and scores, never text."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable
-from typing import Any
 
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import replacing_file
-from clinical_tl.schema import LabelScores, Prediction, Span
-
-SHOWN_SCORES = 20
+from clinical_tl.schema import SAID_NAMES, Prediction
+from clinical_tl.table import Table
 
 
 def write_predictions(predictions: Iterable[Prediction], path: str | os.PathLike[str]) -> int:
-    """Write one JSON object a prediction; returns how many.
+    """Write one JSON object a prediction (`Prediction.to_dict`); returns how many.
 
-    Of a coding model's scores the 20 highest and those of the codes given are kept. The file
-    appears only when it is complete; what there is of it when an error ends the writing is kept
-    as `<path>.part`.
+    The file appears only when it is complete; what there is of it when an error ends the writing
+    is kept as `<path>.part`.
     Raises `OutputError` where the file system refuses.
     """
     target = as_path(path)
@@ -30,42 +27,26 @@ def write_predictions(predictions: Iterable[Prediction], path: str | os.PathLike
         draft.open("w", encoding="utf-8", newline="\n") as stream,
     ):
         for prediction in predictions:
-            stream.write(json.dumps(prediction_record(prediction), ensure_ascii=False) + "\n")
+            stream.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
             n += 1
     return n
 
 
-def prediction_record(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as JSON values; what the task doesn't give is left out."""
-    record: dict[str, Any] = {"note_id": prediction.note_id}
-    if prediction.label is not None:
-        record["label"] = prediction.label
-    if prediction.codes is not None:
-        record["codes"] = list(prediction.codes)
-    if prediction.spans is not None:
-        record["spans"] = [_span(span) for span in prediction.spans]
-    if prediction.relations is not None:
-        record["relations"] = [vars(relation) for relation in prediction.relations]
-    if prediction.scores:
-        scores = prediction.scores
-        record["scores"] = (
-            _shown(scores, prediction.codes or ())
-            if isinstance(scores, LabelScores)
-            else dict(scores)
-        )
-    if prediction.evidence:
-        record["evidence"] = {
-            code: [_span(span) for span in spans] for code, spans in prediction.evidence.items()
-        }
-    if prediction.novelty is not None:
-        record["novelty"] = prediction.novelty
-    return record
+def predictions_table(predictions: Iterable[Prediction]) -> Table:
+    """The rows of several predictions (`Prediction.table`), in order; `to_pandas()` for pandas.
 
-
-def _shown(scores: LabelScores, codes: Iterable[str]) -> dict[str, float]:
-    # With a threshold for each code one that is given may score less than many that are not.
-    return scores.top(SHOWN_SCORES) | {code: scores[code] for code in codes if code in scores}
-
-
-def _span(span: Span) -> dict[str, Any]:
-    return {"start": span.start, "end": span.end, "label": span.label, "score": span.score}
+    >>> from clinical_tl.schema import Span
+    >>> found = [
+    ...     Prediction("n1", spans=(Span(0, 9, "Drug", score=0.98), Span(20, 24, "Problem"))),
+    ...     Prediction("n2", spans=(Span(4, 11, "Drug", score=0.85),)),
+    ... ]
+    >>> predictions_table(found)
+    note_id  start  end  label    score
+    -------  -----  ---  -------  -----
+    n1           0    9  Drug     0.980
+    n1          20   24  Problem      –
+    n2           4   11  Drug     0.850
+    >>> predictions_table(found).to_pandas().groupby("label").size().to_dict()
+    {'Drug': 2, 'Problem': 1}
+    """
+    return Table((row for one in predictions for row in one.table()), names=SAID_NAMES)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.matrix import Bools, Floats, Ints, probability_matrix, score_matrix
+from clinical_tl.metrics.scores import Scores
+from clinical_tl.table import Table
 
 # Temperatures beyond these mean that the logits carry no information, or no error, at all.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
@@ -40,8 +42,8 @@ class ReliabilityBin:
         }
 
 
-@dataclass(frozen=True)
-class CalibrationScores:
+@dataclass(frozen=True, repr=False)
+class CalibrationScores(Scores):
     """Expected and maximum calibration error, Brier score, and the table behind the first two."""
 
     ece: float
@@ -52,6 +54,10 @@ class CalibrationScores:
     def summary(self) -> dict[str, float]:
         """Metric name → value."""
         return {"ece": self.ece, "mce": self.mce, "brier": self.brier}
+
+    def table(self) -> Table:
+        """One row a bin."""
+        return Table(row.row() for row in self.bins)
 
 
 def calibration_scores(
@@ -73,6 +79,22 @@ def calibration_scores(
         TaskError: nothing to score, shapes that disagree, gold columns outside 0 to k - 1,
             probabilities outside [0, 1].
         ConfigError: fewer than one bin.
+
+    Example:
+        >>> said = np.array([[0.9, 0.1], [0.8, 0.2], [0.9, 0.1], [0.8, 0.2]])
+        >>> scores = calibration_scores(np.array([0, 0, 0, 1]), said, bins=5)
+        >>> scores
+        CalibrationScores
+        metric  value
+        ------  -----
+        ece     0.200
+        mce     0.300
+        brier   0.350
+        >>> scores.table()
+          low   high  count  confidence  accuracy
+        -----  -----  -----  ----------  --------
+        0.600  0.800      2       0.800     0.500
+        0.800  1.000      2       0.900     1.000
     """
     matrix = probability_matrix(probabilities, name="probabilities")
     truth, one_label = _truth(gold, matrix.shape)
@@ -159,6 +181,12 @@ def fit_temperature(logits: npt.ArrayLike, gold: npt.ArrayLike) -> float:
 
     Raises:
         TaskError: nothing to fit, shapes that disagree, logits that are not finite.
+
+    Example:
+        >>> sure = np.array([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [4.0, 0.0]])
+        >>> temperature = fit_temperature(sure, np.array([0, 0, 0, 1]))
+        >>> round(temperature, 2), round(float(1 / (1 + np.exp(-4 / temperature))), 2)
+        (3.64, 0.75)
     """
     matrix = score_matrix(logits, name="logits")
     truth, one_label = _truth(gold, matrix.shape)

@@ -12,13 +12,14 @@ from clinical_tl.errors import TaskError
 from clinical_tl.metrics.auroc import macro_auroc
 from clinical_tl.metrics.label_score import LabelScore, average, check_same_notes
 from clinical_tl.metrics.matrix import column_names, probability_matrix
+from clinical_tl.metrics.scores import Scores
 
 UNDECIDED = "no label given"
 """The column of the confusion matrix for notes that were given no label."""
 
 
-@dataclass(frozen=True)
-class ClassificationScores:
+@dataclass(frozen=True, repr=False)
+class ClassificationScores(Scores):
     """What `classification_scores` finds.
 
     Macro and weighted F1 are over the labels that occur in gold or among the predictions
@@ -85,6 +86,19 @@ def classification_scores(
     Raises:
         TaskError: no notes, lengths or shapes that disagree, labels given twice, a note
             without a gold label, probabilities outside [0, 1].
+
+    Example:
+        >>> gold = ["ward", "ward", "icu", "clinic"]
+        >>> decided = ["ward", "icu", "icu", None]
+        >>> scores = classification_scores(gold, decided, labels=["icu", "ward"])
+        >>> scores.accuracy, scores.unknown_gold, scores.undecided
+        (0.5, 1, 1)
+        >>> scores.table()
+        label   tp  fp  fn  precision  recall     f1  support
+        ------  --  --  --  ---------  ------  -----  -------
+        icu      1   1   0      0.500   1.000  0.667        1
+        ward     1   0   1      1.000   0.500  0.667        2
+        clinic   0   0   1      0.000   0.000  0.000        1
     """
     names = column_names(labels)
     check_same_notes(len(gold), len(predicted))

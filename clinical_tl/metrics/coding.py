@@ -14,6 +14,7 @@ from clinical_tl.metrics.label_score import LabelScore, average, pool
 from clinical_tl.metrics.matrix import bool_matrix, column_names, score_matrix
 from clinical_tl.metrics.ranking import NAMES as RANKING
 from clinical_tl.metrics.ranking import NO_RANKING, RankingScores, ranking_scores
+from clinical_tl.metrics.scores import Scores
 
 # Lower ends of the bands of training frequency; each ends where the next begins.
 BAND_STARTS = (0, 1, 6, 21, 101)
@@ -44,8 +45,8 @@ class BandScore:
         }
 
 
-@dataclass(frozen=True)
-class CodingScores:
+@dataclass(frozen=True, repr=False)
+class CodingScores(Scores):
     """What `coding_scores` finds; see there for the conventions.
 
     `macro_f1` is over codes in gold or predicted, `macro_f1_gold` over codes in gold alone.
@@ -133,6 +134,19 @@ def coding_scores(
     Raises:
         TaskError: no notes, lengths or shapes that disagree, labels given twice, a note whose
             codes are not annotated or are a single string.
+
+    Example:
+        >>> gold = [{"I10", "E11.9"}, {"I10"}, {"Z99.0"}]
+        >>> likely = np.array([[0.7, 0.9], [0.2, 0.8], [0.6, 0.1]])
+        >>> scores = coding_scores(gold, likely, likely >= 0.5, labels=["E11.9", "I10"])
+        >>> round(scores.micro_f1, 3), round(scores.macro_f1, 3), scores.unseen_codes
+        (0.75, 0.556, 1)
+        >>> scores.table()
+        label  tp  fp  fn  precision  recall     f1  support
+        -----  --  --  --  ---------  ------  -----  -------
+        E11.9   1   1   0      0.500   1.000  0.667        1
+        I10     2   0   0      1.000   1.000  1.000        2
+        Z99.0   0   0   1      0.000   0.000  0.000        1
     """
     names = column_names(labels)
     shape = (len(gold), len(names))

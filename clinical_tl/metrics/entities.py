@@ -17,13 +17,14 @@ from clinical_tl.metrics.label_score import (
     label_scores,
     pool,
 )
+from clinical_tl.metrics.scores import Scores
 from clinical_tl.schema import Span
 
 Mention = tuple[int, int, str, tuple[tuple[int, int], ...]]
 
 
-@dataclass(frozen=True)
-class EntityScores:
+@dataclass(frozen=True, repr=False)
+class EntityScores(Scores):
     """What `entity_scores` finds; see there for the conventions.
 
     `precision`, `recall` and `f1` are micro averages over exact mentions, `macro_f1` the mean
@@ -66,8 +67,8 @@ class EntityScores:
         }
 
 
-@dataclass(frozen=True)
-class SeqevalScores:
+@dataclass(frozen=True, repr=False)
+class SeqevalScores(Scores):
     """Token-level scores as seqeval's strict mode gives them: micro averages and macro F1."""
 
     precision: float
@@ -112,6 +113,18 @@ def entity_scores(
     Raises:
         TaskError: no notes, lengths that disagree, a note that is not annotated, `lost`
             outside 0 to the number of gold spans.
+
+    Example:
+        >>> gold = [[Span(0, 9, "Drug"), Span(26, 36, "Problem")], []]
+        >>> found = [[Span(0, 9, "Drug"), Span(20, 36, "Problem")], []]
+        >>> scores = entity_scores(gold, found)
+        >>> scores.f1, scores.overlap_f1
+        (0.5, 1.0)
+        >>> scores.table()
+        label    tp  fp  fn  precision  recall     f1  support
+        -------  --  --  --  ---------  ------  -----  -------
+        Drug      1   0   0      1.000   1.000  1.000        1
+        Problem   0   1   1      0.000   0.000  0.000        1
     """
     check_same_notes(len(gold), len(predicted))
     for name, side in (("gold", gold), ("predicted", predicted)):

@@ -15,11 +15,12 @@ from clinical_tl.metrics.label_score import (
     label_scores,
     pool,
 )
+from clinical_tl.metrics.scores import Scores
 from clinical_tl.schema import Relation, ScoredRelation
 
 
-@dataclass(frozen=True)
-class RelationScores:
+@dataclass(frozen=True, repr=False)
+class RelationScores(Scores):
     """What `relation_scores` finds; see there for the conventions.
 
     `precision`, `recall` and `f1` are micro averages, `macro_f1` the mean over labels in gold
@@ -55,8 +56,8 @@ class RelationScores:
         }
 
 
-@dataclass(frozen=True)
-class RelationExtractionScores:
+@dataclass(frozen=True, repr=False)
+class RelationExtractionScores(Scores):
     """Scores against all relations of the notes, by label and, where there are any, by group.
 
     `candidates` counts the pairs that were classified.
@@ -111,6 +112,13 @@ def relation_scores(
     Raises:
         TaskError: no notes, lengths that disagree, `lost` outside 0 to the number of gold
             relations.
+
+    Example:
+        >>> gold = [[Relation("T1", "T2", "causes"), Relation("T1", "T3", "treats")]]
+        >>> found = [[Relation("T1", "T2", "causes"), Relation("T3", "T1", "treats")]]
+        >>> scores = relation_scores(gold, found)
+        >>> scores.precision, scores.recall
+        (0.5, 0.5)
     """
     check_same_notes(len(gold), len(predicted))
     given = sum(map(len, gold))

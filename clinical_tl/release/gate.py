@@ -8,7 +8,6 @@ from pathlib import Path
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import ConfigError, ReleaseError, shown_ids, shown_path
-from clinical_tl.metrics.table import format_table
 from clinical_tl.release.check import DataUse, ReleaseCheck
 from clinical_tl.release.data_use import check_data_use
 from clinical_tl.release.evaluation import check_evaluation
@@ -17,6 +16,7 @@ from clinical_tl.release.identifiers import check_identifiers
 from clinical_tl.release.layout import check_layout
 from clinical_tl.release.licence import check_licence
 from clinical_tl.release.memorisation import check_memorisation
+from clinical_tl.table import format_table
 
 CHECKS = ("identifiers", "layout", "data_use", "memorisation", "evaluation", "licence")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from clinical_tl.artifact import REPORT_FILE
 from clinical_tl.card.report import card_report
+from clinical_tl.metrics_record import LEAKAGE, leaks_of
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import replace_text
 from clinical_tl.report.confidence import Calibration
+from clinical_tl.table import Table, Tabular
 
 FORMAT = 1
 
@@ -62,8 +64,8 @@ class Gap:
     of_labels: int
 
 
-@dataclass(frozen=True)
-class EvaluationReport:
+@dataclass(frozen=True, repr=False)
+class EvaluationReport(Tabular):
     """What an evaluation found on one set of notes; figures and names of labels, no text.
 
     `scores` are all of the task's, `intervals` those of them that add up over notes (counts
@@ -85,22 +87,45 @@ class EvaluationReport:
     subgroups: tuple[SubgroupScore, ...] = ()
     gaps: tuple[Gap, ...] = ()
     calibration: Calibration | None = None
-    labels: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    labels: tuple[Mapping[str, Any], ...] = ()
     leakage: Mapping[str, Any] | None = None
 
-    def table(self) -> list[dict[str, Any]]:
+    @property
+    def title(self) -> str:
+        """What was evaluated on what."""
+        return f"{self.kind.replace('_', ' ').capitalize()}: {self.name} notes"
+
+    @property
+    def leaks(self) -> tuple[str, ...]:
+        """A sentence where the notes share patients or texts with the training notes."""
+        told = {self.name: self.scores, LEAKAGE: {self.name: self.leakage}}
+        return tuple(leaks_of(told).values())
+
+    def table(self) -> Table:
         """One row a score, with its interval where it has one."""
         rows = []
         for name, value in self.scores.items():
             interval = self.intervals.get(name)
             limits = {"low": interval.low, "high": interval.high} if interval else {}
             rows.append({"metric": name, "value": value, **limits})
-        return rows
+        return Table(rows)
 
-    def subgroup_table(self) -> list[dict[str, Any]]:
+    def subgroup_table(self) -> Table:
         """One row a group, then one a gap."""
-        rows: list[dict[str, Any]] = self.for_card()["subgroups"]
-        return rows
+        return Table(self.for_card()["subgroups"])
+
+    def glance(self) -> Iterator[str | Table]:
+        """The notes, what they share with training, scores, groups of patients, calibration."""
+        yield self.title
+        of = f"{self.notes} notes of {self.patients} patients"
+        yield f"{of}; intervals of {100 * self.confidence:g} %"
+        yield from self.leaks
+        yield self.table()
+        if self.subgroups:
+            yield self.subgroup_table()
+        if self.calibration is not None:
+            yield f"calibration of {self.calibration.of}:"
+            yield Table([self.calibration.scores.summary()])
 
     def to_dict(self) -> dict[str, Any]:
         """For `report.json`."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from clinical_tl.metrics.table import UNDEFINED
-from clinical_tl.metrics_record import LEAKAGE, leaks_of
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import replace_text
+from clinical_tl.table import html_table
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.calibration import ReliabilityBin
@@ -37,7 +36,7 @@ def write_page(report: EvaluationReport, file: str | Path) -> Path:
 
 def report_page(report: EvaluationReport) -> str:
     """The HTML of `write_page`."""
-    title = f"{report.kind.replace('_', ' ').capitalize()}: {report.name} notes"
+    title = report.title
     share = f"{100 * report.confidence:g} %"
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -45,22 +44,17 @@ def report_page(report: EvaluationReport) -> str:
         f"{report.resamples} bootstrap resamples of the patients, seed {report.seed}. They tell "
         "how far the scores would move on other patients like these, not on notes of another "
         "hospital. Scores without an interval do not add up over notes.</p>",
-        *(
-            f"<p><strong>{escape(said)}</strong></p>"
-            for said in leaks_of(
-                {report.name: report.scores, LEAKAGE: {report.name: report.leakage}}
-            ).values()
-        ),
+        *(f"<p><strong>{escape(said)}</strong></p>" for said in report.leaks),
         "<h2>Scores</h2>",
-        _table(report.table()),
+        html_table(report.table()),
         f"<h2>Groups by {escape(report.metric)}</h2>",
-        _table(report.subgroup_table())
+        html_table(report.subgroup_table())
         if report.subgroups
         else "<p>Not compared: no metadata field was named.</p>",
         "<h2>Calibration</h2>",
         _calibration(report),
         "<h2>Labels</h2>",
-        _table(report.labels) if report.labels else "<p>None.</p>",
+        html_table(report.labels) if report.labels else "<p>None.</p>",
     ]
     body = "\n".join(parts)
     return (
@@ -68,24 +62,6 @@ def report_page(report: EvaluationReport) -> str:
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    lines = ["".join(_cell(row.get(name, "")) for name in names) for row in rows]
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return f'<td class="number">{UNDEFINED}</td>'
-    if isinstance(value, float):
-        shown = f"{value:.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.3f}"
-        return f'<td class="number">{shown}</td>'
-    kind = ' class="number"' if isinstance(value, int) else ""
-    return f"<td{kind}>{escape(str(value))}</td>"
 
 
 def _calibration(report: EvaluationReport) -> str:
@@ -101,7 +77,7 @@ def _calibration(report: EvaluationReport) -> str:
     return (
         f"<p>Of {escape(found.of)}: how often what was said with a probability was right. On the "
         f"diagonal a probability means what it says.{left_out}</p>\n"
-        f"{_table([found.scores.summary()])}\n{_diagram(found.scores.bins)}"
+        f"{html_table([found.scores.summary()])}\n{_diagram(found.scores.bins)}"
     )
 
 

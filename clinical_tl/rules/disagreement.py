@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from clinical_tl.paths import as_path
 from clinical_tl.replacement import replace_text
 from clinical_tl.rules.voting import mention_key, overlap, paired
 from clinical_tl.schema import Prediction, Span
+from clinical_tl.table import Table, Tabular
 
 Kind = Literal["only_rules", "only_model", "other_label", "other_bounds"]
 KINDS: tuple[Kind, ...] = ("only_rules", "only_model", "other_label", "other_bounds")
@@ -71,7 +72,7 @@ class Disagreement(Discreet):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DisagreementReport(Discreet):
+class DisagreementReport(Tabular, Discreet):
     """All differences in order of notes and offsets, and how many mentions agree."""
 
     records: tuple[Disagreement, ...]
@@ -81,6 +82,17 @@ class DisagreementReport(Discreet):
         """How many mentions agree, and how many differences of each kind there are."""
         counts = Counter(record.kind for record in self.records)
         return {"agreed": self.agreed, **{kind: counts[kind] for kind in KINDS}}
+
+    def table(self) -> Table:
+        """One row a difference."""
+        return Table(
+            (record.row() for record in self.records),
+            names=("note_id", "rule", "rules_label", "model_label"),
+        )
+
+    def glance(self) -> Iterable[str | Table]:
+        """How many there are of each kind."""
+        return type(self).__name__, Table([self.summary()])
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write one line a difference: a table for `.tsv`, JSON lines for `.jsonl`.
@@ -113,6 +125,18 @@ def disagreements(model: Sequence[Prediction], rules: Sequence[Prediction]) -> D
 
     Raises:
         TaskError: predictions of different notes, or without spans.
+
+    Example:
+        >>> model = [Prediction("n1", spans=(Span(0, 9, "Drug"), Span(30, 36, "Problem")))]
+        >>> rules = [Prediction("n1", spans=(Span(0, 9, "Drug"), Span(26, 36, "Problem")))]
+        >>> found = disagreements(model, rules)
+        >>> found
+        DisagreementReport
+        agreed  only_rules  only_model  other_label  other_bounds
+        ------  ----------  ----------  -----------  ------------
+             1           0           0            0             1
+        >>> [(record.kind, record.start, record.end) for record in found.records]
+        [('other_bounds', 26, 36)]
     """
     records: list[Disagreement] = []
     agreed = 0

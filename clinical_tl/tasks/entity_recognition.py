@@ -25,6 +25,7 @@ from clinical_tl.metrics.entities import (
     strict_seqeval,
 )
 from clinical_tl.metrics.label_score import LabelScore
+from clinical_tl.metrics.scores import Scores
 from clinical_tl.metrics.thresholds import tune_cut
 from clinical_tl.schema import LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.task import UnitTask, check_annotated, check_foreign, check_order, unsure
@@ -54,8 +55,8 @@ MAX_LOST = 0.5
 BIO_PREFIXES = {"L": "I", "U": "B"}
 
 
-@dataclass(frozen=True)
-class EntityRecognitionScores:
+@dataclass(frozen=True, repr=False)
+class EntityRecognitionScores(Scores):
     """Character-level scores against the document's gold, and seqeval's on tags.
 
     `entities.share_lost` is the share of gold that tags can't represent; it costs recall.

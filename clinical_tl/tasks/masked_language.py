@@ -16,6 +16,7 @@ import numpy as np
 
 from clinical_tl.data.notes import NotesLike
 from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.metrics.scores import Scores
 from clinical_tl.schema import LabelSet, Note, Prediction
 from clinical_tl.tasks.task import Task
 from clinical_tl.text.units import find_units
@@ -33,8 +34,8 @@ MASKED, RANDOM = 0.8, 0.9
 """Below the first a chosen word is masked, from there to the second replaced at random."""
 
 
-@dataclass(frozen=True)
-class MaskedLanguageScores:
+@dataclass(frozen=True, repr=False)
+class MaskedLanguageScores(Scores):
     """Over the masked tokens of held-out notes; `cross_entropy` in nats a token."""
 
     cross_entropy: float

@@ -24,6 +24,7 @@ import numpy as np
 
 from clinical_tl.data.notes import NotesLike
 from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
+from clinical_tl.metrics.scores import Scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, score_rows
 
 if TYPE_CHECKING:
@@ -45,14 +46,6 @@ SHARES = frozenset({"share_lost"})
 """What summaries say of the notes' own annotation: no training changes it."""
 
 _CLASSES: dict[str, type[Task]] = {}
-
-
-class Scores(Protocol):
-    """What every evaluation gives, whatever else it holds."""
-
-    def summary(self) -> dict[str, float]:
-        """Metric name → value."""
-        ...
 
 
 @dataclass(frozen=True)

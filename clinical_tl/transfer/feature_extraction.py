@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from clinical_tl.metrics.scores import Scores
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
-    from clinical_tl.tasks.task import Scores
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 logger = logging.getLogger(__name__)

@@ -26,6 +26,7 @@ from clinical_tl.estimators.nearest_nodes import (
     mutual_neighbours,
 )
 from clinical_tl.schema import Note
+from clinical_tl.table import Table, Tabular
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed
 
@@ -49,7 +50,7 @@ class LabelPair(Discreet):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LabelMatching(Discreet):
+class LabelMatching(Tabular, Discreet):
     """Matched labels, nearest first; `limit` is the distance from which on a pair is rejected.
 
     `unmatched` target labels got no partner at all.
@@ -68,7 +69,7 @@ class LabelMatching(Discreet):
                 found[pair.target] = (*found.get(pair.target, ()), pair.source)
         return found
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Table:
         """Rows for `format_table`, rejected pairs and unmatched labels included."""
         rows: list[dict[str, object]] = [
             {
@@ -83,7 +84,7 @@ class LabelMatching(Discreet):
             {"target": name, "source": None, "distance": None, "accepted": "no partner"}
             for name in self.unmatched
         )
-        return rows
+        return Table(rows, names=("target", "source"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

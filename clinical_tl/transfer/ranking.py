@@ -15,6 +15,7 @@ from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.estimators.agreement import Agreement, agreement
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
 from clinical_tl.schema import Note, Prediction
+from clinical_tl.table import Table, Tabular
 from clinical_tl.tasks.task import UnitTask
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.embeddings import embed, embed_units
@@ -53,8 +54,8 @@ class EncoderScores:
     leep: float | None
 
 
-@dataclass(frozen=True)
-class EncoderRanking:
+@dataclass(frozen=True, repr=False)
+class EncoderRanking(Tabular):
     """What `rank_encoders` finds, encoders in the order they were given.
 
     Estimates rest on `rows` notes, or units of text for entity recognition, of `notes` notes,
@@ -73,7 +74,7 @@ class EncoderRanking:
     labels_left_out: int
     agreement: Agreement
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Table:
         """Rows for `format_table`, best encoder first: estimates, each with its rank."""
         rows = []
         for place, position in enumerate(self.agreement.order, start=1):
@@ -87,11 +88,11 @@ class EncoderRanking:
                     row[f"{name} rank"] = f"{self.agreement.ranks[name][position]:g}"
             row["mean rank"] = self.agreement.mean_rank[position]
             rows.append(row)
-        return rows
+        return Table(rows)
 
-    def agreement_table(self) -> list[dict[str, object]]:
+    def agreement_table(self) -> Table:
         """Rows for `format_table`: rank correlations of each pair of estimators."""
-        return [pair.row() for pair in self.agreement.pairs]
+        return Table(pair.row() for pair in self.agreement.pairs)
 
 
 def rank_encoders(

@@ -26,6 +26,7 @@ from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.metrics_record import EVALUATED, set_digest
 from clinical_tl.processes import on_main_process
 from clinical_tl.schema import Note
+from clinical_tl.table import Table, Tabular
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
@@ -59,7 +60,7 @@ class SelfTrainingRound(Discreet):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SelfTrainingResult(Discreet):
+class SelfTrainingResult(Tabular, Discreet):
     """What the rounds gave. The model has the weights of `best_round`.
 
     `silver` are the notes that its student learned from besides the labelled ones, each with
@@ -76,9 +77,9 @@ class SelfTrainingResult(Discreet):
     dropped: int
     share_outside: float
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Table:
         """Rows for `format_table`."""
-        return [
+        return Table(
             {
                 "round": r.number,
                 "silver notes": r.silver,
@@ -87,7 +88,7 @@ class SelfTrainingResult(Discreet):
                 "kept": "yes" if r.number == self.best_round else "",
             }
             for r in self.rounds
-        ]
+        )
 
 
 def self_train(

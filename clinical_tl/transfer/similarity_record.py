@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clinical_tl.estimators.discrepancy import MMD, LabelShift, ProxyADistance
@@ -12,6 +12,7 @@ from clinical_tl.estimators.vocabulary import (
     TokenizerFit,
     VocabularyOverlap,
 )
+from clinical_tl.table import Table, Tabular
 
 FEW_NOTES = 50
 SIGNIFICANT = 0.05
@@ -53,8 +54,8 @@ class ByChance:
     section_divergence: float
 
 
-@dataclass(frozen=True)
-class Similarity:
+@dataclass(frozen=True, repr=False)
+class Similarity(Tabular):
     """What `transfer.similarity.similarity` finds.
 
     `labels` has the shift of each annotation (`label`, `codes`, `spans`) that both sides
@@ -74,7 +75,7 @@ class Similarity:
     labels: Mapping[str, LabelShift]
     by_chance: ByChance
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Table:
         """Rows for `format_table`: each measure, its value, and what it would be `if alike`.
 
         That is what chance gives where it matters (words, headings, labels), else the value
@@ -114,10 +115,15 @@ class Similarity:
                 ),
                 (f"{field} the source lacks", shift.unseen, 0.0, None),
             ]
-        return [
+        return Table(
             {"measure": name, "value": value, "if alike": alike, "p": p}
             for name, value, alike, p in measures
-        ]
+        )
+
+    def glance(self) -> Iterable[str | Table]:
+        """Which notes were compared, the measures, and the warnings."""
+        warnings = (f"warning: {warning}" for warning in self.warnings())
+        return f"source: {self.source}", f"target: {self.target}", self.table(), *warnings
 
     def summary(self) -> dict[str, float]:
         """Metric name → value."""

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from clinical_tl.data.prediction_records import SHOWN_SCORES, write_predictions
-from clinical_tl.schema import LabelScores, Prediction, ScoredRelation, Span
+from clinical_tl.data.prediction_records import write_predictions
+from clinical_tl.schema import WRITTEN_SCORES, LabelScores, Prediction, ScoredRelation, Span
 
 
 def test_predictions_become_json_lines(tmp_path):
@@ -20,7 +20,7 @@ def test_predictions_become_json_lines(tmp_path):
     lines = (tmp_path / "deep" / "p.jsonl").read_text().splitlines()
     first, second, third, fourth = map(json.loads, lines)
     assert first == {"note_id": "a", "label": "x", "scores": {"x": 0.9, "y": 0.1}}
-    assert len(second["scores"]) == SHOWN_SCORES
+    assert len(second["scores"]) == WRITTEN_SCORES
     assert second["evidence"]["c29"][0]["end"] == 4
     assert third == {
         "note_id": "c",
@@ -36,7 +36,7 @@ def test_every_code_that_is_given_is_written_with_its_score(tmp_path):
     write_predictions([Prediction("a", codes=("c3", "c29"), scores=scores)], tmp_path / "p.jsonl")
     written = json.loads((tmp_path / "p.jsonl").read_text())["scores"]
     assert written["c3"] == scores["c3"]
-    assert len(written) == SHOWN_SCORES + 1
+    assert len(written) == WRITTEN_SCORES + 1
 
 
 def test_a_file_that_could_not_be_finished_does_not_appear(tmp_path):

@@ -8,9 +8,9 @@ from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, log_me
-from clinical_tl.metrics.table import format_table
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import LabelSet, Note, Prediction, Span
+from clinical_tl.table import format_table
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification

@@ -8,9 +8,9 @@ from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.estimators.discrepancy import label_shift, mmd, proxy_a_distance
-from clinical_tl.metrics.table import format_table
 from clinical_tl.models.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note
+from clinical_tl.table import format_table
 from clinical_tl.transfer.embeddings import embed
 from clinical_tl.transfer.similarity import similarity
 from tests.data.corpora import corpus

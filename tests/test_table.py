@@ -1,8 +1,11 @@
+import json
+import pickle
+
 import numpy as np
 import pytest
 
 from clinical_tl.errors import ConfigError
-from clinical_tl.metrics.table import format_table
+from clinical_tl.table import SHOWN_ROWS, Table, format_table
 
 ROWS = [
     {"method": "TF-IDF", "f1": 0.51249, "notes": 20},
@@ -66,3 +69,43 @@ def test_bad_settings_are_refused():
         format_table(ROWS, columns=["recall"])
     with pytest.raises(ConfigError, match="digits -1"):
         format_table(ROWS, digits=-1)
+
+
+def test_a_table_is_its_rows_and_shows_them():
+    table = Table(ROWS)
+    assert table == ROWS
+    assert repr(table) == str(table) == format_table(ROWS)
+    assert json.loads(json.dumps(table)) == ROWS
+    assert pickle.loads(pickle.dumps(Table(ROWS, names=["method"]))).names == {"method"}
+    assert repr(Table()) == "no rows"
+    assert "no rows" in Table()._repr_html_()
+
+
+def test_a_long_table_shows_its_beginning_and_how_much_is_left():
+    table = Table({"row": i} for i in range(SHOWN_ROWS + 1234))
+    shown = repr(table).splitlines()
+    assert len(shown) == 2 + SHOWN_ROWS + 1
+    assert shown[-1] == "… and 1,234 more rows"
+    assert table._repr_html_().count("<tr>") == 1 + SHOWN_ROWS
+    assert "… and 1,234 more rows" in table._repr_html_()
+    assert len(table.to_pandas()) == len(table)
+
+
+def test_html_is_escaped_and_marks_numbers():
+    html = Table([{"<b>": "<i> & co", "n": 0.5, "none": None}, {"n": float("nan")}])._repr_html_()
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert "<th>&lt;b&gt;</th>" in html
+    assert "<td>&lt;i&gt; &amp; co</td>" in html
+    assert '<td class="number">0.500</td>' in html
+    assert html.count('<td class="number">–</td>') == 2
+
+
+def test_names_that_are_text_are_described_and_kept():
+    text = "Seen for chest pain since Monday"
+    table = Table([{"label": text, "why": "two words"}, {"label": None}], names=["label"])
+    for shown in (repr(table), table._repr_html_()):
+        assert "chest" not in shown
+        assert "label of 32 characters" in shown
+        assert "two words" in shown
+    assert table.to_pandas()["label"][0] == table[0]["label"] == text
