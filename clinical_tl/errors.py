@@ -51,6 +51,11 @@ def shown_id(note_id: object, noun: str = "id") -> str:
     (terminal escapes, marks of direction, half a character), over 64 characters, more than
     three words however they are glued (`_`, `-`, `%20`, a capital inside; two letters are a
     word where a script has no blanks).
+
+    >>> shown_id("visit-0042"), shown_id("Family_history")
+    ('visit-0042', 'Family_history')
+    >>> shown_id("Patient was seen for chest pain")
+    '<id of 31 characters>'
     """
     name = str(note_id)
     return name if _is_name(name) else f"<{noun} of {len(name)} characters>"

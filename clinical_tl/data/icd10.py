@@ -125,6 +125,10 @@ def normalise_code(code: str) -> str:
     Raises:
         NoteError: what is given can't be an ICD-10-CM code. The message carries its length
             only.
+
+    Example:
+        >>> normalise_code(" i2510 "), normalise_code("s22.49xa")
+        ('I25.10', 'S22.49XA')
     """
     if not isinstance(code, str):
         raise NoteError(
@@ -210,6 +214,12 @@ def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
     Raises:
         NoteError: a code is malformed, or above the level of codes an ICD-9-CM code.
         ConfigError: the level is unknown.
+
+    Example:
+        >>> roll_up(["I25.10", "I10", "i2511"], level="category")
+        ('I25', 'I10')
+        >>> roll_up(["I25.10", "I10", "E11.9"], level="chapter")
+        ('IX I00-I99', 'IV E00-E89')
     """
     if level == "code":
         rolled = [normalise_code(code) for code in codes]

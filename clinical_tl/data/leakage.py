@@ -91,6 +91,13 @@ def check_leakage(
     Raises:
         ConfigError: an unknown `by`, or a similarity out of range.
         NoteError: a side that is no sequence of notes.
+
+    Example:
+        >>> train = [Note("a", "Asthma, stable on the inhaler.", patient_id="p1")]
+        >>> test = [Note("b", "asthma,  stable on the inhaler.", patient_id="p2")]
+        >>> print(check_leakage({"train": train, "test": test}))
+        leakage between the sides: 0 shared groups (patient_id);
+            1 identical texts, e.g. train a ~ test b; 0 near-duplicate pairs
     """
     check_by(by)
     if near_duplicates is not None and not 0 < near_duplicates <= 1:

@@ -68,6 +68,14 @@ def split_notes(
     Raises:
         ConfigError: settings that contradict one another or the notes.
         NoteError: notes without a group, or sides that can't be had without leakage.
+
+    Example:
+        >>> from clinical_tl.data.synthetic import generate_notes
+        >>> splits = split_notes(generate_notes(60, words=(30, 80)), by="patient_id", seed=0)
+        >>> {side: len(notes) for side, notes in splits.items()}
+        {'train': 48, 'dev': 6, 'test': 6}
+        >>> check_leakage(splits).is_clean
+        True
     """
     check_by(by)
     dataset = _held(notes)

@@ -62,6 +62,13 @@ def agreement(scores: Mapping[str, Sequence[float]]) -> Agreement:
     Raises:
         TaskError: no estimator, fewer than two candidates, lengths that differ, scores that
             are not finite.
+
+    Example:
+        >>> found = agreement({"log_me": [0.3, 0.1, 0.2], "knn": [0.9, 0.5, 0.7]})
+        >>> found.order, found.mean_rank
+        ((0, 2, 1), (1.0, 3.0, 2.0))
+        >>> found.pairs[0].tau
+        1.0
     """
     from scipy.stats import kendalltau, rankdata, weightedtau
 

@@ -99,6 +99,12 @@ class Clustering(ClusterMixin, BaseEstimator):
         noise_: notes in none.
         silhouette_: the mean over the notes in clusters, `None` for fewer than two clusters.
         candidates_: the numbers of clusters that were tried.
+
+    Example:
+        >>> directions = [[1, 0], [1, 0.1], [1, -0.1], [0, 1], [0.1, 1]]
+        >>> clustering = Clustering(n_clusters=2).fit(directions)
+        >>> clustering.labels_.tolist(), clustering.sizes_
+        ([0, 0, 0, 1, 1], array([3, 2]))
     """
 
     def __init__(

@@ -189,6 +189,10 @@ def jensen_shannon(p: npt.ArrayLike, q: npt.ArrayLike) -> float:
 
     Raises:
         TaskError: shapes that differ or have two axes, negative or infinite values, a sum of 0.
+
+    Example:
+        >>> jensen_shannon([0.5, 0.5], [0.5, 0.5]), jensen_shannon([1, 0], [0, 1])
+        (0.0, 1.0)
     """
     first, second = (np.asarray(side, dtype=np.float64) for side in (p, q))
     if first.ndim != 1 or first.shape != second.shape:

@@ -60,6 +60,15 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         intercept_: shape (classes or labels,).
         strength_: the strength that was taken.
         cross_validation_: the strengths that were tried, with what was found.
+
+    Example:
+        >>> random = np.random.default_rng(0)
+        >>> X = np.concatenate([random.normal(0, 1, (30, 2)), random.normal(4, 1, (30, 2))])
+        >>> classifier = FeatureClassifier().fit(X, ["icu"] * 30 + ["ward"] * 30)
+        >>> classifier.predict([[0, 0], [4, 4]]).tolist()
+        ['icu', 'ward']
+        >>> classifier.predict_proba([[2, 2]]).round(1).tolist()
+        [[0.6, 0.4]]
     """
 
     file = "feature_classifier"

@@ -67,6 +67,13 @@ class NoveltyDetector(Estimator):
             not see them; `percentile` compares with it.
         probe_: shape (d,), the embedding of a fixed text by the encoder that embedded the
             training notes, if it was given: it shows whether an encoder has changed since.
+
+    Example:
+        >>> random = np.random.default_rng(0)
+        >>> detector = NoveltyDetector(scale=False).fit(random.normal(size=(200, 3)))
+        >>> known, strange = [0.1, 0.0, -0.1], [9.0, 9.0, 9.0]
+        >>> detector.percentile([known, strange]).round().tolist()
+        [0.0, 100.0]
     """
 
     file = "novelty"

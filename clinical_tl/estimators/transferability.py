@@ -45,6 +45,14 @@ def log_me(X: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Raises:
         TaskError: features of another shape or not finite, targets that do not fit, one class
             only, labels that never vary.
+
+    Example:
+        >>> random = np.random.default_rng(0)
+        >>> y = np.repeat([0, 1], 50)
+        >>> telling, noise = random.normal(size=(2, 100, 4))
+        >>> telling[:, 0] += 3 * y
+        >>> round(log_me(telling, y), 2), round(log_me(noise, y), 2)
+        (-0.67, -1.07)
     """
     features = feature_matrix(X, name="X")
     columns = indicators(y, rows=len(features)).columns
@@ -137,6 +145,11 @@ def leep(source_probabilities: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Raises:
         TaskError: probabilities of another shape or not finite, rows that are no
             distributions, targets that do not fit.
+
+    Example:
+        >>> said = [[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]]
+        >>> round(leep(said, [0, 0, 1, 1]), 2), round(leep(said, [0, 1, 0, 1]), 2)
+        (-0.3, -0.69)
     """
     theta = feature_matrix(source_probabilities, name="source_probabilities")
     if theta.min() < 0 or not np.allclose(theta.sum(axis=1), 1, rtol=0, atol=SUM_TOLERANCE):

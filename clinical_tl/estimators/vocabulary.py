@@ -123,6 +123,9 @@ def vocabulary_overlap(source: Iterable[str], target: Iterable[str]) -> Vocabula
     Both figures grow with the size of the sets: compare only sets of like sizes.
 
     Raises `NoteError` for a side without a word.
+
+    >>> vocabulary_overlap(["fever and cough"], ["no fever, no cough, no rash"])
+    VocabularyOverlap(jaccard=0.4, known=0.3333333333333333, source_words=3, target_words=4)
     """
     counts = [
         Counter(word.lower() for text in texts for word in _LETTERS.findall(text))

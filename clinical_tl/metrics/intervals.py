@@ -69,6 +69,13 @@ def bootstrap_interval(
         TaskError: no notes, a number of groups other than `n_units`, a statistic that is
             undefined on the notes themselves or on every resample.
         ConfigError: `resamples` below 1 or `confidence` outside (0, 1).
+
+    Example:
+        >>> right = np.array([1, 1, 1, 0, 1, 1, 0, 1, 1, 1])
+        >>> patient = ["a", "a", "b", "b", "c", "d", "d", "e", "f", "g"]
+        >>> found = bootstrap_interval(lambda notes: right[notes].mean(), 10, groups=patient)
+        >>> {name: round(value, 2) for name, value in found.summary().items()}
+        {'estimate': 0.8, 'low': 0.63, 'high': 0.99}
     """
     check_resampling(resamples, confidence)
     if n_units < 1 or (groups is not None and len(groups) != n_units):
@@ -160,6 +167,12 @@ def paired_bootstrap(
     What two models share (hard patients are hard for both) cancels out, so this can tell them
     apart where their separate intervals overlap. Arguments and errors as in
     `bootstrap_interval`.
+
+    >>> one = np.array([1, 1, 1, 0, 1, 1, 0, 1, 1, 1])
+    >>> other = np.array([1, 1, 0, 0, 1, 0, 0, 1, 1, 1])
+    >>> found = paired_bootstrap(lambda n: one[n].mean(), lambda n: other[n].mean(), 10)
+    >>> {name: round(value, 2) for name, value in found.summary().items()}
+    {'estimate': 0.2, 'low': 0.0, 'high': 0.5}
     """
 
     def difference(notes: Ints) -> float:

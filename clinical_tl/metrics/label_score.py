@@ -19,6 +19,10 @@ class LabelScore:
 
     `tp`, `fp`, `fn` count notes for classes and codes, mentions for entity types. A ratio
     whose denominator is 0 is 0, as with scikit-learn's and seqeval's `zero_division=0`.
+
+    >>> score = LabelScore("Drug", tp=8, fp=2, fn=4)
+    >>> score.support, score.precision, round(score.recall, 3), round(score.f1, 3)
+    (12, 0.8, 0.667, 0.727)
     """
 
     label: str
@@ -89,6 +93,11 @@ def average(scores: Sequence[LabelScore]) -> Averages:
     Labels that occur in neither are left out: an F1 of 0 for something that was neither there
     nor claimed measures the size of the label set, not the model. All averages are 0 where no
     label is left.
+
+    >>> common, rare = LabelScore("I10", tp=90, fp=10, fn=10), LabelScore("E84.0", tp=0, fp=0, fn=4)
+    >>> averages = average([common, rare])
+    >>> round(averages.micro_f1, 3), round(averages.macro_f1, 3)
+    (0.882, 0.45)
     """
     present = [score for score in scores if score.is_present]
     pooled = pool(present)

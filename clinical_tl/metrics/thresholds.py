@@ -22,6 +22,12 @@ class Thresholds:
 
     `per_label` has one threshold a label, in the order of the model's labels, and replaces
     `global_threshold`; `None` means that all labels share the global one.
+
+    >>> scores = [[0.4, 0.6], [0.2, 0.3]]
+    >>> Thresholds(0.5).apply(scores).tolist()
+    [[False, True], [False, False]]
+    >>> Thresholds(0.5, per_label=(0.35, 0.7)).apply(scores).tolist()
+    [[True, False], [False, False]]
     """
 
     global_threshold: float
@@ -112,6 +118,15 @@ def tune_thresholds(
     Raises:
         TaskError: shapes that disagree.
         ConfigError: unknown `metric`, negative `shrinkage` or `unseen_gold`.
+
+    Example:
+        >>> gold = np.array([[True, False], [True, False], [False, True]])
+        >>> scores = [[0.40, 0.05], [0.35, 0.20], [0.10, 0.30]]
+        >>> thresholds = tune_thresholds(gold, scores)
+        >>> thresholds
+        Thresholds(global_threshold=0.25, per_label=None)
+        >>> thresholds.apply(scores).tolist()
+        [[True, False], [True, False], [False, True]]
     """
     if metric not in METRICS:
         raise ConfigError(f"metric is {shown_value(metric)}; allowed: {', '.join(METRICS)}")

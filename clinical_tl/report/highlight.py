@@ -13,6 +13,12 @@ def highlight(text: str, spans: Sequence[Span], *, width: int | None = None) -> 
 
     Of overlapping spans the first is marked. `width` cuts the result to about so many
     characters around the first spans (`…` marks the cut).
+
+    >>> text = "Metformin was stopped because of nausea."
+    >>> highlight(text, [Span(0, 9, "Drug"), Span(33, 39, "Problem")])
+    '[Metformin | Drug] was stopped because of [nausea | Problem].'
+    >>> highlight(text, [Span(33, 39, "Problem")], width=30)
+    '…use of [nausea | Problem].'
     """
     pieces: list[str] = []
     position = 0

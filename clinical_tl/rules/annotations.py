@@ -52,6 +52,18 @@ def from_annotations(
     Raises:
         ConfigError: settings outside what is allowed, a label that no mention has.
         TaskError: no notes, notes whose spans are not annotated, or no mention at all.
+
+    Example:
+        >>> from clinical_tl.schema import Span
+        >>> notes = [
+        ...     Note("a", "Asthma since childhood.", spans=(Span(0, 6, "Problem"),)),
+        ...     Note("b", "No asthma.", spans=(Span(3, 9, "Problem"),)),
+        ... ]
+        >>> rules = from_annotations(notes)
+        >>> [(rule.label, rule.support, rule.precision) for rule in rules]
+        [('Problem', 2, 1.0)]
+        >>> rules.summary()
+        {'rules': 1, 'without support': 0}
     """
     check_settings(min_precision, min_support)
     records = as_notes(notes)

@@ -43,6 +43,14 @@ class RuleMatcher:
 
     spaCy's own tokenizer is not used: it would take nine tenths of the time, and
     it cuts words that rules need whole.
+
+    >>> pain = Rule("own:1", "chest pain", "Problem", origin="own")
+    >>> asthma = Rule("own:2", "asthma", "Problem", origin="own")
+    >>> matcher = RuleMatcher([pain, asthma])
+    >>> for span in matcher.spans("Denies chest pain. Mother: asthma."):
+    ...     print(span.key, dict(span.attributes))
+    (7, 17, 'Problem') {'source': 'rules', 'rule': 'own:1', 'negation': 'true'}
+    (27, 33, 'Problem') {'source': 'rules', 'rule': 'own:2', 'family': 'true'}
     """
 
     def __init__(self, rules: Iterable[Rule], *, context: bool = True) -> None:

@@ -38,6 +38,14 @@ class RuleSet(Discreet):
     """Rules in a fixed order; `pruned` counts what of the source became no rule, by reason.
 
     Raises `NoteError` if two rules share an id.
+
+    >>> ours = RuleSet((Rule("ours:1", "chest pain", "Problem", "ours"),))
+    >>> theirs = RuleSet((Rule("theirs:1", "aspirin", "Drug", "theirs", support=9, precision=1.0),))
+    >>> both = ours.merged(theirs)
+    >>> both
+    RuleSet(rules=<2>, pruned=<0>)
+    >>> both.summary()
+    {'rules': 2, 'without support': 1}
     """
 
     rules: tuple[Rule, ...]

@@ -52,6 +52,15 @@ def combine(
     Raises:
         ConfigError: an unknown `how`, thresholds outside [0, 1].
         TaskError: predictions of different notes, or without spans.
+
+    Example:
+        >>> model = [Prediction("n1", spans=(Span(0, 9, "Drug", score=0.4),))]
+        >>> stronger, other = Span(0, 13, "Drug", score=0.9), Span(20, 24, "Problem")
+        >>> rules = [Prediction("n1", spans=(stronger, other))]
+        >>> combine(model, rules, how="union")
+        [Prediction(note_id='n1', spans=[0–13 Drug 0.90, 20–24 Problem])]
+        >>> combine(model, rules, how="intersection")
+        [Prediction(note_id='n1', spans=[])]
     """
     if how not in HOWS or not 0 <= threshold <= 1 or not 0 <= rule_threshold <= 1:
         raise ConfigError(

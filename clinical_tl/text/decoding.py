@@ -16,6 +16,15 @@ def decode_tags(log_probabilities: FloatArray, allowed: np.ndarray) -> IntArray:
     `log_probabilities` has shape (units, tags); `allowed` is `TagSet.transitions()`, shape
     (tags + 1, tags + 1), start and end of the note last. Where the unit by unit optimum is
     valid already, it is the answer: most notes never reach the dynamic programme.
+
+    >>> from clinical_tl.schema import LabelSet
+    >>> from clinical_tl.text.tags import TagSet
+    >>> tags = TagSet(LabelSet(("Drug",)))
+    >>> likely = np.array([[0.5, 0.4, 0.1], [0.1, 0.1, 0.8]])
+    >>> [tags.names[tag] for tag in likely.argmax(axis=1)]
+    ['O', 'I-Drug']
+    >>> [tags.names[tag] for tag in decode_tags(np.log(likely), tags.transitions())]
+    ['B-Drug', 'I-Drug']
     """
     n_units, n_tags = log_probabilities.shape
     if not n_units:

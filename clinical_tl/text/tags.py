@@ -54,7 +54,21 @@ class Representation:
 
 @dataclass(frozen=True)
 class TagSet:
-    """The tags of a labelling scheme: `O` is 0, each label has its positions in a row."""
+    """The tags of a labelling scheme: `O` is 0, each label has its positions in a row.
+
+    >>> from clinical_tl.text.units import text_units
+    >>> tags = TagSet(LabelSet(("Drug", "Dose")), scheme="BIO")
+    >>> tags.names
+    ('O', 'B-Drug', 'I-Drug', 'B-Dose', 'I-Dose')
+    >>> units = text_units("Take insulin glargine 20 units.")
+    >>> numbers, held = tags.encode(units, [Span(5, 21, "Drug"), Span(22, 30, "Dose")])
+    >>> [tags.names[number] for number in numbers]
+    ['O', 'B-Drug', 'I-Drug', 'B-Dose', 'I-Dose', 'O']
+    >>> held.lost
+    0
+    >>> [span.key for span in tags.decode(units, numbers)]
+    [(5, 21, 'Drug'), (22, 30, 'Dose')]
+    """
 
     labels: LabelSet
     scheme: Scheme = "BIO"

@@ -58,7 +58,15 @@ class Units:
 
 
 def text_units(text: str, size: UnitSize = "words") -> Units:
-    """The units of a text by itself, without a tokenizer; `tokens` numbers them."""
+    """The units of a text by itself, without a tokenizer; `tokens` numbers them.
+
+    >>> text = "Aspirin 500mg, q8h"
+    >>> units = text_units(text)
+    >>> [text[start:end] for start, end in zip(units.starts, units.ends)]
+    ['Aspirin', '500', 'mg', ',', 'q', '8', 'h']
+    >>> units.why_not(Span(0, 13, "Drug")), units.why_not(Span(0, 4, "Drug"))
+    (None, 'inside_word')
+    """
     bounds, opens = _openings(text)
     return _joined(np.arange(len(bounds)), bounds[:, 0], bounds[:, 1], opens, size)
 

@@ -32,6 +32,11 @@ class Windowing:
 
     Raises `ConfigError` unless 0 <= overlap and overlap is below half the length (more would
     read every token more than twice).
+
+    >>> for window in Windowing(length=128, overlap=16).windows(200, n_special=2):
+    ...     print(window)
+    Window(start=0, stop=108, own_start=0, own_stop=100)
+    Window(start=92, stop=200, own_start=100, own_stop=200)
     """
 
     length: int = 512
