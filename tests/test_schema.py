@@ -33,9 +33,9 @@ NOTES = st.builds(
 
 @given(notes=st.lists(NOTES, max_size=4, unique_by=lambda note: note.note_id))
 def test_notes_survive_the_arrow_schema(notes):
-    dataset = Notes(notes)
-    assert list(dataset) == notes
-    assert as_notes(dataset) == [tidied(note) for note in notes]
+    tidy = [tidied(note) for note in notes]
+    assert list(Notes(notes)) == as_notes(notes) == tidy
+    assert list(Notes(Notes(notes).dataset)) == tidy
 
 
 def test_not_annotated_and_annotated_with_nothing_differ():

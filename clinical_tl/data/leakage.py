@@ -93,6 +93,7 @@ def check_leakage(
         NoteError: a side that is no sequence of notes.
 
     Example:
+        >>> from clinical_tl import Note
         >>> train = [Note("a", "Asthma, stable on the inhaler.", patient_id="p1")]
         >>> test = [Note("b", "asthma,  stable on the inhaler.", patient_id="p2")]
         >>> print(check_leakage({"train": train, "test": test}))

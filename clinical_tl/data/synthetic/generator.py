@@ -78,12 +78,12 @@ def generate_notes(
 
     Example:
         >>> notes = generate_notes(3, seed=1, words=(30, 80))
-        >>> list(notes["note_id"])
+        >>> notes["note_id"]
         ['synthetic-1-00001-1', 'synthetic-1-00001-2', 'synthetic-1-00001-3']
-        >>> list(notes["label"])
+        >>> notes["label"]
         ['oncology', 'oncology', 'oncology']
-        >>> list(notes["codes"])
-        [['C34.90'], ['C34.90'], ['C34.90', 'N18.30']]
+        >>> notes["codes"]
+        [('C34.90',), ('C34.90',), ('C34.90', 'N18.30')]
     """
     return Notes(
         iter_notes(
