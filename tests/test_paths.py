@@ -21,7 +21,7 @@ NOTES = [
 DOORS = {
     "read_notes": ctl.read_notes,
     "write_notes": lambda text: ctl.write_notes([ctl.Note("1", "a")], f"{text}/x"),
-    "load": ctl.TransferModel.load,
+    "TransferModel.load": ctl.TransferModel.load,
     "load_model": ctl.load_model,
     "from_pretrained": lambda text: ctl.TransferModel.from_pretrained(
         text, ctl.NoteClassification(ctl.LabelSet(("a", "b")))

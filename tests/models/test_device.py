@@ -45,7 +45,7 @@ def ways(encoder, folders, device):
     assert isinstance(loaded, TransferModel)
     return {
         "from_pretrained": TransferModel.from_pretrained(encoder, TASK, device=device).device,
-        "load": TransferModel.load(folders / "lora", device=device).device,
+        "TransferModel.load": TransferModel.load(folders / "lora", device=device).device,
         "load_model": loaded.device,
         "load_many": load_many([folders / "lora"], device=device)["lora"].device,
         "frozen": next(
