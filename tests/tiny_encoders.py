@@ -75,7 +75,14 @@ CONFIGS: dict[str, dict[str, object]] = {
 }
 # The lowest version of transformers that is allowed has no EuroBERT.
 CONFIGS = {name: config for name, config in CONFIGS.items() if name in CONFIG_MAPPING}
+# Architectures for which transformers has no token head, and in one case no head at all.
+HEADLESS: dict[str, dict[str, object]] = {
+    "bert-generation": {**_COMMON, "max_position_embeddings": POSITIONS},
+    "olmo2": {**_COMMON, "num_key_value_heads": 4, "max_position_embeddings": POSITIONS},
+}
 _KINDS = {
+    "bert-generation": "wordpiece",
+    "olmo2": "byte_bpe",
     "bert": "wordpiece",
     "electra": "wordpiece",
     "distilbert": "wordpiece",
@@ -147,7 +154,7 @@ def build_tokenizer(kind: str) -> PreTrainedTokenizerFast:
 def write_encoder(folder: Path, architecture: str, *, seed: int = 0, **settings: int) -> Path:
     """A folder with a random encoder of the architecture and its tokenizer."""
     tokenizer = build_tokenizer(_KINDS[architecture])
-    chosen = {**CONFIGS[architecture], **settings}
+    chosen = {**(CONFIGS | HEADLESS)[architecture], **settings}
     config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **chosen)
     config.pad_token_id = tokenizer.pad_token_id
     with torch.random.fork_rng():

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from clinical_tl.errors import EncoderError, MissingExtraError
-from clinical_tl.models.heads import Head, LabelAttentionHead
+from clinical_tl.models.heads import Head, LabelAttentionHead, StockHead
 from clinical_tl.models.label_attention import NoteStates
 from clinical_tl.models.network import Network
 from clinical_tl.models.structure import base_model, hidden_size, is_peft
@@ -113,10 +113,11 @@ def load_graphs(folder: Path, head: Head, *, threads: int | None = None) -> Netw
     Runtime can't load.
     """
     model = _GraphModel(_session(folder / MODEL_FILE, threads))
-    module = None
-    if (folder / GRAPH_HEAD_FILE).exists():
-        # What a network asks of its head, done by the graph.
-        module = _GraphHead(_session(folder / GRAPH_HEAD_FILE, threads))
+    if not (folder / GRAPH_HEAD_FILE).exists():
+        # Whatever head of windows it was, the graph gives its logits.
+        return Network(model, StockHead(head.outputs, head.multi_label)).eval()
+    # What a network asks of its head, done by the graph.
+    module = _GraphHead(_session(folder / GRAPH_HEAD_FILE, threads))
     return Network(model, head, module).eval()
 
 
