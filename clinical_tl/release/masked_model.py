@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import EncoderError, shown_path
 from clinical_tl.models.encoder import find_encoder
+from clinical_tl.reader import Reader
 from clinical_tl.schema import Note
-from clinical_tl.text.batches import WindowedNotes
-from clinical_tl.text.windows import Windowing
+from clinical_tl.tasks.masked_language import MaskedLanguage
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 Floats = npt.NDArray[np.float64]
+Chosen = Sequence[npt.NDArray[np.bool_]]
+"""For each text which of its tokens are hidden, shape (tokens,)."""
 
 SHARE = 0.15
 """Of the tokens that are hidden, as in training."""
-_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class ChosenTokens(MaskedLanguage):
+    """Guess the tokens that were chosen, all of them masked."""
+
+    chosen: Chosen = field(default=(), repr=False)
+
+    def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
+        """Whether each token is hidden, shape (tokens,)."""
+        del notes, tokens
+        return list(self.chosen)
+
+    def _fates(
+        self, words: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        del rng
+        return words, np.zeros(len(words)), np.zeros(len(words), dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class MaskedModel:
-    """An encoder with its masked-language-model head."""
+    """An encoder with its masked-language-model head: what reads with it, and the task."""
 
-    model: PreTrainedModel
-    tokenizer: NoteTokenizer
-    windowing: Windowing
+    reader: Reader
+    task: ChosenTokens
 
     @classmethod
     def load(cls, encoder: str | Path) -> MaskedModel:
@@ -42,7 +58,7 @@ class MaskedModel:
         from clinical_tl.models.device import choose_device
         from clinical_tl.models.frozen_encoder import encoder_windowing
         from clinical_tl.models.masked_lm import load_masked_lm
-        from clinical_tl.models.network import quiet_transformers
+        from clinical_tl.models.network import Network, quiet_transformers
         from clinical_tl.text.tokenizer import NoteTokenizer
 
         source = find_encoder(encoder)
@@ -53,9 +69,15 @@ class MaskedModel:
             raise EncoderError(
                 f"{shown_path(source.name)!r} has no masked-language-model head of its own"
             )
+        task = ChosenTokens.for_tokenizer(tokenizer)
+        network = Network(loaded.model, task.head_spec).to(choose_device())
         windowing = encoder_windowing(source, tokenizer, None, None)
-        model: Any = loaded.model
-        return cls(model.to(choose_device()).eval(), tokenizer, windowing)
+        return cls(Reader(network, task, tokenizer, windowing), task)
+
+    @property
+    def tokenizer(self) -> NoteTokenizer:
+        """The encoder's."""
+        return self.reader.tokenizer
 
     def note_losses(self, notes: Sequence[Note], *, seed: int = 0) -> Floats:
         """Mean cross-entropy of hidden tokens, shape (notes,); NaN for a note without tokens.
@@ -63,15 +85,15 @@ class MaskedModel:
         What is hidden depends on the seed and the note's place alone, so that two models with
         one tokenizer are asked the same.
         """
-        tokens = self.tokenizer.encode([note.text for note in notes])
+        texts = [note.text for note in notes]
         hidden = []
-        for number, own in enumerate(tokens):
+        for number, own in enumerate(self.tokenizer.encode(texts)):
             rng = np.random.default_rng((seed, number))
             chosen = rng.random(len(own)) < SHARE
             if len(own) and not chosen.any():
                 chosen[rng.integers(len(own))] = True
             hidden.append(chosen)
-        return self._mean_losses(tokens, hidden)
+        return self._mean_losses(texts, hidden)
 
     def secret_losses(self, texts: Sequence[str], starts: Sequence[int]) -> Floats:
         """Mean cross-entropy of each text's tokens from character `starts` on, shape (texts,).
@@ -85,46 +107,17 @@ class MaskedModel:
             for i, own in enumerate(tokens)
             for t in np.flatnonzero(own.starts >= starts[i]).tolist()
         ]
-        copies = [tokens[i] for i, _ in places]
         hidden = [np.arange(len(tokens[i])) == t for i, t in places]
-        losses = self._mean_losses(copies, hidden)
+        losses = self._mean_losses([texts[i] for i, _ in places], hidden)
         owner = np.array([i for i, _ in places])
         return np.array([losses[owner == i].mean() for i in range(len(texts))])
 
-    def _mean_losses(
-        self,
-        tokens: Sequence[TokenisedNote],
-        hidden: Sequence[npt.NDArray[np.bool_]],
-    ) -> Floats:
+    def _mean_losses(self, texts: Sequence[str], hidden: Chosen) -> Floats:
         """Over each text's hidden tokens, in the window that decides them."""
-        import torch
-        from torch.nn import functional
-
-        from clinical_tl.models.device import batch_tokens_for
-        from clinical_tl.models.masked_lm import masked_logits
-        from clinical_tl.models.structure import base_model
-
-        mask: Any = self.tokenizer.tokenizer.mask_token_id
-        total, n = np.zeros(len(tokens)), np.zeros(len(tokens))
-        device = next(self.model.parameters()).device
-        windowed = WindowedNotes.of(tokens, self.tokenizer, self.windowing, whole_notes=False)
-        for inputs in windowed.batches(batch_tokens_for(device)):
-            chosen = torch.zeros_like(inputs.owned)
-            prefix = len(self.tokenizer.prefix_ids)
-            for row, (number, window) in enumerate(
-                zip(inputs.note_index.tolist(), inputs.windows, strict=True)
-            ):
-                own = hidden[inputs.notes[number]][window.start : window.stop]
-                chosen[row, prefix : prefix + len(own)] = torch.from_numpy(own)
-            gold = torch.where(chosen & inputs.owned, inputs.input_ids, _IGNORED)
-            masked = torch.where(chosen, mask, inputs.input_ids)
-            shown = replace(inputs, input_ids=masked, hidden_ids=gold).to(device)
-            with torch.inference_mode():
-                logits = masked_logits(self.model, base_model(self.model), shown).float().cpu()
-            losses = functional.cross_entropy(logits, gold[gold >= 0], reduction="none").numpy()
-            rows = (gold >= 0).nonzero()[:, 0].numpy()
-            owner = np.array(inputs.notes)[inputs.note_index.numpy()[rows]]
-            np.add.at(total, owner, losses)
-            np.add.at(n, owner, 1)
-        means: Floats = np.divide(total, n, out=np.full(len(tokens), np.nan), where=n > 0)
+        notes = [Note(str(i), text) for i, text in enumerate(texts)]
+        reader = replace(self.reader, task=replace(self.task, chosen=hidden))
+        found = reader.read(notes, progress=False, fold=False)
+        sums = [np.sum(found.pieces[i], axis=0) for i in range(len(texts))]
+        total, _, n = np.array(sums, dtype=np.float64).reshape(-1, 3).T
+        means: Floats = np.divide(total, n, out=np.full(len(texts), np.nan), where=n > 0)
         return means

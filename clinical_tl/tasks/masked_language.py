@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class MaskedLanguage(Task):
     pipeline_tag: ClassVar[str] = "fill-mask"
 
     @classmethod
-    def for_tokenizer(cls, tokenizer: NoteTokenizer, *, share: float = 0.15) -> MaskedLanguage:
+    def for_tokenizer(cls, tokenizer: NoteTokenizer, *, share: float = 0.15) -> Self:
         """The task over a tokenizer's vocabulary.
 
         Raises `EncoderError` for a tokenizer without a mask token, `ConfigError` for a share

@@ -176,7 +176,7 @@ def test_masked_losses_are_those_of_plain_transformers(masked):
         hidden = torch.tensor([ids])
         hidden[0, position] = special.tokenizer.mask_token_id
         with torch.no_grad():
-            logits = model.model(input_ids=hidden).logits[0, position]
+            logits = model.reader.network.model(input_ids=hidden).logits[0, position]
         expected.append(-logits.log_softmax(dim=-1)[ids[position]].item())
     found = model.secret_losses([text, text + " 7"], [start, start])
     assert found[0] == pytest.approx(np.mean(expected), rel=1e-5)
