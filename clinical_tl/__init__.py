@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from clinical_tl.data.writing import write_notes as write_notes
     from clinical_tl.errors import ClinicalTLError as ClinicalTLError
     from clinical_tl.estimators.feature_classifier import FeatureClassifier as FeatureClassifier
-    from clinical_tl.hub import push_folder as push_folder
     from clinical_tl.model_card import write_card as write_card
     from clinical_tl.model_collection import load_many as load_many
     from clinical_tl.models.conversion import convert_encoder as convert_encoder
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from clinical_tl.onnx_model import OnnxModel as OnnxModel
     from clinical_tl.release.canaries import canary_notes as canary_notes
     from clinical_tl.release.gate import check_release as check_release
+    from clinical_tl.release.push import push_folder as push_folder
     from clinical_tl.report.evaluation import evaluation_report as evaluation_report
     from clinical_tl.report.evaluation import report_on as report_on
     from clinical_tl.report.highlight import highlight as highlight
@@ -96,7 +96,7 @@ _HOMES = {
     "match_notes": "transfer.matching",
     "adapt_encoder": "transfer.domain_adaptation",
     "self_train": "transfer.self_training",
-    "push_folder": "hub",
+    "push_folder": "release.push",
     "write_card": "model_card",
     "canary_notes": "release.canaries",
     "check_release": "release.gate",

@@ -36,6 +36,8 @@ TASK_FILE = "task.json"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.json"
 CARD_FILE = "README.md"
+ADAPTATION_FILE = "adaptation.json"
+"""What an adapted encoder has in place of `task.json`."""
 
 _KEYS: dict[str, type] = {
     "format": int,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clinical_tl.artifact import read_artifact
-from clinical_tl.hub import find_folder
+from clinical_tl.hub import find_saved
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +28,6 @@ def load_model(
     from clinical_tl.transfer.feature_extraction import ADAPTER, FeatureModel
     from clinical_tl.transfer_model import TransferModel
 
-    found = find_folder(folder, revision=revision)
-    loads = FeatureModel if read_artifact(found)["adapter"] == ADAPTER else TransferModel
-    return loads.load(folder, revision=revision, encoder=encoder, device=device)
+    saved = find_saved(folder, revision=revision)
+    loads = FeatureModel if saved.description["adapter"] == ADAPTER else TransferModel
+    return loads.from_saved(saved, encoder=encoder, device=device)

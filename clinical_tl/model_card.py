@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_tl.artifact import CARD_FILE, METRICS_FILE, TASK_FILE
+from clinical_tl.artifact import ADAPTATION_FILE, CARD_FILE, METRICS_FILE, TASK_FILE
 from clinical_tl.card import sections
 from clinical_tl.card.details import CardDetails
 from clinical_tl.card.report import read_report
 from clinical_tl.card.snippets import load_with_package, load_without_package
+from clinical_tl.encoder_licence import encoder_licence
 from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.models.encoder import OFFLINE, OFFLINE_HUB_ID
 from clinical_tl.paths import as_path
-from clinical_tl.release.folder import ADAPTATION_FILE
-from clinical_tl.release.licence import encoder_licence
 from clinical_tl.replacement import replace_text
 from clinical_tl.sealed_json import read_object
 from clinical_tl.tasks.task import task_class

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from clinical_tl.artifact import read_artifact, read_metrics, refuse_others, write_artifact
+from clinical_tl.artifact import read_metrics, refuse_others, write_artifact
 from clinical_tl.data.notes import Notes, NotesLike, as_notes
+from clinical_tl.encoder_licence import shareable_name
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, shown_path
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
-from clinical_tl.hub import PushOptions, find_folder, push_saved
-from clinical_tl.hub_cache import HUB_PREFIX
+from clinical_tl.hub import SavedFolder, find_saved
 from clinical_tl.metrics_record import leak_of, record_scores
 from clinical_tl.models.adapter import Adapter
 from clinical_tl.models.device import choose_device, reading_precision
@@ -37,7 +37,6 @@ from clinical_tl.models.structure import base_model
 from clinical_tl.paths import as_path
 from clinical_tl.processes import on_main_process
 from clinical_tl.reader import CHUNK, Reader
-from clinical_tl.release.licence import shareable_name
 from clinical_tl.replacement import replacing_folder, whole_folder
 from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note, Prediction
@@ -48,12 +47,21 @@ from clinical_tl.text.windows import Windowing
 if TYPE_CHECKING:
     from typing import Unpack
 
+    import numpy.typing as npt
+
     from clinical_tl.data.seen_notes import SeenNotes
     from clinical_tl.estimators.novelty import NoveltyMethod
     from clinical_tl.metrics.scores import Scores
     from clinical_tl.model_collection import ModelCollection
     from clinical_tl.models.precision import Precision
+    from clinical_tl.release.push import PushOptions
     from clinical_tl.tasks.task import Task
+
+_OTHERS = {
+    "features": "a linear model on frozen features; load it with clinical_tl.FeatureModel",
+    "onnx": "an exported model; load it with clinical_tl.OnnxModel",
+}
+"""What other classes save."""
 
 
 class TransferModel:
@@ -156,26 +164,32 @@ class TransferModel:
         not the one it was trained on; `EncoderError` if that can't be found; `HubError` for
         an id that can't be pulled; `ConfigError` for a device that is not there.
         """
-        place, pulled = choose_device(device), str(folder).startswith(HUB_PREFIX)
-        folder = find_folder(folder, revision=revision)
-        description = read_artifact(folder)
-        if description["adapter"] == "features":
+        place = choose_device(device)
+        saved = find_saved(folder, revision=revision)
+        return cls.from_saved(saved, encoder=encoder, device=place)
+
+    @classmethod
+    def from_saved(
+        cls,
+        saved: SavedFolder,
+        *,
+        encoder: str | Path | None = None,
+        device: str | torch.device | None = None,
+    ) -> TransferModel:
+        """As `load`, of a folder that was found and checked already."""
+        place, folder, description = choose_device(device), saved.path, saved.description
+        if description["adapter"] in _OTHERS:
             raise ArtifactError(
-                f"{shown_path(folder)} holds a linear model on frozen features; load it with "
-                "clinical_tl.FeatureModel.load()"
+                f"{shown_path(folder)} holds {_OTHERS[description['adapter']]}.load()"
             )
-        saved = description["encoder"]
+        of = description["encoder"]
         needs_encoder = description["adapter"] == "peft" or (folder / HEAD_FILE).exists()
         task, windowing = saved_task(folder, description)
         if needs_encoder and description["adapter"] != "full":
-            source = find_saved_encoder(saved, folder, encoder=encoder, pulled=pulled)
+            source = find_saved_encoder(of, folder, encoder=encoder, pulled=saved.pulled)
         else:
             source = EncoderSource(
-                saved["name"],
-                str(folder),
-                saved["revision"],
-                saved["sha256"],
-                saved.get("settings", {}),
+                of["name"], str(folder), of["revision"], of["sha256"], of.get("settings", {})
             )
         network = load_network(source, task.head_spec, description["adapter"], folder)
         tokenizer = NoteTokenizer.from_pretrained(folder)
@@ -262,22 +276,23 @@ class TransferModel:
     ) -> str:
         """Save the model and upload it in one commit, private by default; returns its address.
 
-        Needs the network and a token. `options` are those of `clinical_tl.hub.push_folder`
+        Needs the network and a token. `options` are those of `clinical_tl.push_folder`
         (`private`, `revision`, `create_pr`, `tag`, `token`). The saved model stays in `folder`
         if that is given, and wherever it lies if the push fails. `merge` pushes `merged()`,
         for an encoder that nobody else has. Of several processes the first pushes.
 
         Raises:
             HubError: the Hub can't be reached or refuses; the message says how to go on.
-            ArtifactError: an encoder that is a local folder, or a novelty detector that holds
-                single notes' embeddings.
+            ReleaseError: the release gate refuses, as it always does an encoder that is a local
+                folder, or a novelty detector that holds single notes' embeddings.
         """
+        from clinical_tl.release.push import push_saved
 
-        def push() -> str:
-            model = self.merged() if merge else self
-            return push_saved(model._write, repo_id, folder=folder, **options)  # noqa: SLF001  (its own)
+        def save(place: Path) -> None:
+            (self.merged() if merge else self)._write(place)  # noqa: SLF001  (its own)
 
-        return on_main_process(push)
+        options.setdefault("encoder", self.source.path)
+        return push_saved(save, repo_id, folder=folder, **options)
 
     def merged(self) -> TransferModel:
         """A copy with the adapter folded into the weights: a full model, free of its encoder."""
@@ -364,6 +379,14 @@ class TransferModel:
         return self.reader.predict(
             notes, batch_tokens=batch_tokens, progress=progress, autocast=autocast
         )
+
+    def losses(self, notes: NotesLike) -> npt.NDArray[np.float64]:
+        """Each annotated note's mean loss over what is decided in it, shape (notes,).
+
+        NaN where nothing is, or nothing with a label that training saw. Low for notes that were
+        trained on, if the model remembers them: the release gate's audit asks for it.
+        """
+        return self.reader.losses(as_notes(notes))
 
     def fit_novelty(
         self,

@@ -23,6 +23,7 @@ def main(
     as_written: tuple[str, ...] = (),
     allow_implausible: bool = False,
     overrides: list[str] | None = None,
+    encoder: str | None = None,
 ) -> bool:
     """Check a saved model or adapted encoder before it is pushed; nothing is sent.
 
@@ -41,6 +42,8 @@ def main(
         as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
         allow_implausible: take labels and ids that look like text and not like names.
         overrides: checks whose block is lifted, e.g. ["licence=mit"].
+        encoder: where the model's encoder lies, if not where it was in training; to audit
+            memorisation.
 
     Returns:
         True: the folder may leave.
@@ -55,13 +58,16 @@ def main(
         public=public,
         **notes,
         overrides=overrides or (),
+        encoder=encoder,
     )
     for row in report.table():
         print(f"{row['status']:<6} {row['check']}: {row['reason']}")
     if not report.allowed:
         names = [check.name for check in report.blocked]
+        lifted = [check.name for check in report.blocked if check.liftable]
         raise ReleaseError(
-            f"{shown_path(model)} may not leave: {names} block; lift them with --overrides"
+            f"{shown_path(model)} may not leave: {names} block"
+            + (f"; lift {lifted} with --overrides" if lifted else "")
         )
     return True
 

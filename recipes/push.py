@@ -10,7 +10,7 @@ from .command_line import run
 from .gate_notes import gate_notes
 
 if TYPE_CHECKING:
-    from clinical_tl.hub import PushOptions
+    from clinical_tl.release.push import PushOptions
 
 
 def main(
@@ -45,7 +45,8 @@ def main(
         tag: a name for the pushed version, such as v1.0.
         create_pr: propose the change as a pull request.
         merge: fold the adapter into the encoder and push that, for an encoder of your own.
-        encoder: with `merge`, where the model's encoder lies, if not where it was in training.
+        encoder: where the model's encoder lies, if not where it was in training; for `merge`,
+            and to audit memorisation.
         merged_folder: with `merge`, the folder to keep the merged model in.
         data_use: the terms of the training notes; nothing is pushed without them.
         overrides: checks of the release gate (check_release) whose block is lifted,
@@ -61,7 +62,7 @@ def main(
     Returns:
         The address of the commit, or of the pull request.
     """
-    from clinical_tl.hub import push_folder
+    from clinical_tl.release.push import push_folder
 
     if merged_folder is not None:
         require_replaceable(merged_folder)
@@ -72,6 +73,7 @@ def main(
         "create_pr": create_pr,
         "data_use": data_use,
         "overrides": overrides,
+        "encoder": encoder,
         **gate_notes(
             corpus,
             train,

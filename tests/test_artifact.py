@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from collections import Counter
 
 import pytest
 import torch
 
 from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
-from clinical_tl.errors import ArtifactError, EncoderError
-from clinical_tl.hub import push_folder
+from clinical_tl.auto_model import load_model
+from clinical_tl.errors import ArtifactError, EncoderError, ReleaseError
 from clinical_tl.models.lora import LoRA
-from clinical_tl.sealed_json import write_sealed
+from clinical_tl.release.push import push_folder
+from clinical_tl.sealed_json import file_digest, write_sealed
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -292,6 +294,27 @@ def test_another_encoder_is_refused_and_a_copy_of_the_right_one_taken(saved, enc
     assert TransferModel.load(saved, encoder=copy).predict(["Chest pain."]) == expected
 
 
+def test_loading_reads_every_file_once_for_its_hash(saved, monkeypatch):
+    read = Counter()
+
+    def counted(file):
+        read[file.name] += 1
+        return file_digest(file)
+
+    monkeypatch.setattr("clinical_tl.artifact.file_digest", counted)
+    load_model(saved)
+    assert set(read) >= {"adapter_model.safetensors", "metrics.json"}
+    assert set(read.values()) == {1}
+
+
+def test_what_another_class_saved_is_named(saved):
+    description = read_artifact(saved)
+    for adapter, loader in {"features": "FeatureModel", "onnx": "OnnxModel"}.items():
+        write_sealed(saved / "task.json", {**description, "adapter": adapter})
+        with pytest.raises(ArtifactError, match=rf"load it with clinical_tl\.{loader}\.load"):
+            TransferModel.load(saved)
+
+
 def test_a_missing_encoder_is_named(saved):
     with pytest.raises(EncoderError, match="no encoder 'nobody/nothing'"):
         TransferModel.load(saved, encoder="nobody/nothing")
@@ -324,5 +347,5 @@ def test_a_failed_save_leaves_the_old_folder(saved, monkeypatch):
 
 
 def test_an_adapter_of_a_local_encoder_is_not_pushed(saved):
-    with pytest.raises(ArtifactError, match="which nobody else has"):
+    with pytest.raises(ReleaseError, match="which nobody else has"):
         push_folder(saved, "somebody/model")

@@ -16,10 +16,12 @@ from huggingface_hub.utils import close_session
 
 from clinical_tl.artifact import read_artifact
 from clinical_tl.card.details import CardDetails
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError, ConfigError, HubError, ReleaseError
-from clinical_tl.hub import find_folder, pull_folder, push_folder
+from clinical_tl.hub import find_saved, pull_folder
 from clinical_tl.model_card import write_card
 from clinical_tl.models.lora import LoRA
+from clinical_tl.release.push import push_folder
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
@@ -39,8 +41,6 @@ NOTE = ["Admitted with chest pain. History of diabetes, on metformin."]
 IDS = torch.tensor([[2, 30, 40, 50, 3]])
 ALWAYS = 99
 # Scored on nothing, and on an encoder that nobody knows: the gate would refuse them.
-GATE = {"data_use": "public", "overrides": ("evaluation", "licence", "memorisation")}
-# These folders were scored on nothing and stand on an encoder of nobody's.
 GATE = {"data_use": "public", "overrides": ("evaluation", "licence", "memorisation")}
 
 
@@ -304,7 +304,7 @@ def test_an_encoder_of_ones_own_is_pushed_merged(hub, synthetic_notes, tiny_enco
     made = TransferModel.from_pretrained(
         tiny_encoder, NoteClassification.from_notes(notes), adapter=LoRA(r=4), window=64
     )
-    with pytest.raises(ArtifactError, match=r"which nobody else has.*merge=True"):
+    with pytest.raises(ReleaseError, match=r"which nobody else has.*merge=True"):
         made.push_to_hub(NAME, **GATE)
     assert hub.requests == []
     made.push_to_hub(NAME, merge=True, **GATE)
@@ -405,7 +405,7 @@ def test_only_plain_data_of_a_model_of_this_package_is_pulled(hub, folder):
 
 
 def test_a_folder_has_no_revisions(folder, tmp_path):
-    assert find_folder(folder) == find_folder(str(folder)) == folder
+    assert find_saved(folder).path == find_saved(str(folder)).path == folder
     for wrong in (folder, tmp_path / "missing", "nothing"):
         with pytest.raises(ConfigError, match="leave it out"):
             TransferModel.load(wrong, revision="v1")
@@ -465,6 +465,28 @@ def test_a_blocked_push_uploads_nothing(hub, model, folder):
     assert not hub.requests
 
 
+@pytest.mark.parametrize("kind", [TransferModel, FeatureModel])
+def test_a_model_is_audited_with_the_encoder_it_was_loaded_with(
+    kind, hub, synthetic_notes, tiny_encoder, tmp_path
+):
+    notes = synthetic_notes.select(range(8))
+    task = NoteClassification.from_notes(notes)
+    if kind is TransferModel:
+        made = TransferModel.from_pretrained("hub:lab/tiny", task, adapter=LoRA(r=4), window=64)
+    else:
+        made = FeatureModel.fit("hub:lab/tiny", task, notes, folds=2, progress=False)
+    folder = made.save_pretrained(tmp_path / "model")
+    with pytest.MonkeyPatch.context() as patch:
+        # No copy of the encoder in the cache: the folder given is the only one.
+        fresh_cache(patch, tmp_path / "empty")
+        loaded = kind.load(folder, encoder=tiny_encoder)
+        options = {**GATE, "overrides": (*GATE["overrides"], "identifiers")}
+        known = [note for note in as_notes(synthetic_notes) if note.label in task.labels]
+        loaded.push_to_hub(NAME, train=known, held_out=known, **options)
+    # Unaudited it would be a warning.
+    assert "memorisation: pass" in hub.repositories[NAME].refs["main"].message
+
+
 def test_what_the_gate_found_is_told_and_kept_with_the_commit(hub, folder, caplog):
     push_folder(
         folder,
@@ -488,7 +510,7 @@ def test_an_encoder_given_by_a_relative_path_is_refused_from_anywhere(
     made = TransferModel.from_pretrained(f"./{tiny_encoder.name}", task, adapter=LoRA(r=4))
     saved = made.save_pretrained(tmp_path / "model")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ArtifactError, match="which nobody else has"):
+    with pytest.raises(ReleaseError, match="which nobody else has"):
         push_folder(saved, NAME, **GATE)
     assert hub.requests == []
 

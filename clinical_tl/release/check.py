@@ -14,12 +14,14 @@ class ReleaseCheck:
     """One check's verdict.
 
     `name` is also the name of its override. `reason` gives files, places, kinds and counts,
-    never what was found there. `overridden_by` is the override that lifted a block, as given.
+    never what was found there. A block that is not `liftable` stands whatever is overridden;
+    `overridden_by` is the override that lifted one, as given.
     """
 
     name: str
     status: Status
     reason: str
+    liftable: bool = True
     overridden_by: str | None = None
 
     @property
@@ -33,6 +35,6 @@ class ReleaseCheck:
         return {
             "check": self.name,
             "status": status,
-            "override": self.name if self.status == "block" else "",
+            "override": self.name if self.status == "block" and self.liftable else "",
             "reason": self.reason,
         }

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from clinical_tl.artifact import CARD_FILE, METRICS_FILE, TASK_FILE
+from clinical_tl.artifact import ADAPTATION_FILE, CARD_FILE, METRICS_FILE, TASK_FILE
 from clinical_tl.discreet import Discreet
 from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.paths import as_path
 from clinical_tl.release.patterns import find_identifiers
 from clinical_tl.sealed_json import read_object
 
-ADAPTATION_FILE = "adaptation.json"
 TOKENIZER_FILE = "tokenizer.json"
 VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "spm.model", "spiece.model")
 """The encoder's public vocabulary: words, years and web addresses that pretraining saw."""

@@ -16,9 +16,12 @@ from clinical_tl.release.identifiers import check_identifiers
 from clinical_tl.release.layout import check_layout
 from clinical_tl.release.licence import check_licence
 from clinical_tl.release.memorisation import check_memorisation
+from clinical_tl.release.shareable import check_encoder
 from clinical_tl.table import format_table
 
-CHECKS = ("identifiers", "layout", "data_use", "memorisation", "evaluation", "licence")
+CHECKS = ("identifiers", "layout", "encoder", "data_use", "memorisation", "evaluation", "licence")
+OVERRIDES = tuple(name for name in CHECKS if name != "encoder")
+"""The checks whose block a person may lift; of memorisation not every one."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,12 @@ def check_release(
     train: NotesLike | Sequence[str] | None = None,
     held_out: NotesLike | Sequence[str] | None = None,
     overrides: Sequence[str] = (),
+    encoder: str | Path | None = None,
 ) -> ReleaseReport:
     """Check a folder that `save_pretrained`, `adapt_encoder` or `merge` wrote.
 
-    Nothing is changed or sent. In order: identifiers in every file, the layout, the data's
-    terms, memorisation, the evaluation, the encoder's licence.
+    Nothing is changed or sent. In order: identifiers in every file, the layout, whether others
+    can have the encoder, the data's terms, memorisation, the evaluation, the encoder's licence.
 
     Args:
         folder: what is to leave.
@@ -70,18 +74,22 @@ def check_release(
         train: the training notes, to look for quotations and to audit memorisation.
         held_out: notes like them that training did not see, such as the test notes.
         overrides: names of checks whose block is lifted, each with a reason if there is one
-            (`"licence=mit"`); they stay in the report.
+            (`"licence=mit"`); they stay in the report. An encoder that nobody else has, and a
+            novelty detector that holds notes, never leave.
+        encoder: where the encoder lies that the model was trained from, if not where it was in
+            training: the audit of memorisation loads it.
 
     Raises:
         ArtifactError: there is no folder, or it is empty.
         ConfigError: an unknown `data_use` or override.
     """
     lifted = {override.partition("=")[0]: override for override in overrides}
-    unknown = sorted(set(lifted) - set(CHECKS))
+    unknown = sorted(set(lifted) - set(OVERRIDES))
     if isinstance(overrides, str) or unknown:
         raise ConfigError(
             f"overrides {shown_ids(unknown, 'override') if unknown else 'given as one text'}; "
-            f"allowed: a list of check names out of {list(CHECKS)}, each with '=reason' if need be"
+            f"allowed: a list of check names out of {list(OVERRIDES)}, each with '=reason' if need "
+            "be"
         )
     read = ReleaseFolder.read(folder)
     trained = None if train is None else as_notes(train)
@@ -90,8 +98,11 @@ def check_release(
     checks = (
         check_identifiers(read, trained),
         check_layout(read),
+        check_encoder(read),
         use,
-        check_memorisation(read, data_use, public=public, train=trained, held_out=kept),
+        check_memorisation(
+            read, data_use, public=public, train=trained, held_out=kept, encoder=encoder
+        ),
         check_evaluation(read, public=public, train=trained, held_out=kept),
         check_licence(read, public=public),
     )
@@ -101,7 +112,7 @@ def check_release(
         data_use,
         tuple(
             replace(check, overridden_by=lifted[check.name])
-            if check.status == "block" and check.name in lifted
+            if check.status == "block" and check.liftable and check.name in lifted
             else check
             for check in checks
         ),
@@ -114,6 +125,7 @@ def require_release(
     repo_private: bool,
     data_use: DataUse | None,
     overrides: Sequence[str] = (),
+    encoder: str | Path | None = None,
     train: NotesLike | Sequence[str] | None = None,
     held_out: NotesLike | Sequence[str] | None = None,
 ) -> ReleaseReport:
@@ -128,19 +140,20 @@ def require_release(
         train=train,
         held_out=held_out,
         overrides=overrides,
+        encoder=encoder,
     )
     if report.allowed:
         return report
     lines = [f"  {check.name}: {check.reason}" for check in report.blocked]
-    names = [check.name for check in report.blocked]
+    names = [check.name for check in report.blocked if check.liftable]
+    mend = f", or take responsibility with overrides={names}" if names else ""
     raise ReleaseError(
         "\n".join(
             [
                 f"{shown_path(folder)} was not released: {len(lines)} of {len(report.checks)} "
                 "checks block",
                 *lines,
-                f"To mend: remove the causes, or take responsibility with overrides={names}. "
-                "Nothing was sent.",
+                f"To mend: remove the causes{mend}. Nothing was sent.",
             ]
         )
     )

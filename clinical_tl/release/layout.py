@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from clinical_tl.artifact import (
+    ADAPTATION_FILE,
     CARD_FILE,
     METRICS_FILE,
     REPORT_FILE,
@@ -16,7 +17,6 @@ from clinical_tl.artifact import (
 from clinical_tl.errors import ArtifactError
 from clinical_tl.release.check import ReleaseCheck
 from clinical_tl.release.folder import (
-    ADAPTATION_FILE,
     TOKENIZER_FILE,
     VOCABULARY_FILES,
     ReleaseFolder,

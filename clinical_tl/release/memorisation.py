@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ArtifactError, EncoderError
+from clinical_tl.auto_model import load_model
+from clinical_tl.errors import ArtifactError, EncoderError, TaskError
 from clinical_tl.metrics.auroc import auroc
 from clinical_tl.metrics.intervals import Interval, bootstrap_interval
 from clinical_tl.models.encoder import find_encoder
@@ -16,7 +18,7 @@ from clinical_tl.release.canaries import canary_exposure, planted_canaries
 from clinical_tl.release.check import DataUse, ReleaseCheck, Status
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.masked_model import MaskedModel
-from clinical_tl.release.saved_model import annotated, saved_losses
+from clinical_tl.saved_task import saved_task
 from clinical_tl.schema import Note
 
 NAME = "memorisation"
@@ -46,7 +48,12 @@ class MembershipAudit:
 
 
 def membership_audit(
-    folder: ReleaseFolder, train: Sequence[Note], held_out: Sequence[Note], *, seed: int = 0
+    folder: ReleaseFolder,
+    train: Sequence[Note],
+    held_out: Sequence[Note],
+    *,
+    encoder: str | Path | None = None,
+    seed: int = 0,
 ) -> MembershipAudit | None:
     """Guess by its loss whether a note was trained on; `None` for too few notes of either kind.
 
@@ -55,25 +62,31 @@ def membership_audit(
     that has a head of its own: notes that are easy for all are no members (Watson et al. 2022,
     arXiv 2111.08440). Held-out notes have to be of the training notes' kind: what tells the two
     sides apart counts as memory. At most 300 notes a side, drawn by the seed; patients are
-    resampled whole.
+    resampled whole. `encoder` is where the encoder lies that the model was trained from, if not
+    where it was then.
 
-    Raises `ArtifactError` or `EncoderError` where the model can't be loaded.
+    Raises `ArtifactError` or `EncoderError` where the model can't be loaded, `TaskError` where
+    it has no loss of a note.
     """
     calibrated = False
     sides = [
         [n for n in side if n.metadata.get("canary") is not True] for side in (train, held_out)
     ]
     if folder.kind == "artifact":
-        sides = [annotated(folder, side) for side in sides]
+        fields = saved_task(folder.path, folder.description)[0].fields
+        sides = [
+            [note for note in side if all(getattr(note, name) is not None for name in fields)]
+            for side in sides
+        ]
     sides = [_sample(side, seed) for side in sides]
     if min(len(side) for side in sides) < FEWEST_NOTES:
         return None
     notes = sides[0] + sides[1]
     if folder.kind == "artifact":
-        losses = saved_losses(folder)(notes)
+        losses = load_model(folder.path, encoder=encoder).losses(notes)
     else:
         losses = MaskedModel.load(folder.path).note_losses(notes, seed=seed)
-        origin = _origin(folder)
+        origin = _origin(folder, encoder)
         if origin is not None:
             losses, calibrated = losses - origin.note_losses(notes, seed=seed), True
     member = np.arange(len(notes)) < len(sides[0])
@@ -97,6 +110,7 @@ def check_memorisation(
     public: bool,
     train: Sequence[Note] | None,
     held_out: Sequence[Note] | None,
+    encoder: str | Path | None = None,
 ) -> ReleaseCheck:
     """Membership inference and canaries' exposure, blocked above their bounds.
 
@@ -118,6 +132,7 @@ def check_memorisation(
                 "block",
                 "the novelty detector holds embeddings of single notes, from which text can be "
                 "recovered; fit it with method='mahalanobis', or save without it",
+                liftable=False,
             )
     open_notes = data_use == "public"
     unaudited: Status = "block" if public and not open_notes else "warn"
@@ -126,11 +141,14 @@ def check_memorisation(
             NAME, unaudited, "not audited: give the training notes and held-out notes"
         )
     try:
-        audit = membership_audit(folder, train, held_out)
+        audit = membership_audit(folder, train, held_out, encoder=encoder)
         exposure, canaries = _exposure(folder, train)
-    except (ArtifactError, EncoderError) as error:
+    except (ArtifactError, EncoderError, TaskError) as error:
         return ReleaseCheck(
-            NAME, unaudited, f"not audited: the model can't be loaded ({type(error).__name__})"
+            NAME,
+            unaudited,
+            "not audited: the model can't be loaded, or has no loss of a note "
+            f"({type(error).__name__})",
         )
     if audit is None:
         return ReleaseCheck(
@@ -161,14 +179,15 @@ def _exposure(folder: ReleaseFolder, train: Sequence[Note]) -> tuple[float | Non
     return highest, says
 
 
-def _origin(folder: ReleaseFolder) -> MaskedModel | None:
+def _origin(folder: ReleaseFolder, encoder: str | Path | None) -> MaskedModel | None:
     """The encoder before it was adapted, where that very one is here and its head was trained."""
-    if folder.encoder is None or folder.description.get("new_head", True):
+    origin = encoder or folder.encoder
+    if origin is None or folder.description.get("new_head", True):
         return None
     try:
-        if find_encoder(folder.encoder).sha256 != folder.description.get("encoder_sha256"):
+        if find_encoder(origin).sha256 != folder.description.get("encoder_sha256"):
             return None
-        return MaskedModel.load(folder.encoder)
+        return MaskedModel.load(origin)
     except EncoderError:
         return None
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from clinical_tl.artifact import ADAPTATION_FILE
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REPORT_FILE = "adaptation.json"
 HELD_OUT_SHARE = 0.05
 # Settings that say where and how a run goes on, not what comes out of it.
 UNDECISIVE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
@@ -225,7 +225,7 @@ def _finished(
     if not output.exists() or not any(output.iterdir()):
         return None
     try:
-        row = json.loads((output / REPORT_FILE).read_text(encoding="utf-8"))
+        row = json.loads((output / ADAPTATION_FILE).read_text(encoding="utf-8"))
         names = [f.name for f in fields(AdaptationResult) if f.name != "folder"]
         result = AdaptationResult(folder=str(output), **{name: row[name] for name in names})
         differing = [name for name in made_from if row[name] != made_from[name]]
@@ -413,4 +413,4 @@ def _write(
         model.save_pretrained(str(draft))
         tokenizer.save_pretrained(draft)
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"
-        (draft / REPORT_FILE).write_text(text, encoding="utf-8")
+        (draft / ADAPTATION_FILE).write_text(text, encoding="utf-8")

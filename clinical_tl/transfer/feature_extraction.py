@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinical_tl.artifact import read_artifact, read_metrics, write_artifact
+from clinical_tl.artifact import read_metrics, write_artifact
 from clinical_tl.boundary import refusing
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, shown_path
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
-from clinical_tl.hub import PushOptions, find_folder, push_saved
-from clinical_tl.hub_cache import HUB_PREFIX
+from clinical_tl.hub import SavedFolder, find_saved
 from clinical_tl.metrics_record import leak_of, record_scores, set_digest
 from clinical_tl.paths import as_path
 from clinical_tl.processes import on_main_process
@@ -38,10 +37,12 @@ from clinical_tl.transfer.embeddings import UnitEmbeddings, embed, embed_units
 if TYPE_CHECKING:
     from typing import Unpack
 
+    import numpy.typing as npt
     import torch
 
     from clinical_tl.metrics.scores import Scores
     from clinical_tl.models.frozen_encoder import FrozenEncoder, VectorPooling
+    from clinical_tl.release.push import PushOptions
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ logger = logging.getLogger(__name__)
 ADAPTER = "features"
 # Choosing the strength needs fewer units than fitting does.
 TUNING_UNITS = 20_000
-# What a tag that training never saw gets: possible, never likely.
+# What a tag or label that training never saw gets: possible, never likely.
 UNSEEN = 1e-9
 
 
@@ -165,12 +166,7 @@ class FeatureModel:
             return []
         if isinstance(self.task, UnitTask):
             return self._predict_units(self.task, records, progress=progress)
-        features = self._note_features(records, progress=progress)
-        probabilities = self.classifier.predict_proba(features)
-        if not self.classifier.multi_label_:
-            every = np.zeros((len(records), len(self.task.labels)))
-            every[:, self.classifier.classes_] = probabilities
-            probabilities = every
+        features, probabilities = self._note_probabilities(self.task, records, progress=progress)
         # What says nothing has no vector, or that of its tokens for nothing.
         unread = [
             not (has_text(note.text) and row.any())
@@ -183,6 +179,28 @@ class FeatureModel:
                 records, probabilities.astype(np.float32), unread, strict=True
             )
         ]
+
+    def losses(self, notes: NotesLike) -> npt.NDArray[np.float64]:
+        """Each annotated note's loss, shape (notes,): the mean over labels where there are many.
+
+        NaN for a note whose label training did not see. See `TransferModel.losses`.
+
+        Raises `TaskError` for a task that tags units, which has no loss of a note here.
+        """
+        if not isinstance(self.task, NoteTask):
+            raise TaskError(
+                f"{self.task.title} on frozen features has no loss of a note; allowed: tasks that "
+                "label notes"
+            )
+        records = as_notes(notes)
+        _, every = self._note_probabilities(self.task, records, progress=False)
+        every = every.clip(UNSEEN, 1 - UNSEEN)
+        gold = self.task.gold(records)
+        if gold.ndim == 1:
+            own = -np.log(every[np.arange(len(records)), gold])
+            return np.where(gold >= 0, own, np.nan)
+        mean: npt.NDArray[np.float64] = -np.log(np.where(gold, every, 1 - every)).mean(axis=1)
+        return mean
 
     def evaluate(
         self,
@@ -255,7 +273,10 @@ class FeatureModel:
         As `TransferModel.push_to_hub`; the encoder must be one that others can have. Of several
         processes the first pushes.
         """
-        return on_main_process(lambda: push_saved(self._write, repo_id, folder=folder, **options))
+        from clinical_tl.release.push import push_saved
+
+        options.setdefault("encoder", self.encoder.source.path)
+        return push_saved(self._write, repo_id, folder=folder, **options)
 
     @classmethod
     def load(
@@ -274,12 +295,22 @@ class FeatureModel:
         Raises `ArtifactError` for a folder that is damaged, of another kind, or whose encoder
         is not the one it was fitted on; `HubError` for an id that can't be pulled.
         """
+        saved = find_saved(folder, revision=revision)
+        return cls.from_saved(saved, encoder=encoder, device=device)
+
+    @classmethod
+    def from_saved(
+        cls,
+        saved: SavedFolder,
+        *,
+        encoder: str | Path | None = None,
+        device: str | torch.device | None = None,
+    ) -> FeatureModel:
+        """As `load`, of a folder that was found and checked already."""
         from clinical_tl.models.encoder import find_saved_encoder
         from clinical_tl.models.frozen_encoder import FrozenEncoder
 
-        pulled = str(folder).startswith(HUB_PREFIX)
-        folder = find_folder(folder, revision=revision)
-        description = read_artifact(folder)
+        folder, description = saved.path, saved.description
         if description["adapter"] != ADAPTER:
             raise ArtifactError(
                 f"{shown_path(folder)} holds a fine-tuned model; load it with TransferModel.load()"
@@ -289,8 +320,9 @@ class FeatureModel:
             raise ArtifactError(
                 f"{shown_path(folder)}: {task.title} has no linear form on features; save it again"
             )
+        of = description["encoder"]
         loaded = FrozenEncoder.of_source(
-            find_saved_encoder(description["encoder"], folder, encoder=encoder, pulled=pulled),
+            find_saved_encoder(of, folder, encoder=encoder, pulled=saved.pulled),
             window=windowing.length,
             overlap=windowing.overlap,
             device=device,
@@ -302,8 +334,11 @@ class FeatureModel:
         classifier = FeatureClassifier.load(folder)
         return cls(task, loaded, classifier, layer, pooling, metrics=read_metrics(folder))
 
-    def _note_features(self, notes: Sequence[Note], *, progress: bool) -> np.ndarray:
-        return embed(
+    def _note_probabilities(
+        self, task: NoteTask, notes: Sequence[Note], *, progress: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The notes' vectors, (notes, d), and every label's probability, (notes, labels)."""
+        features = embed(
             self.encoder,
             notes,
             layer=self.layer,
@@ -311,6 +346,9 @@ class FeatureModel:
             cache=self.cache,
             progress=progress,
         ).matrix
+        every = np.zeros((len(notes), len(task.labels)))
+        every[:, self.classifier.classes_.astype(int)] = self.classifier.predict_proba(features)
+        return features, every
 
     def _predict_units(
         self, task: UnitTask, notes: Sequence[Note], *, progress: bool

@@ -1,10 +1,16 @@
 """The gate as a whole: what passes, what is refused, and what overrides leave behind."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 import clinical_tl as ctl
 from clinical_tl.errors import ArtifactError, ClinicalTLError, ConfigError, ReleaseError
-from clinical_tl.release.gate import CHECKS, check_release, require_release
+from clinical_tl.estimators.novelty import NoveltyDetector
+from clinical_tl.release.folder import ReleaseFolder
+from clinical_tl.release.gate import CHECKS, OVERRIDES, check_release, require_release
+from clinical_tl.release.shareable import check_encoder
 from clinical_tl.schema import Note
 from recipes import check_release as recipe
 from tests.release.folders import SECRET, write_model
@@ -40,7 +46,7 @@ def test_the_refusal_names_every_block_and_quotes_nothing(leaking):
         )
     message = str(refused.value)
     assert isinstance(refused.value, ClinicalTLError)
-    assert "5 of 6 checks block" in message
+    assert "5 of 7 checks block" in message
     assert "overrides=['identifiers', 'layout', 'data_use', 'memorisation', 'evaluation']" in (
         message
     )
@@ -57,11 +63,43 @@ def test_overrides_lift_blocks_and_stay_in_the_report(leaking):
     assert by_name["layout"].overridden_by == "layout=a table of made-up notes"
     assert by_name["data_use"].overridden_by is None
     assert "block, overridden" in str(report)
-    with pytest.raises(ReleaseError, match="1 of 6 checks block"):
+    with pytest.raises(ReleaseError, match="1 of 7 checks block"):
         require_release(leaking, repo_private=True, data_use="public", overrides=["layout"])
 
 
-@pytest.mark.parametrize("overrides", [["everything"], ["licence", "layuot=x"], "layout"])
+def test_no_override_lets_out_what_nobody_else_can_load_or_what_holds_notes(tmp_path):
+    lifted = list(OVERRIDES)
+    folder = write_model(tmp_path / "local", encoder=str(tmp_path))
+    with pytest.raises(
+        ReleaseError, match=r"1 of 7 checks block\n  encoder: .*merge=True"
+    ) as found:
+        require_release(folder, repo_private=True, data_use="public", overrides=lifted)
+    assert "To mend: remove the causes. Nothing was sent." in str(found.value)
+    assert str(tmp_path) not in str(found.value).split("\n", 1)[1]
+    folder = write_model(tmp_path / "holds")
+    NoveltyDetector("knn").fit(np.random.default_rng(0).normal(size=(30, 4))).save(folder)
+    report = check_release(folder, data_use="public", overrides=lifted)
+    assert [(c.name, c.row()["override"]) for c in report.blocked] == [("memorisation", "")]
+
+
+def test_an_encoder_that_is_carried_must_not_tell_where_it_lay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name, carried, allowed in (
+        ("./mine", False, False),
+        ("./mine", True, True),
+        (str(tmp_path / "mine"), True, False),
+        ("somebody/encoder", False, True),
+    ):
+        read = ReleaseFolder.read(write_model(tmp_path / "model", encoder=name))
+        files = {"model.safetensors": "0" * 64} if carried else {}
+        found = check_encoder(replace(read, description={**read.description, "files": files}))
+        assert found.blocks is not allowed
+
+
+@pytest.mark.parametrize(
+    "overrides", [["everything"], ["encoder"], ["licence", "layuot=x"], "layout"]
+)
 def test_an_unknown_override_is_refused(model, overrides):
     with pytest.raises(ConfigError, match="allowed: a list of check names"):
         check_release(model, data_use="public", overrides=overrides)

@@ -1,11 +1,15 @@
 """The audits against losses worked by hand, and models that remember or do not."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from clinical_tl.auto_model import load_model
 from clinical_tl.data.notes import as_notes
-from clinical_tl.errors import ArtifactError
+from clinical_tl.errors import ArtifactError, TaskError
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.models.encoder import find_encoder
 from clinical_tl.models.lora import LoRA
@@ -13,9 +17,9 @@ from clinical_tl.models.masked_lm import load_masked_lm
 from clinical_tl.release import memorisation
 from clinical_tl.release.canaries import CANDIDATES, canary_exposure, canary_notes
 from clinical_tl.release.folder import ReleaseFolder
+from clinical_tl.release.gate import check_release
 from clinical_tl.release.masked_model import MaskedModel
 from clinical_tl.release.memorisation import check_memorisation, membership_audit
-from clinical_tl.release.saved_model import saved_losses
 from clinical_tl.schema import Note
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -25,6 +29,7 @@ from clinical_tl.training.fit import fit
 from clinical_tl.transfer.feature_extraction import FeatureModel
 from clinical_tl.transfer_model import TransferModel
 from tests.release.folders import write_json, write_model
+from tests.tiny_encoders import write_encoder
 
 EASY = {"public": False, "train": None, "held_out": None}
 
@@ -77,7 +82,7 @@ def test_a_notes_loss_is_that_of_its_prediction(remembers, sides):
         -np.log(prediction.scores[note.label])
         for note, prediction in zip(sides[1], model.predict(sides[1], progress=False), strict=True)
     ]
-    found = saved_losses(folder)(sides[1] + unknown)
+    found = load_model(folder.path).losses(sides[1] + unknown)
     np.testing.assert_allclose(found[:-1], expected, rtol=1e-3, atol=1e-5)
     assert np.isnan(found[-1])
 
@@ -88,7 +93,9 @@ def test_so_is_it_on_frozen_features(tiny_encoder, sides, tmp_path):
     folder = ReleaseFolder.read(model.save_pretrained(tmp_path / "model"))
     predictions = model.predict(sides[1], progress=False)
     expected = [-np.log(p.scores[n.label]) for n, p in zip(sides[1], predictions, strict=True)]
-    np.testing.assert_allclose(saved_losses(folder)(sides[1]), expected, rtol=1e-4, atol=1e-6)
+    found = load_model(folder.path).losses([*sides[1], Note("u", "fever", label="never seen")])
+    np.testing.assert_allclose(found[:-1], expected, rtol=1e-4, atol=1e-6)
+    assert np.isnan(found[-1])
 
 
 def test_an_entity_recognisers_loss_is_the_mean_of_its_units(
@@ -106,7 +113,7 @@ def test_an_entity_recognisers_loss_is_the_mean_of_its_units(
             if model.network.is_head(name):
                 parameter.zero_()
     folder = ReleaseFolder.read(model.save_pretrained(tmp_path / "model"))
-    found = saved_losses(folder)(notes)
+    found = load_model(folder.path).losses(notes)
     np.testing.assert_allclose(found, np.log(len(task.tag_set)), rtol=1e-6)
 
 
@@ -152,6 +159,31 @@ def test_an_unaudited_model_of_patients_stays_private(tmp_path, sides, data_use,
     # Its encoder is not here.
     found = check_memorisation(folder, data_use, public=public, train=sides[0], held_out=sides[1])
     assert (found.status, "can't be loaded" in found.reason) == (status, True)
+
+
+@pytest.mark.parametrize("kind", [TransferModel, FeatureModel])
+def test_an_encoder_that_lies_elsewhere_today_is_audited_there(kind, tiny_encoder, sides, tmp_path):
+    before = shutil.copytree(tiny_encoder, tmp_path / "before")
+    task = NoteClassification.from_notes(sides[0])
+    if kind is TransferModel:
+        model = TransferModel.from_pretrained(before, task, adapter=LoRA(r=2), window=64)
+    else:
+        model = FeatureModel.fit(before, task, sides[0], strengths=[1.0], progress=False)
+    saved = model.save_pretrained(tmp_path / "model")
+    given = {"data_use": "local", "train": sides[0], "held_out": sides[1]}
+    expected = audit_of(check_release(saved, **given))
+    assert expected.startswith("membership AUC")
+    before.rename(tmp_path / "after")
+    assert "can't be loaded" in audit_of(check_release(saved, **given))
+    assert audit_of(check_release(saved, encoder=tmp_path / "after", **given)) == expected
+    # Another encoder is no stand-in.
+    other = write_encoder(tmp_path / "other", "bert", seed=1)
+    assert "(ArtifactError)" in audit_of(check_release(saved, encoder=other, **given))
+
+
+def audit_of(report):
+    (reason,) = [check.reason for check in report.checks if check.name == memorisation.NAME]
+    return reason
 
 
 @pytest.mark.parametrize(("method", "status"), [("knn", "block"), ("mahalanobis", "warn")])
@@ -238,6 +270,12 @@ def test_a_kept_canary_holds_an_adapted_encoder_back(masked, sides, tmp_path, mo
     assert "20 training, 20 held-out notes, 0 left out, calibrated" in found.reason
     assert "highest exposure of 2 canaries 6.9 bits, bound 7.0" in found.reason
     assert found.status == "pass"
+    # Its origin may lie elsewhere today.
+    gone = {**origin, "encoder": str(tmp_path / "gone")}
+    write_json(tmp_path / "adaptation.json", {**gone, "new_head": False})
+    moved = ReleaseFolder.read(tmp_path)
+    assert "calibrated" not in check_memorisation(moved, "local", **given).reason
+    assert "calibrated" in check_memorisation(moved, "local", encoder=masked, **given).reason
     # An encoder of that name with other weights is no origin to compare with.
     other = {**origin, "encoder_sha256": "0" * 64}
     write_json(tmp_path / "adaptation.json", {**other, "new_head": False})
@@ -260,5 +298,22 @@ def test_an_exported_graph_is_not_audited_by_another_head(remembers, sides, tmp_
     found = check_memorisation(folder, "local", public=True, train=sides[0], held_out=sides[1])
     assert found.status == "block"
     assert "not audited" in found.reason
-    with pytest.raises(ArtifactError, match="audit the folder that it was exported from"):
-        saved_losses(folder)
+    with pytest.raises(ArtifactError, match=r"load it with clinical_tl\.OnnxModel"):
+        membership_audit(folder, *sides)
+
+
+def test_tags_on_frozen_features_have_no_loss_of_a_note(tiny_encoder, synthetic_notes, tmp_path):
+    notes = as_notes(synthetic_notes)
+    task = EntityRecognition.from_notes(notes)
+    model = FeatureModel.fit(tiny_encoder, task, notes, strengths=[1.0], progress=False)
+    with pytest.raises(TaskError, match="has no loss of a note; allowed"):
+        model.losses(notes)
+    folder = ReleaseFolder.read(model.save_pretrained(tmp_path / "model"))
+    found = check_memorisation(folder, "local", public=True, train=notes[:20], held_out=notes[20:])
+    assert (found.status, "no loss of a note" in found.reason) == ("block", True)
+
+
+def test_a_folder_that_says_nothing_of_its_task_is_not_audited(tmp_path, sides):
+    folder = replace(ReleaseFolder.read(write_model(tmp_path / "model")), description={})
+    found = check_memorisation(folder, "local", public=True, train=sides[0], held_out=sides[1])
+    assert (found.status, "not audited" in found.reason) == ("block", True)

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical_tl.artifact import ADAPTATION_FILE
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, EncoderError, NoteError
 from clinical_tl.models.encoder import find_encoder
@@ -29,7 +30,7 @@ from clinical_tl.text.windows import Windowing
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.transfer import domain_adaptation
-from clinical_tl.transfer.domain_adaptation import REPORT_FILE, _divide, adapt_encoder
+from clinical_tl.transfer.domain_adaptation import _divide, adapt_encoder
 from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import CONFIGS, write_encoder
 
@@ -188,7 +189,7 @@ def test_the_adapted_folder_is_an_encoder_for_every_other_stage(
     assert result.perplexity_after < result.perplexity_before
     assert result.train_notes + result.held_out_notes == len(synthetic_notes)
     assert not (tmp_path / "out.run").exists()
-    report = json.loads((tmp_path / "out" / REPORT_FILE).read_text())
+    report = json.loads((tmp_path / "out" / ADAPTATION_FILE).read_text())
     assert report["perplexity_after"] == result.perplexity_after
     assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text()
     task = NoteClassification.from_notes(synthetic_notes)
@@ -276,7 +277,7 @@ def test_a_finished_adaptation_is_not_run_again(
     monkeypatch.setattr(domain_adaptation, "_train", lambda *_: pytest.fail("trained"))
     caplog.set_level(logging.INFO)
     result = again(replace(QUICK, checkpoint_steps=3, progress=False))
-    report = json.loads((tmp_path / "out" / REPORT_FILE).read_text())
+    report = json.loads((tmp_path / "out" / ADAPTATION_FILE).read_text())
     assert result.folder == str(tmp_path / "out")
     assert result.perplexity_after == report["perplexity_after"]
     assert "out is finished: nothing is trained" in caplog.text

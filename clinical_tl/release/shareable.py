@@ -1,0 +1,40 @@
+"""The check of the encoder's place: others have it too, and it names no folder of a machine."""
+
+from __future__ import annotations
+
+import re
+
+from clinical_tl.artifact import TASK_FILE
+from clinical_tl.paths import as_path
+from clinical_tl.release.check import ReleaseCheck
+from clinical_tl.release.folder import ReleaseFolder
+
+NAME = "encoder"
+
+_WHOLE = re.compile(r"model\b.*\.safetensors")
+
+
+def check_encoder(folder: ReleaseFolder) -> ReleaseCheck:
+    """A model on an encoder that lies in a local folder never leaves: nobody else could load it.
+
+    One that carries its encoder needs no other, but must not name the folder it had here either.
+    """
+    name = folder.encoder
+    if folder.kind != "artifact" or name is None:
+        return ReleaseCheck(NAME, "pass", "no other encoder is needed")
+    path = as_path(name)
+    carried = any(_WHOLE.match(file) for file in folder.description.get("files", ()))
+    is_local = path.is_dir() or name.startswith((".", "~"))
+    tells_a_path = (
+        path.is_absolute() or len(path.parts) > 2 or (len(path.parts) > 1 and path.exists())
+    )
+    if tells_a_path or (is_local and not carried):
+        return ReleaseCheck(
+            NAME,
+            "block",
+            f"{TASK_FILE}: the model's encoder is a local folder, which nobody else has; train on "
+            "the encoder's Hub id, name that with load(..., encoder=...), or push a model that "
+            "carries its encoder: push_to_hub(..., merge=True)",
+            liftable=False,
+        )
+    return ReleaseCheck(NAME, "pass", "carried" if carried else "one that others can have")
