@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
+from clinical_tl.errors import EncoderError
 from clinical_tl.models.encoder import find_encoder, load_config
 from clinical_tl.models.heads import (
     Head,
@@ -24,6 +26,7 @@ from clinical_tl.onnx_model import OnnxModel
 from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fit import fit
 from clinical_tl.transfer_model import TransferModel
@@ -44,13 +47,22 @@ CONFIG = TrainingConfig(epochs=2, batch_tokens=128, progress=False)
 @pytest.fixture(scope="module", params=["bert-generation", "olmo2"])
 def headless(request, tmp_path_factory):
     """An encoder without a token head (OLMo 2), and one without any (BertGeneration)."""
-    return write_encoder(tmp_path_factory.mktemp(request.param), request.param)
+    return readable(write_encoder(tmp_path_factory.mktemp(request.param), request.param))
+
+
+def readable(folder):
+    """The folder; older versions of transformers don't find BertGeneration's fast tokenizer."""
+    try:
+        NoteTokenizer.from_pretrained(folder)
+    except EncoderError:
+        pytest.skip("this version of transformers reads no tokenizer for it")
+    return folder
 
 
 def test_what_transformers_has_is_taken_and_the_rest_is_made_here(headless, tiny_encoder):
     config = load_config(find_encoder(headless))
     assert type(TokenHead(("O", "B-x")).fitted(config)) is LinearTokenHead
-    own = config.model_type == "bert-generation"
+    own = type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
     found = SequenceHead(("a", "b"), multi_label=True).fitted(config)
     assert type(found) is (LinearSequenceHead if own else SequenceHead)
     assert (found.outputs, found.multi_label) == (("a", "b"), True)
@@ -86,7 +98,7 @@ def test_training_moves_the_head_that_is_made_here(headless):
 
 
 def test_a_head_that_is_made_here_is_exported(tmp_path):
-    encoder = write_encoder(tmp_path / "encoder", "bert-generation")
+    encoder = readable(write_encoder(tmp_path / "encoder", "bert-generation"))
     model = TransferModel.from_pretrained(encoder, EntityRecognition.from_notes(NOTES), window=24)
     fit(model, NOTES, config=CONFIG)
     report = export_onnx(model, tmp_path / "graph", check=NOTES)
