@@ -22,6 +22,8 @@ def main(
     notes: str | None = None,
     corpus: str | None = None,
     train: str | None = None,
+    dev: str | None = None,
+    against: str | None = None,
     by: list[str] | None = None,
     name: str = "test",
     format: str | None = None,
@@ -45,6 +47,9 @@ def main(
         corpus: instead of notes, the test notes of a public corpus by name, or "synthetic".
         train: the model's training notes, to see whether the others share patients or texts with
             them (with corpus: its training notes, without being asked).
+        dev: annotated notes to fit a temperature on, which says how good the model's
+            probabilities could be.
+        against: another saved model of the same task, to be compared with on the same notes.
         by: metadata fields to compare groups of patients by, e.g. [sex, age_band].
         name: of the set of notes, in the report and the card.
         format: of the notes, where the ending does not tell.
@@ -86,10 +91,12 @@ def main(
         )
     if card:
         require_replaceable(model)
+    chosen = None if dev is None else ctl.read_notes(dev, **reading)
     loaded = ctl.load_model(model, encoder=encoder, revision=revision)
     report = ctl.evaluation_report(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,
-        seed=seed, train=trained, allow_leakage=allow_leakage,
+        seed=seed, train=trained, dev=chosen, allow_leakage=allow_leakage,
+        against=None if against is None else ctl.load_model(against),
     )  # fmt: skip
     print(report)
     print(report.save(output))

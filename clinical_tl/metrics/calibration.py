@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.metrics.matrix import Bools, Floats, Ints, probability_matrix, score_matrix
+from clinical_tl.metrics.matrix import Bools, Floats, Ints, probability_matrix
 from clinical_tl.metrics.scores import Scores
 from clinical_tl.table import Table
 
 # Temperatures beyond these mean that the logits carry no information, or no error, at all.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
+LEAST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,6 @@ def binary_calibration(
     )
 
 
-def brier_score(gold: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
-    """Mean squared distance between probabilities and gold (Brier 1950); 0 is best.
-
-    Arguments as in `calibration_scores`. One label a note: squares summed over the labels, so
-    0 to 2. Many labels a note: mean over all cells, so 0 to 1.
-    """
-    return calibration_scores(gold, probabilities, bins=1).brier
-
-
 def reliability(
     correct: Bools, confidence: Floats, *, bins: int = 15, equal_mass: bool = False
 ) -> tuple[ReliabilityBin, ...]:
@@ -166,53 +158,64 @@ def reliability(
     return tuple(rows)
 
 
-def fit_temperature(logits: npt.ArrayLike, gold: npt.ArrayLike) -> float:
-    """The temperature T for which `logits / T` have the least negative log-likelihood.
+def fit_temperature(probabilities: npt.ArrayLike, gold: npt.ArrayLike) -> float:
+    """The temperature T at which probabilities have the least negative log-likelihood.
 
     Temperature scaling (Guo et al. 2017, arXiv 1706.04599): one number, fitted on dev notes
-    and never on test, that changes how sure a model is but not which label wins. Softmax for
-    one label a note, sigmoid for many. The loss is convex in 1/T, so the golden-section search
-    over log T finds its only minimum; T stays within 0.01 to 100, which it meets where the
-    logits are always right or tell nothing.
+    and never on test, that changes how sure a model is but not which label wins. Above 1 the
+    model was too sure. The loss is convex in 1/T, so the search over log T finds its only minimum;
+    T stays within 0.01 to 100, which it meets where the model is always right or knows nothing.
 
-    Args:
-        logits: (n, k).
-        gold: (n,) columns or (n, k) booleans, as in `calibration_scores`.
-
-    Raises:
-        TaskError: nothing to fit, shapes that disagree, logits that are not finite.
+    Arguments and errors as in `calibration_scores`.
 
     Example:
-        >>> sure = np.array([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [4.0, 0.0]])
-        >>> temperature = fit_temperature(sure, np.array([0, 0, 0, 1]))
-        >>> round(temperature, 2), round(float(1 / (1 + np.exp(-4 / temperature))), 2)
-        (3.64, 0.75)
+        >>> sure = [[0.98, 0.02]] * 4
+        >>> temperature = fit_temperature(sure, [0, 0, 0, 1])
+        >>> round(temperature, 2), at_temperature(sure, temperature)[0].round(2).tolist()
+        (3.54, [0.75, 0.25])
     """
-    matrix = score_matrix(logits, name="logits")
+    from scipy.optimize import minimize_scalar
+
+    matrix = probability_matrix(probabilities, name="probabilities")
     truth, one_label = _truth(gold, matrix.shape)
+    logits = _logits(matrix, one_label=one_label)
 
     def loss(log_temperature: float) -> float:
-        scaled = matrix / np.exp(log_temperature)
+        scaled = logits / np.exp(log_temperature)
         if one_label:
             top = scaled.max(axis=1, keepdims=True)
             normaliser = top[:, 0] + np.log(np.exp(scaled - top).sum(axis=1))
             return float((normaliser - scaled[truth]).mean())
         return float(np.logaddexp(0.0, np.where(truth, -scaled, scaled)).mean())
 
-    low, high = float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE))
-    golden = (5**0.5 - 1) / 2
-    left, right = high - golden * (high - low), low + golden * (high - low)
-    loss_left, loss_right = loss(left), loss(right)
-    while high - low > 1e-7:
-        if loss_left <= loss_right:
-            high, right, loss_right = right, left, loss_left
-            left = high - golden * (high - low)
-            loss_left = loss(left)
-        else:
-            low, left, loss_left = left, right, loss_right
-            right = low + golden * (high - low)
-            loss_right = loss(right)
-    return float(np.exp((low + high) / 2))
+    bounds = np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-7})
+    return float(np.exp(best.x))
+
+
+def at_temperature(
+    probabilities: npt.ArrayLike, temperature: float, *, one_label: bool = True
+) -> Floats:
+    """Probabilities, shape (n, k), as they are once their logits are divided by a temperature.
+
+    `one_label` says whether the labels exclude one another (softmax) or not (sigmoid).
+
+    >>> at_temperature([[0.8, 0.2]], 2.0).round(3).tolist()
+    [[0.667, 0.333]]
+    """
+    from scipy.special import expit, softmax
+
+    matrix = probability_matrix(probabilities, name="probabilities")
+    scaled = _logits(matrix, one_label=one_label) / temperature
+    found: Floats = softmax(scaled, axis=1) if one_label else expit(scaled)
+    return found
+
+
+def _logits(probabilities: Floats, *, one_label: bool) -> Floats:
+    """Logits that give these probabilities; those of 0 and 1 are finite."""
+    inside = probabilities.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    found: Floats = np.log(inside) if one_label else np.log(inside) - np.log1p(-inside)
+    return found
 
 
 def _truth(gold: npt.ArrayLike, shape: tuple[int, ...]) -> tuple[Bools, bool]:

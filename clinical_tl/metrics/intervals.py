@@ -152,41 +152,5 @@ def interval_around(value: float, resampled: Floats, confidence: float) -> Inter
     )
 
 
-def paired_bootstrap(
-    statistic_a: Statistic,
-    statistic_b: Statistic,
-    n_units: int,
-    *,
-    groups: Sequence[Hashable] | None = None,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Interval of the difference a - b, both computed on the same resamples.
-
-    What two models share (hard patients are hard for both) cancels out, so this can tell them
-    apart where their separate intervals overlap. Arguments and errors as in
-    `bootstrap_interval`.
-
-    >>> one = np.array([1, 1, 1, 0, 1, 1, 0, 1, 1, 1])
-    >>> other = np.array([1, 1, 0, 0, 1, 0, 0, 1, 1, 1])
-    >>> found = paired_bootstrap(lambda n: one[n].mean(), lambda n: other[n].mean(), 10)
-    >>> {name: round(value, 2) for name, value in found.summary().items()}
-    {'estimate': 0.2, 'low': 0.0, 'high': 0.5}
-    """
-
-    def difference(notes: Ints) -> float:
-        return _value(statistic_a(notes)) - _value(statistic_b(notes))
-
-    return bootstrap_interval(
-        difference,
-        n_units,
-        groups=groups,
-        resamples=resamples,
-        confidence=confidence,
-        seed=seed,
-    )
-
-
 def _value(figure: float | None) -> float:
     return float("nan") if figure is None else float(figure)

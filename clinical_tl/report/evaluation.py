@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from clinical_tl.data.notes import NotesLike, as_notes
+from clinical_tl.data.seen_notes import require_apart
+from clinical_tl.data.traces import Traces
 from clinical_tl.errors import NoteError, TaskError
 from clinical_tl.metrics.intervals import check_resampling, interval_around, resample
 from clinical_tl.metrics_record import leak_of
-from clinical_tl.report.confidence import calibration_of
+from clinical_tl.report.confidence import calibration_of, temperature_of
 from clinical_tl.report.evaluation_report import (
+    Comparison,
     Estimate,
     EvaluationReport,
     Gap,
@@ -55,24 +58,63 @@ def evaluation_report(
     seed: int = 0,
     progress: bool = True,
     train: NotesLike | None = None,
+    dev: NotesLike | None = None,
+    against: Predictor | None = None,
     allow_leakage: bool = False,
 ) -> EvaluationReport:
     """Predict annotated notes and report on the predictions; see `report_on`.
 
-    Notes that share patients or texts with those that the model has learnt from (what it
-    remembers, and `train`) are an error, or with `allow_leakage` marked in the report.
+    Args:
+        model: what is evaluated.
+        notes: annotated.
+        name: of the set of notes; this and the next four as for `report_on`.
+        by: metadata fields to compare groups by.
+        resamples: how many times the patients are drawn.
+        confidence: share of the resamples that an interval covers.
+        seed: of the resamples.
+        progress: show progress bars.
+        train: what the model (and `against`) was trained on, where it does not remember that.
+        dev: annotated notes that a temperature is fitted on, so that the report says how good
+            the probabilities could be.
+        against: another model for the same task, such as a baseline or the last version; the
+            report says by how much `model` is above it, patient by patient.
+        allow_leakage: notes that share patients or texts with those that a model has learnt
+            from, or with `dev`, are an error without it, and marked in the report with it.
+
+    Raises:
+        NoteError: no notes, or such shared ones.
+        TaskError: as `report_on`; or the two models are asked different things.
     """
     records = as_notes(notes)
     if not records:
         raise NoteError("there are no notes to evaluate; give at least one annotated note")
-    leak = leak_of(
-        getattr(model, "metrics", {}),
-        getattr(model, "seen", None),
-        records,
-        name,
-        train=None if train is None else as_notes(train),
-        allow_leakage=allow_leakage,
-    )
+    trained = None if train is None else as_notes(train)
+
+    def leak_into(one: Predictor) -> dict[str, Any] | None:
+        leak = leak_of(
+            getattr(one, "metrics", {}),
+            getattr(one, "seen", None),
+            records,
+            name,
+            train=trained,
+            allow_leakage=allow_leakage,
+        )
+        return None if leak is None else asdict(leak)
+
+    leaks = [leak_into(one) for one in (model, against) if one is not None]
+    temperature = None
+    if dev is not None:
+        chosen = as_notes(dev)
+        require_apart(
+            Traces.of(chosen),
+            Traces.of(records),
+            known_as="dev notes",
+            notes_as=f"{name} notes",
+            allow_leakage=allow_leakage,
+        )
+        temperature = temperature_of(model.task, chosen, model.predict(chosen, progress=progress))
+    if against is not None:
+        _check_same_task(model.task, against.task, records)
     predictions = model.predict(records, progress=progress)
     report = report_on(
         model.task,
@@ -84,8 +126,13 @@ def evaluation_report(
         resamples=resamples,
         confidence=confidence,
         seed=seed,
+        temperature=temperature,
+        against=None if against is None else against.predict(records, progress=progress),
     )
-    return replace(report, leakage=None if leak is None else asdict(leak))
+    comparison = report.comparison
+    if comparison is not None:
+        comparison = replace(comparison, leakage=leaks[1])
+    return replace(report, leakage=leaks[0], comparison=comparison)
 
 
 def report_on(
@@ -99,8 +146,10 @@ def report_on(
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    temperature: float | None = None,
+    against: Sequence[Prediction] | None = None,
 ) -> EvaluationReport:
-    """Scores with intervals, groups of patients compared, calibration.
+    """Scores with intervals, groups of patients compared, calibration; another model's beside it.
 
     Scores are `task.evaluate`'s. Intervals are bootstrap intervals over patients, each drawn
     with all of its notes (`metrics.intervals`); they say how far the score would move on other
@@ -121,6 +170,9 @@ def report_on(
         resamples: how many times the patients are drawn.
         confidence: share of the resamples that an interval covers, in (0, 1).
         seed: the same seed gives the same intervals.
+        temperature: that `confidence.temperature_of` fitted to predictions for dev notes.
+        against: another model's predictions for the same notes (or those of rules): by how much
+            these are above them, paired (`Comparison`). Both are scored by `task`.
 
     Raises:
         TaskError: notes that are not annotated, or predictions of other notes.
@@ -140,6 +192,13 @@ def report_on(
     bootstrap = _Bootstrap(patients, resamples, confidence, seed)
     intervals = bootstrap.estimates(counts, range(len(records)))
     metric = task.monitor if task.monitor in summary else next(iter(intervals))
+    comparison = None
+    if against is not None:
+        check_order(records, against)
+        comparison = Comparison(
+            task.score(records, against, None).summary(),
+            bootstrap.differences(counts, task.note_counts(records, against)),
+        )
     shown, gaps = _compare(task, records, predictions, groups, counts, bootstrap, metric)
     return EvaluationReport(
         kind=task.kind,
@@ -154,8 +213,21 @@ def report_on(
         seed=seed,
         subgroups=tuple(shown),
         gaps=tuple(gaps),
-        calibration=calibration_of(task, records, predictions),
+        calibration=calibration_of(task, records, predictions, temperature=temperature),
         labels=tuple(score.row() for score in getattr(scored, "per_label", ())),
+        comparison=comparison,
+    )
+
+
+def _check_same_task(task: Task, other: Task, notes: Sequence[Note]) -> None:
+    """Raise `TaskError` unless both models are asked the same of the notes."""
+    if task.kind == other.kind and task.gold_labels(notes) == other.gold_labels(notes):
+        return
+    raise TaskError(
+        f"the models are asked different things of these notes: one is for {task.title}, the "
+        f"other for {other.title}"
+        + (" of other gold labels" if task.kind == other.kind else "")
+        + "; compare models of one task, with the same settings for what counts as a label"
     )
 
 
@@ -183,6 +255,21 @@ class _Bootstrap:
         found = {
             metric: self.around(float(value[0]), drawn[metric])
             for metric, value in counts.of(notes).figures(np.ones((1, len(notes)))).items()
+        }
+        return {metric: estimate for metric, estimate in found.items() if estimate is not None}
+
+    def differences(self, counts: NoteCounts, others: NoteCounts) -> dict[str, Estimate]:
+        """Metric → the first minus the second on the same resamples, with the interval of that."""
+        every = range(len(counts))
+        ones = np.ones((1, len(counts)))
+        value, other = counts.figures(ones), others.figures(ones)
+        drawn, drawn_others = self.figures(counts, every), self.figures(others, every)
+        found = {
+            metric: self.around(
+                float(value[metric][0] - other[metric][0]), drawn[metric] - drawn_others[metric]
+            )
+            for metric in value
+            if metric in other
         }
         return {metric: estimate for metric, estimate in found.items() if estimate is not None}
 

@@ -64,6 +64,23 @@ class Gap:
     of_labels: int
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Another model on the same notes, and how far this one is above it.
+
+    `scores` are the other's. `differences` are this model's scores minus those, each with the
+    interval of a paired bootstrap (Koehn 2004, "Statistical significance tests for machine
+    translation evaluation"): both are scored on the same resamples of the patients, so what is
+    hard for both cancels out, and models can be told apart whose own intervals overlap. Where 0
+    lies outside, they differ on notes like these. `leakage` is what the notes share with the
+    other's training notes; `None` where that was not checked.
+    """
+
+    scores: Mapping[str, float]
+    differences: Mapping[str, Estimate]
+    leakage: Mapping[str, Any] | None = None
+
+
 @dataclass(frozen=True, repr=False)
 class EvaluationReport(Tabular):
     """What an evaluation found on one set of notes; figures and names of labels, no text.
@@ -71,7 +88,7 @@ class EvaluationReport(Tabular):
     `scores` are all of the task's, `intervals` those of them that add up over notes (counts
     and means; not AUROC, MCC or overlap), `metric` the one that subgroups are compared by.
     `leakage` is what the notes share with the training notes, in counts (`seen_notes.Leak`);
-    `None` where that was not checked.
+    `None` where that was not checked. `comparison` is with another model, if one was given.
     """
 
     kind: str
@@ -89,6 +106,7 @@ class EvaluationReport(Tabular):
     calibration: Calibration | None = None
     labels: tuple[Mapping[str, Any], ...] = ()
     leakage: Mapping[str, Any] | None = None
+    comparison: Comparison | None = None
 
     @property
     def title(self) -> str:
@@ -125,7 +143,27 @@ class EvaluationReport(Tabular):
             yield self.subgroup_table()
         if self.calibration is not None:
             yield f"calibration of {self.calibration.of}:"
-            yield Table([self.calibration.scores.summary()])
+            yield self.calibration.table()
+        if self.comparison is not None:
+            yield "compared with another model:"
+            yield self.comparison_table()
+
+    def comparison_table(self) -> Table:
+        """One row a score that was compared: this model's, the other's, and the difference."""
+        if self.comparison is None:
+            return Table([])
+        rows = [
+            {
+                "metric": name,
+                "value": self.scores[name],
+                "other": self.comparison.scores[name],
+                "difference": found.value,
+                "low": found.low,
+                "high": found.high,
+            }
+            for name, found in self.comparison.differences.items()
+        ]
+        return Table(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """For `report.json`."""

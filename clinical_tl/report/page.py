@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinical_tl.metrics_record import LEAKAGE, leaks_of
 from clinical_tl.paths import as_path
 from clinical_tl.replacement import replace_text
 from clinical_tl.table import html_table
@@ -51,6 +52,7 @@ def report_page(report: EvaluationReport) -> str:
         html_table(report.subgroup_table())
         if report.subgroups
         else "<p>Not compared: no metadata field was named.</p>",
+        *_comparison(report),
         "<h2>Calibration</h2>",
         _calibration(report),
         "<h2>Labels</h2>",
@@ -62,6 +64,20 @@ def report_page(report: EvaluationReport) -> str:
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+def _comparison(report: EvaluationReport) -> list[str]:
+    found = report.comparison
+    if found is None:
+        return []
+    leaks = leaks_of({report.name: found.scores, LEAKAGE: {report.name: found.leakage}})
+    return [
+        "<h2>Compared with another model</h2>",
+        "<p>On the same notes, and on the same resamples of the patients: where the interval of "
+        "the difference leaves out 0, the models differ on notes like these.</p>",
+        *(f"<p><strong>The other model: {escape(said)}</strong></p>" for said in leaks.values()),
+        html_table(report.comparison_table()),
+    ]
 
 
 def _calibration(report: EvaluationReport) -> str:
@@ -77,7 +93,7 @@ def _calibration(report: EvaluationReport) -> str:
     return (
         f"<p>Of {escape(found.of)}: how often what was said with a probability was right. On the "
         f"diagonal a probability means what it says.{left_out}</p>\n"
-        f"{html_table([found.scores.summary()])}\n{_diagram(found.scores.bins)}"
+        f"{html_table(found.table())}\n{_diagram(found.scores.bins)}"
     )
 
 

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.calibration import (
-    brier_score,
+    at_temperature,
     calibration_scores,
     fit_temperature,
     reliability,
@@ -54,17 +53,21 @@ def test_bins_of_equal_mass_with_few_predictions():
     assert table[0].row()["accuracy"] == 0
 
 
+def brier(gold, probabilities):
+    return calibration_scores(gold, probabilities).brier
+
+
 def test_brier_score_of_one_label_and_of_many():
     random = np.random.default_rng(1)
     positive = random.random(50)
     gold = random.random(50) < positive
     binary = brier_score_loss(gold, positive)
-    assert brier_score(gold[:, None], positive[:, None]) == pytest.approx(binary)
+    assert brier(gold[:, None], positive[:, None]) == pytest.approx(binary)
     two = np.stack([1 - positive, positive], axis=1)
-    assert brier_score(gold.astype(int), two) == pytest.approx(2 * binary)
-    assert brier_score([0], [[0.5, 0.3, 0.2]]) == pytest.approx(0.25 + 0.09 + 0.04)
+    assert brier(gold.astype(int), two) == pytest.approx(2 * binary)
+    assert brier([0], [[0.5, 0.3, 0.2]]) == pytest.approx(0.25 + 0.09 + 0.04)
     many = np.array([[True, False], [True, True]])
-    assert brier_score(many, [[0.5, 0.0], [1.0, 0.0]]) == pytest.approx((0.25 + 0 + 0 + 1) / 4)
+    assert brier(many, [[0.5, 0.0], [1.0, 0.0]]) == pytest.approx((0.25 + 0 + 0 + 1) / 4)
 
 
 def test_many_labels_count_every_cell():
@@ -77,48 +80,64 @@ def test_many_labels_count_every_cell():
 
 def test_temperature_of_two_labels_in_closed_form():
     # Logits ±a, right with frequency q: softmax must give q, so 2a / T = log(q / (1 - q)).
-    logits = np.tile([3.0, -3.0], (10, 1))
+    probabilities = softmax(np.tile([3.0, -3.0], (10, 1)), axis=1)
     gold = np.array([0] * 8 + [1] * 2)
-    assert fit_temperature(logits, gold) == pytest.approx(6 / np.log(4), rel=1e-5)
+    found = fit_temperature(probabilities, gold)
+    assert found == pytest.approx(6 / np.log(4), rel=1e-5)
+    assert at_temperature(probabilities, found) == pytest.approx(np.tile([0.8, 0.2], (10, 1)))
 
 
 def test_temperature_is_the_minimum_of_the_loss():
     random = np.random.default_rng(2)
     truth = random.normal(size=(300, 4))
-    gold = np.array([random.choice(4, p=np.exp(log_softmax(row))) for row in truth])
+    gold = np.array([random.choice(4, p=softmax(row)) for row in truth])
     logits = 2.5 * truth
+    said = softmax(logits, axis=1)
 
     def loss(temperature):
         return -log_softmax(logits / temperature, axis=1)[np.arange(300), gold].mean()
 
-    best = minimize_scalar(loss, bounds=(0.1, 10), method="bounded", options={"xatol": 1e-9}).x
-    found = fit_temperature(logits, gold)
-    assert found == pytest.approx(best, rel=1e-4)
+    found = fit_temperature(said, gold)
+    # A grid, finer than the tolerance: nowhere is the loss lower.
+    grid = found * np.exp(np.linspace(-0.5, 0.5, 2001))
+    assert found == pytest.approx(min(grid, key=loss), rel=1e-3)
     assert found == pytest.approx(2.5, rel=0.2)
-    before = calibration_scores(gold, np.exp(log_softmax(logits, axis=1)))
-    after = calibration_scores(gold, np.exp(log_softmax(logits / found, axis=1)))
+    before = calibration_scores(gold, said)
+    after = calibration_scores(gold, at_temperature(said, found))
     assert after.ece < before.ece / 2
     assert after.brier < before.brier
+
+
+def test_temperature_divides_the_logits():
+    logits = np.random.default_rng(4).normal(size=(20, 3))
+    one, many = softmax(logits, axis=1), expit(logits)
+    assert at_temperature(one, 1.7) == pytest.approx(softmax(logits / 1.7, axis=1))
+    assert at_temperature(many, 1.7, one_label=False) == pytest.approx(expit(logits / 1.7))
+    assert at_temperature(one, 1.0) == pytest.approx(one)
 
 
 def test_temperature_of_many_labels():
     random = np.random.default_rng(3)
     truth = random.normal(size=(400, 5))
     gold = random.random((400, 5)) < expit(truth)
-    assert fit_temperature(0.5 * truth, gold) == pytest.approx(0.5, rel=0.15)
+    assert fit_temperature(expit(0.5 * truth), gold) == pytest.approx(0.5, rel=0.15)
 
 
 def test_temperature_stays_within_its_bounds():
-    always_right = np.array([[1.0, -1.0]] * 3)
-    assert fit_temperature(always_right, [0, 0, 0]) == pytest.approx(0.01, rel=0.3)
+    always_right = softmax(np.array([[1.0, -1.0]] * 3), axis=1)
+    # Where the loss has come down to 0, all temperatures are as good.
+    assert fit_temperature(always_right, [0, 0, 0]) < 0.06
     always_wrong = fit_temperature(always_right, [1, 1, 1])
     assert always_wrong == pytest.approx(100, rel=1e-5)
 
 
-def test_large_logits_do_not_overflow():
-    logits = np.array([[1e4, -1e4], [1e4, -1e4]])
-    assert np.isfinite(fit_temperature(logits, [0, 1]))
-    assert np.isfinite(fit_temperature(logits, np.array([[True, False], [False, True]])))
+@pytest.mark.parametrize("gold", [[0, 1], np.array([[True, False], [False, True]])])
+def test_certainty_is_finite(gold):
+    certain = np.array([[1.0, 0.0], [1.0, 0.0]])
+    found = fit_temperature(certain, gold)
+    assert 0.01 <= found <= 100
+    one_label = isinstance(gold, list)
+    assert np.isfinite(at_temperature(certain, found, one_label=one_label)).all()
 
 
 @pytest.mark.parametrize(

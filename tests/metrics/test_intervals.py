@@ -6,7 +6,6 @@ from clinical_tl.metrics.intervals import (
     bootstrap_interval,
     interval_around,
     number_patients,
-    paired_bootstrap,
     resample,
 )
 
@@ -101,19 +100,6 @@ def test_undefined_resamples_are_left_out_and_counted():
     # 0.5 twice as often as 1: the mean is put on the figure, never below what was reached.
     assert (found.low, found.high) == (0.5, pytest.approx(5 / 6, abs=0.02))
     assert list(found.summary()) == ["estimate", "low", "high"]
-
-
-def test_a_paired_difference_is_narrower_than_the_figures():
-    random = np.random.default_rng(3)
-    hard = random.normal(size=100)
-    a, b = hard + 0.1 + 0.05 * random.normal(size=100), hard
-    difference = paired_bootstrap(mean_of(a), mean_of(b), 100, resamples=300)
-    single = bootstrap_interval(mean_of(a), 100, resamples=300)
-    assert difference.estimate == pytest.approx(a.mean() - b.mean())
-    assert 0 < difference.low < difference.high
-    assert difference.high - difference.low < 0.2 * (single.high - single.low)
-    mirrored = paired_bootstrap(mean_of(b), mean_of(a), 100, resamples=300)
-    assert (mirrored.low, mirrored.high) == pytest.approx((-difference.high, -difference.low))
 
 
 def test_an_interval_has_its_own_figure_and_stays_within_reach():

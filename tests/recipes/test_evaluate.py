@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from clinical_tl.data.notes import Notes, as_notes
+from clinical_tl.data.synthetic import generate_notes
+from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError
 from clinical_tl.models.lora import LoRA
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -68,6 +71,28 @@ def test_a_model_on_frozen_features_too(tiny_encoder, synthetic_notes, notes, tm
         report.scores["accuracy"]
         == fitted.evaluate(synthetic_notes, progress=False, allow_leakage=True).accuracy
     )
+
+
+def test_against_another_model_and_with_a_temperature(
+    model, synthetic_notes, tiny_encoder, notes, tmp_path, capsys
+):
+    task = NoteClassification.from_notes(synthetic_notes)
+    fitted = FeatureModel.fit(tiny_encoder, task, synthetic_notes, progress=False)
+    other = fitted.save_pretrained(tmp_path / "features")
+    dev = tmp_path / "dev.jsonl"
+    made = generate_notes(20, seed=8, words=(30, 120))
+    dev_notes = [replace(n, patient_id=f"d{i}") for i, n in enumerate(as_notes(made))]
+    write_notes(Notes(dev_notes), dev)
+    out = str(tmp_path / "out")
+    settings = {"dev": str(dev), "resamples": 20, "output": out, "allow_leakage": True}
+    report = evaluate.main(str(model), notes=notes, against=str(other), **settings)
+    assert (
+        report.comparison.scores["accuracy"]
+        == fitted.evaluate(synthetic_notes, progress=False, allow_leakage=True).accuracy
+    )
+    shown = capsys.readouterr().out
+    assert "compared with another model:" in shown
+    assert "fitted on dev notes" in shown
 
 
 @pytest.mark.parametrize("given", [{}, {"notes": "a", "corpus": "synthetic"}])

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_tl.card.report import SHARED, read_report
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.data.seen_notes import SeenNotes
+from clinical_tl.errors import ArtifactError, ConfigError, NoteError, TaskError
 from clinical_tl.metrics.intervals import bootstrap_interval
+from clinical_tl.report.confidence import temperature_of
 from clinical_tl.report.evaluation import FEWEST_PATIENTS, evaluation_report, report_on
 from clinical_tl.report.page import report_page, write_page
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Relation, Span
@@ -328,6 +330,108 @@ def test_calibration_says_of_what_and_what_it_leaves_out():
     assert mentions.scores.brier == pytest.approx((0.3**2 + 0.7**2) / 2)
 
 
+def compared(cells, **settings):
+    """A report of the predictions in the second column against those in the third."""
+    task, notes, said = classified([(LABELS[g], LABELS[p]) for g, p, _ in cells])
+    others = classified([(LABELS[g], LABELS[q]) for g, _, q in cells])[2]
+    return task, notes, said, others, report_on(task, notes, said, against=others, **settings)
+
+
+def test_a_comparison_is_a_paired_bootstrap_over_patients():
+    cells = np.random.default_rng(1).integers(0, 3, size=(60, 3))
+    task, notes, said, others, report = compared(cells, resamples=400, seed=5)
+
+    def macro_f1(predictions, rows):
+        return task.evaluate([notes[i] for i in rows], [predictions[i] for i in rows]).macro_f1
+
+    plain = bootstrap_interval(
+        lambda rows: macro_f1(said, rows) - macro_f1(others, rows),
+        60,
+        groups=[note.patient_id for note in notes],
+        resamples=400,
+        seed=5,
+    )
+    found = report.comparison.differences["macro_f1"]
+    expected = (plain.estimate, plain.low, plain.high)
+    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-12)
+    assert report.comparison.scores == task.evaluate(notes, others).summary()
+    row = next(row for row in report.comparison_table() if row["metric"] == "macro_f1")
+    assert row["value"] - row["other"] == pytest.approx(row["difference"])
+
+
+def test_models_are_told_apart_where_their_own_intervals_overlap():
+    random = np.random.default_rng(2)
+    gold = random.integers(0, 2, size=200)
+    said = np.where(random.random(200) < 0.7, gold, 2)
+    # As good but for ten of its right notes: what is hard is hard for both.
+    worse = said.copy()
+    worse[np.flatnonzero(said == gold)[:10]] = 2
+    *_, report = compared(np.stack([gold, said, worse], axis=1), resamples=300)
+    difference = report.comparison.differences["accuracy"]
+    assert difference.value == pytest.approx(10 / 200)
+    assert 0 < difference.low < difference.high
+    own = report.intervals["accuracy"]
+    assert difference.high - difference.low < 0.75 * (own.high - own.low)
+    assert own.low < report.comparison.scores["accuracy"] < own.high
+    *_, mirrored = compared(np.stack([gold, worse, said], axis=1), resamples=300)
+    back = mirrored.comparison.differences["accuracy"]
+    assert (back.low, back.high) == pytest.approx((-difference.high, -difference.low))
+
+
+def test_a_comparison_is_in_the_report_and_on_the_page(tmp_path):
+    cells = np.random.default_rng(3).integers(0, 3, size=(30, 3))
+    task, notes, said, _, report = compared(cells, resamples=20)
+    assert "Compared with another model" in report_page(report)
+    row = json.loads(report.save(tmp_path).read_text())["comparison"]
+    assert row["differences"]["accuracy"]["value"] == pytest.approx(
+        report.scores["accuracy"] - row["scores"]["accuracy"]
+    )
+    assert read_report(tmp_path) == report.for_card()
+    alone = report_on(task, notes, said, resamples=20)
+    assert (alone.comparison, alone.comparison_table()) == (None, [])
+    assert "Compared with" not in report_page(alone)
+    with pytest.raises(TaskError, match="in the same order"):
+        report_on(task, notes, said, against=said[::-1])
+
+
+def test_a_temperature_says_how_good_probabilities_could_be():
+    def sure(right):
+        """Right in so many of ten notes, and each time sure of 0.98."""
+        task, notes, said = classified([("a", "a" if i < right else "b") for i in range(10)])
+        rows = [np.where(np.array(LABELS) == p.label, 0.98, 0.01) for p in said]
+        scored = [
+            replace(p, scores=LabelScores(LABELS, row.astype(np.float32)))
+            for p, row in zip(said, rows, strict=True)
+        ]
+        return task, notes, scored
+
+    temperature = temperature_of(*sure(7))
+    # The odds of 0.98 to 0.01 are to be those of 0.7 to 0.15.
+    assert temperature == pytest.approx(np.log(98) / np.log(0.7 / 0.15), rel=1e-5)
+    task, notes, said = sure(6)
+    found = report_on(task, notes, said, resamples=5, temperature=temperature).calibration
+    assert found.scores.ece == pytest.approx(0.98 - 0.6, abs=1e-6)
+    assert found.scaled.ece == pytest.approx(0.7 - 0.6, abs=1e-6)
+    rows = found.table()
+    assert [row["ece"] for row in rows] == [found.scores.ece, found.scaled.ece]
+    assert f"at temperature {temperature:.3g}, fitted on dev notes" in report_page(
+        report_on(task, notes, said, resamples=5, temperature=temperature)
+    )
+    assert report_on(task, notes, said, resamples=5).calibration.scaled is None
+
+
+def test_a_temperature_of_many_labels_and_of_none():
+    task, notes, said = coded([(["I10"], ["I10"]), (["I10"], ["A41.9"]), (["E11.9"], [])] * 8)
+    temperature = temperature_of(task, notes, said)
+    found = report_on(task, notes, said, resamples=5, temperature=temperature).calibration
+    assert found.scaled.brier < found.scores.brier
+    # Mentions have no probability but of being there.
+    task, notes, said = marked([([0], [0]), ([0], [])])
+    assert temperature_of(task, notes, said) is None
+    task, notes, said = classified([("new", "a")])
+    assert temperature_of(task, notes, said) is None
+
+
 def test_no_probabilities_no_calibration():
     task, notes, predictions = marked([([0], [0])])
     bare = [Prediction(p.note_id, spans=(Span(7, 17, "Symptom"),)) for p in predictions]
@@ -392,6 +496,65 @@ def test_a_model_is_predicted_and_reported():
             return predictions
 
     assert evaluation_report(Model(), notes, resamples=5).scores["accuracy"] == 0.5
+
+
+class Says:
+    """Stands for a model: one label for every note."""
+
+    def __init__(self, task, label, trained=()):
+        self.task, self.label, self.metrics = task, label, {}
+        self.seen = SeenNotes.of(trained, None, allow_leakage=True)[0] if trained else None
+
+    def predict(self, records, *, progress=True):
+        assert not progress
+        row = np.where(np.array(LABELS) == self.label, 0.8, 0.1).astype(np.float32)
+        scores = LabelScores(LABELS, row)
+        return [Prediction(note.note_id, label=self.label, scores=scores) for note in records]
+
+
+def test_two_models_are_compared_in_one_call():
+    task, notes, _ = classified([("a", "a"), ("a", "a"), ("b", "b")] * 10)
+    texts = [f"Seen on day {i} for a cough." for i in range(30)]
+    notes = [replace(note, text=text) for note, text in zip(notes, texts, strict=True)]
+    quick = {"resamples": 20, "progress": False}
+    report = evaluation_report(Says(task, "a"), notes, against=Says(task, "b"), **quick)
+    assert report.comparison.differences["accuracy"].value == pytest.approx(1 / 3)
+    # What the other was trained on counts too.
+    known = Says(task, "b", trained=notes[:3])
+    with pytest.raises(NoteError, match="the test notes and the training notes share"):
+        evaluation_report(Says(task, "a"), notes, against=known, **quick)
+    told = evaluation_report(Says(task, "a"), notes, against=known, allow_leakage=True, **quick)
+    assert (told.leakage, told.comparison.leakage["patients"]) == (None, 2)
+    assert "The other model: The test notes share" in report_page(told)
+
+
+def test_models_of_different_tasks_are_not_compared():
+    task, notes, _ = classified([("a", "a"), ("b", "b")])
+    # Other labels in training are no other question.
+    fewer = Says(replace(task, labels=LabelSet(("a", "b"), (1, 1))), "b")
+    quick = {"resamples": 5, "progress": False, "allow_leakage": True}
+    assert evaluation_report(Says(task, "a"), notes, against=fewer, **quick).comparison
+    entities = Says(marked([([0], [0])])[0], "a")
+    with pytest.raises(TaskError, match="for note classification, the other for entity"):
+        evaluation_report(Says(task, "a"), notes, against=entities, **quick)
+
+
+def test_codes_of_another_level_are_another_question():
+    fine, notes, _ = coded([(["I10"], ["I10"]), (["A41.9"], [])] * 3)
+    coarse = DiagnosisCoding.from_notes(notes, level="chapter")
+    with pytest.raises(TaskError, match="for diagnosis coding of other gold labels"):
+        evaluation_report(Says(fine, "a"), notes, against=Says(coarse, "a"), progress=False)
+
+
+def test_dev_notes_for_a_temperature_are_not_the_notes_that_are_scored():
+    task, notes, _ = classified([("a", "a"), ("b", "b")] * 10)
+    dev = [replace(n, note_id=f"d{n.note_id}", patient_id=f"d{n.patient_id}") for n in notes]
+    quick = {"resamples": 5, "progress": False, "allow_leakage": True}
+    found = evaluation_report(Says(task, "a"), notes, dev=dev, **quick).calibration
+    # Right in every second note, whatever is said: the two likeliest are as likely.
+    assert found.scaled.bins[0].confidence < 0.55
+    with pytest.raises(NoteError, match="the test notes and the dev notes share"):
+        evaluation_report(Says(task, "a"), notes, dev=notes, progress=False)
 
 
 def test_share_lost_is_one_figure_wherever_a_model_is_scored(tiny_encoder):
