@@ -44,8 +44,8 @@ gpu-check: $(READY)  ## The whole path on a GPU: training, precisions, the same 
 	$(BIN)/python -m pytest -m gpu -ra tests/test_gpu.py
 
 LOWEST := .venv-lowest
-LOWEST_TESTS := tests/data tests/metrics tests/text tests/models tests/tasks tests/test_artifact.py \
-	tests/test_reader.py tests/training/test_loop.py tests/transfer/test_domain_adaptation.py
+LOWEST_TESTS := tests/data tests/metrics tests/text tests/network tests/models tests/tasks tests/saved \
+	tests/training/test_loop.py tests/transfer/test_domain_adaptation.py
 
 test-lowest:  ## The lowest versions that pyproject.toml allows, on tests that touch every one of them.
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)

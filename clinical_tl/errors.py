@@ -9,9 +9,31 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+
+
+@contextmanager
+def refusing(
+    kind: type[ClinicalTLError], what: str, mend: str, *, own: bool = False
+) -> Iterator[None]:
+    """Turns every foreign error in the block into `kind`: "<what> (<its type>); <mend>".
+
+    The foreign message is left out, since it may quote what was read. The package's own
+    errors pass (but with `own`), and so do a want of memory or of an extra, which are not the
+    input's fault.
+    """
+    try:
+        yield
+    except (MemoryError, MissingExtraError):
+        raise
+    except Exception as error:
+        if isinstance(error, ClinicalTLError) and not own:
+            raise
+        raise kind(f"{what} ({type(error).__name__}); {mend}") from error
+
 
 SHOWN_FAULTS = 20
 LONGEST_SHOWN = 64

@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
+from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import NoteError, TaskError, shown_id, shown_ids
-from clinical_tl.table import Table, Tabular
 
 NOTE_FIELDS = (
     "note_id",

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from clinical_tl.errors import ClinicalTLError, ConfigError, OutputError, shown_value
-from clinical_tl.replacement import replace_text
+from clinical_tl.storage.replacement import replace_text
 
 # As the wheel names this folder: `recipes` would be in the way of everybody else's.
 PACKAGE = "clinical_tl_recipes"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import clinical_tl as ctl
-from clinical_tl.models.lora import LoRA
+from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 
 from .command_line import run
@@ -60,7 +60,7 @@ def main(
             allow_implausible=allow_implausible,
         )  # fmt: skip
         read = read[:limit]
-    result = ctl.adapt_encoder(
+    result = ctl.transfer.adapt_encoder(
         encoder,
         read,
         output,
@@ -71,7 +71,11 @@ def main(
         window=window,
     )
     figures = asdict(result)
-    print(ctl.format_table([{"figure": name, "value": value} for name, value in figures.items()]))
+    print(
+        ctl.display.format_table(
+            [{"figure": name, "value": value} for name, value in figures.items()]
+        )
+    )
     print(f"encoder: {result.folder}")
     return figures
 

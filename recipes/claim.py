@@ -7,8 +7,8 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from clinical_tl.folder_lock import holding
-from clinical_tl.output import require_folder
+from clinical_tl.storage.folder_lock import holding
+from clinical_tl.storage.output import require_folder
 
 _held: dict[Path, ExitStack] = {}
 

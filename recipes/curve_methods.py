@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import clinical_tl as ctl
-from clinical_tl import baselines
 from clinical_tl import rules as ctl_rules
 from clinical_tl.errors import ConfigError
+from clinical_tl.evaluation import baselines
 
 from .budgets import Level, TaskName, fit_task
 from .rule_sources import rules_from
 
 if TYPE_CHECKING:
-    from clinical_tl.models.adapter import Adapter
-    from clinical_tl.models.lora import LoRA
+    from clinical_tl.network.adapter import Adapter
+    from clinical_tl.network.lora import LoRA
     from clinical_tl.training.config import TrainingConfig
     from clinical_tl.transfer.gain import Kind
 

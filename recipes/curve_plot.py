@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_tl.errors import MissingExtraError
-from clinical_tl.replacement import replacing_file
+from clinical_tl.storage.replacement import replacing_file
 from clinical_tl.transfer.gain import Point
 
 if TYPE_CHECKING:

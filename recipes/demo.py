@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import clinical_tl as ctl
-from clinical_tl import baselines
-from clinical_tl.models.lora import LoRA
+from clinical_tl.evaluation import baselines
+from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 
 from .claim import claim_output
@@ -45,7 +45,7 @@ def main(output: str = "runs/demo", seed: int = 0, notes: int = 200, epochs: int
     """
     claim_output(output)
     started = time.perf_counter()
-    generated = ctl.generate_notes(notes, seed=seed, words=(40, 120))
+    generated = ctl.data.generate_notes(notes, seed=seed, words=(40, 120))
     splits = ctl.split_notes(
         generated, fractions={"train": 0.65, "dev": 0.1, "test": 0.25}, seed=seed
     )
@@ -72,7 +72,7 @@ def _demonstrate(
         ctl.fit(model, splits["train"], splits["dev"], config)
         scores = model.evaluate(splits["test"], progress=False).summary()
         rows.append(_row(demonstration, name, scores, time.perf_counter() - started))
-    print(ctl.format_table(rows))
+    print(ctl.display.format_table(rows))
     examples = splits["test"].select(range(2))
     for note, prediction in zip(
         list(examples), model.predict(examples, progress=False), strict=True
@@ -98,12 +98,12 @@ def _show_label(note: ctl.Note, prediction: ctl.Prediction) -> str:
 def _show_codes(note: ctl.Note, prediction: ctl.Prediction) -> str:
     codes = prediction.codes or ()
     best = [prediction.evidence[code][0] for code in codes[:2] if prediction.evidence.get(code)]
-    text = ctl.highlight(note.text, best, width=160)
+    text = ctl.evaluation.highlight(note.text, best, width=160)
     return f"{', '.join(codes) or 'no code'}, gold {', '.join(note.codes or ())}\n    {text}"
 
 
 def _show_spans(note: ctl.Note, prediction: ctl.Prediction) -> str:
-    return ctl.highlight(note.text, prediction.spans or (), width=220)
+    return ctl.evaluation.highlight(note.text, prediction.spans or (), width=220)
 
 
 DEMONSTRATIONS = (

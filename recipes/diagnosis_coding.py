@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
-from clinical_tl.metrics_record import leaks_of
-from clinical_tl.models.lora import LoRA
+from clinical_tl.network.lora import LoRA
+from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.training.config import TrainingConfig
 
 from .claim import claim_output
@@ -88,7 +88,7 @@ def main(
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
-    print(ctl.format_table([band.row() for band in scores.bands]))
+    print(ctl.display.format_table([band.row() for band in scores.bands]))
     print(scores)
     for said in leaks_of(model.metrics).values():
         print(said)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
-from clinical_tl.metrics_record import leaks_of
-from clinical_tl.models.lora import LoRA
+from clinical_tl.network.lora import LoRA
+from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.tasks.entity_recognition import MAX_LOST
 from clinical_tl.training.config import TrainingConfig
 
@@ -80,7 +80,7 @@ def main(
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
-    print(ctl.format_table(scores.table()))
+    print(ctl.display.format_table(scores.table()))
     print(scores)
     for said in leaks_of(model.metrics).values():
         print(said)

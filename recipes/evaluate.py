@@ -8,10 +8,10 @@ from typing import Any
 import clinical_tl as ctl
 from clinical_tl.data.seen_notes import Leak
 from clinical_tl.errors import ConfigError, shown_path
-from clinical_tl.metrics_record import record_scores
-from clinical_tl.output import require_replaceable
-from clinical_tl.report.evaluation_report import EvaluationReport
-from clinical_tl.report.page import write_page
+from clinical_tl.evaluation.html import write_page
+from clinical_tl.evaluation.report import EvaluationReport
+from clinical_tl.saved.evaluations import record_scores
+from clinical_tl.storage.output import require_replaceable
 
 from .claim import claim_output
 from .command_line import run
@@ -92,11 +92,11 @@ def main(
     if card:
         require_replaceable(model)
     chosen = None if dev is None else ctl.read_notes(dev, **reading)
-    loaded = ctl.load_model(model, encoder=encoder, revision=revision)
+    loaded = ctl.load(model, encoder=encoder, revision=revision)
     report = ctl.evaluation_report(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,
         seed=seed, train=trained, dev=chosen, allow_leakage=allow_leakage,
-        against=None if against is None else ctl.load_model(against),
+        against=None if against is None else ctl.load(against),
     )  # fmt: skip
     print(report)
     print(report.save(output))
@@ -107,7 +107,7 @@ def main(
         record_scores(loaded.metrics, name, records, report.scores, leak=leak)
         loaded.save_pretrained(model)
         report.save(model)
-        print(ctl.write_card(model))
+        print(ctl.saved.write_card(model))
     return report
 
 

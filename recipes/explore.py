@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import clinical_tl as ctl
-from clinical_tl.estimators.distinctive_terms import distinctive_terms
+from clinical_tl.estimators.terms import distinctive_terms
 
 from .command_line import run
 
@@ -63,7 +63,7 @@ def main(
         ARI and NMI where there are labels, and the AUROC of each novelty method.
     """
     from clinical_tl.estimators.clustering import Clustering, clustering_scores
-    from clinical_tl.transfer.embeddings import embed
+    from clinical_tl.network.embeddings import embed
 
     splits = ctl.note_splits(
         corpus, train, None, test, format=format, columns=columns, limit=limit,
@@ -83,9 +83,9 @@ def main(
     labels = list(notes["label"])
     if any(label is not None for label in labels):
         figures |= clustering_scores(clustering.labels_, labels).summary()
-        print(ctl.format_table([figures]))
+        print(ctl.display.format_table([figures]))
     if outside is not None:
-        other = ctl.read_notes(outside) if Path(outside).exists() else ctl.load_corpus(outside)
+        other = ctl.read_notes(outside) if Path(outside).exists() else ctl.data.load_corpus(outside)
         strange = other["test"] if isinstance(other, dict) else other
         strange = strange[:limit]
         like_train = ctl.Notes([*splits["dev"], *splits["test"]])
@@ -94,13 +94,13 @@ def main(
         patients = {"train": notes["patient_id"]}
         patients["scored"] = [*like_train["patient_id"], *strange["patient_id"]]
         rows = _novelty_rows(matrix, sides, known, patients, seed)
-        print(ctl.format_table(rows))
+        print(ctl.display.format_table(rows))
         figures |= {f"auroc_{row['method']}": row["AUROC"] for row in rows}
     return figures
 
 
 def _print_clusters(clustering: Any, notes: Any, min_notes: int) -> None:  # noqa: ANN401  (unimported)
-    print(ctl.format_table([vars(candidate) for candidate in clustering.candidates_]))
+    print(ctl.display.format_table([vars(candidate) for candidate in clustering.candidates_]))
     terms = distinctive_terms(
         notes["text"], clustering.labels_, min_notes=min_notes, patients=notes["patient_id"]
     )
@@ -109,7 +109,7 @@ def _print_clusters(clustering: Any, notes: Any, min_notes: int) -> None:  # noq
         {"cluster": c, "notes": int(sizes[c]), "words": ", ".join(term.term for term in found)}
         for c, found in terms.by_cluster.items()
     ]
-    print(ctl.format_table(rows))
+    print(ctl.display.format_table(rows))
     silhouette = "–" if clustering.silhouette_ is None else f"{clustering.silhouette_:.3f}"
     print(
         f"{clustering.n_clusters_} clusters, silhouette {silhouette}, {clustering.noise_} notes in "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
-from clinical_tl.onnx_export import export_onnx
+from clinical_tl.integrations.onnx_export import export_onnx
 
 from .command_line import run
 
@@ -38,7 +38,7 @@ def main(
         Size and differences, name to value.
     """
     if notes is None:
-        read = ctl.generate_notes(20, seed=0)
+        read = ctl.data.generate_notes(20, seed=0)
     else:
         read = ctl.read_notes(
             notes, format=format, columns=columns, as_written=as_written,
@@ -50,7 +50,7 @@ def main(
         ctl.TransferModel.load(model, encoder=encoder), output, int8=int8, check=read
     )
     rows = report.to_dict()
-    print(ctl.format_table([{"figure": k, "value": v} for k, v in rows.items()], digits=7))
+    print(ctl.display.format_table([{"figure": k, "value": v} for k, v in rows.items()], digits=7))
     print(f"model: {report.folder}")
     return rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
-from clinical_tl.metrics_record import leaks_of
+from clinical_tl.saved.evaluations import leaks_of
 
 from .budgets import Level, TaskName, VectorPooling, fit_task
 from .claim import claim_output
@@ -75,9 +75,9 @@ def main(
         {"C": score.strength, "held-out log loss": score.log_loss}
         for score in model.classifier.cross_validation_
     ]
-    print(ctl.format_table(tried, digits=4))
+    print(ctl.display.format_table(tried, digits=4))
     scores = model.evaluate(splits["test"], allow_leakage=allow_leakage).summary()
-    print(ctl.format_table([{"metric": name, "value": v} for name, v in scores.items()]))
+    print(ctl.display.format_table([{"metric": name, "value": v} for name, v in scores.items()]))
     for said in leaks_of(model.metrics).values():
         print(said)
     print(f"model: {model.save_pretrained(f'{output}/model')}")

@@ -18,7 +18,7 @@ def gate_notes(
     """The notes that the gate compares with, as its arguments: `train` and `held_out`."""
     notes: dict[str, ctl.Notes] = {}
     if corpus:
-        splits = ctl.load_corpus(corpus)
+        splits = ctl.data.load_corpus(corpus)
         notes = {"train": splits["train"], "held_out": splits["test"]}
     for name, path in {"train": train, "held_out": held_out}.items():
         if path is not None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import clinical_tl as ctl
-from clinical_tl.models.lora import LoRA
+from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
 
@@ -170,9 +170,9 @@ def _report(rows: list[dict[str, Any]], metric: str, output: str) -> None:
     for method in dict.fromkeys(point.method for point in points):
         mine = {point.budget: point.mean for point in points if point.method == method}
         table.append({"method": method, **{f"{b} notes": mine.get(b) for b in budgets}})
-    print(ctl.format_table(table))
+    print(ctl.display.format_table(table))
     gains = transfer_gains(cells)
-    print(ctl.format_table([asdict(gain) for gain in gains]))
+    print(ctl.display.format_table([asdict(gain) for gain in gains]))
     for sentence in gain_warnings(gains, metric):
         print(f"warning: {sentence}")
     print(plot_curve(points, metric, f"{output}/curve.png"))

@@ -49,11 +49,11 @@ def main(
     splits = ctl.note_splits(source, limit=limit)
     ours = splits[source_split]
     theirs = (ctl.note_splits(target, limit=limit) if target else splits)[target_split]
-    matching = ctl.match_labels(
+    matching = ctl.transfer.match_labels(
         ours, theirs, encoder,
         field=field, one_to_many=one_to_many, limit=distance, cache=cache, seed=seed,
     )  # fmt: skip
-    print(ctl.format_table(matching.table()))
+    print(ctl.display.format_table(matching.table()))
     accepted = [pair for pair in matching.pairs if pair.accepted]
     names = _labels(ours, field)
     shared = names & _labels(theirs, field)
@@ -65,12 +65,16 @@ def main(
     }
     if field == "label":
         bare = [replace(note, label=None) for note in theirs]
-        carried = ctl.match_notes(ours, bare, encoder, k=neighbours, cache=cache)
+        carried = ctl.transfer.match_notes(ours, bare, encoder, k=neighbours, cache=cache)
         gold = dict(zip(theirs["note_id"], theirs["label"], strict=True))
         right = sum(note.label == gold[note.note_id] for note in carried.notes)
         figures["notes labelled"] = len(carried.notes) / len(theirs)
         figures["labels right"] = right / max(len(carried.notes), 1)
-    print(ctl.format_table([{"figure": name, "value": value} for name, value in figures.items()]))
+    print(
+        ctl.display.format_table(
+            [{"figure": name, "value": value} for name, value in figures.items()]
+        )
+    )
     return figures
 
 

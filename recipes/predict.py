@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import clinical_tl as ctl
-from clinical_tl.output import require_file
+from clinical_tl.storage.output import require_file
 
 from .command_line import run
 
@@ -65,7 +65,7 @@ def main(
         read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
     )
     # They are written as they come: neither memory nor a full disk at the end costs them all.
-    n = ctl.write_predictions(predictions, output)
+    n = ctl.data.write_predictions(predictions, output)
     print(f"{n} predictions: {output}")
     return n
 

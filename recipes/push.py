@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from clinical_tl.output import require_replaceable
+from clinical_tl.storage.output import require_replaceable
 
 from .command_line import run
 from .gate_notes import gate_notes
@@ -85,7 +85,7 @@ def main(
         ),
     }
     if merge:
-        from clinical_tl.transfer_model import TransferModel
+        from clinical_tl.models.transfer_model import TransferModel
 
         loaded = TransferModel.load(model, encoder=encoder)
         address = loaded.push_to_hub(to, folder=merged_folder, merge=True, **options)

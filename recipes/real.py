@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 import clinical_tl as ctl
-from clinical_tl import baselines
 from clinical_tl.data.corpora import corpora_folder
+from clinical_tl.evaluation import baselines
 
 from . import diagnosis_coding, entity_recognition, note_classification, trainer_peer
 from .claim import claim_output
@@ -110,7 +110,9 @@ def main(
         results.add(figures)
     shown = ("f1", "seqeval_f1", "micro_f1", "map", "accuracy", "macro_f1", "seconds")
     print(
-        ctl.format_table([{"row": d["row"], **{m: d.get(m) for m in shown}} for d in results.rows])
+        ctl.display.format_table(
+            [{"row": d["row"], **{m: d.get(m) for m in shown}} for d in results.rows]
+        )
     )
     print(results.file)
 
@@ -183,7 +185,7 @@ def _sentences(corpus: str, limit: int | None) -> tuple[list[Any], list[Any]]:
     if conll.is_dir():
         train, test = (trainer_peer.read_sentences(conll / f"{n}.tsv") for n in ("train", "test"))
     else:
-        splits = ctl.load_corpus(corpus)
+        splits = ctl.data.load_corpus(corpus)
         task = ctl.EntityRecognition.from_notes(splits["train"])
         train, test = (
             trainer_peer.split_sentences(list(splits[name]), task.tag_set)

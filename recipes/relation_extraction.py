@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
-from clinical_tl import baselines
-from clinical_tl.metrics_record import leaks_of
-from clinical_tl.models.lora import LoRA
+from clinical_tl.evaluation import baselines
+from clinical_tl.network.lora import LoRA
+from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.training.config import TrainingConfig
 
@@ -94,11 +94,11 @@ def main(
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
-    print(ctl.format_table(scores.table()))
+    print(ctl.display.format_table(scores.table()))
     simple = baselines.cooccurrence(task, splits["train"], splits["test"])
     floor = task.evaluate(splits["test"], simple).summary()
     print(
-        ctl.format_table(
+        ctl.display.format_table(
             [
                 {"metric": name, "value": value, "same sentence": floor[name]}
                 for name, value in scores.summary().items()

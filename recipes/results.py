@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clinical_tl.errors import ArtifactError, ConfigError
-from clinical_tl.replacement import replace_text
-from clinical_tl.sealed_json import read_json, read_object
+from clinical_tl.storage.replacement import replace_text
+from clinical_tl.storage.sealed_json import read_json, read_object
 from clinical_tl.training.config import FREE, TrainingConfig
 
 _MEND = "put a copy of it in its place, or name another output to run all rows again"
@@ -71,7 +71,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
             plain[name] = {k: v for k, v in asdict(value).items() if k not in free}
             if isinstance(value, TrainingConfig):
                 # What ran, and not that it was left open: another machine may choose otherwise.
-                from clinical_tl.models.device import choose_device, resolve_precision
+                from clinical_tl.network.device import choose_device, resolve_precision
 
                 plain[name]["precision"] = resolve_precision(value.precision, choose_device())
         else:

@@ -70,7 +70,7 @@ def main(
 
     task = ctl.EntityRecognition.from_notes(source)
     by_rules = ctl_rules.RuleMatcher(compiled).predict(notes)
-    ctl.write_predictions(by_rules, f"{output}/predictions.jsonl")
+    ctl.data.write_predictions(by_rules, f"{output}/predictions.jsonl")
     voters = {"rules": by_rules}
     if model:
         by_model = ctl.TransferModel.load(model, encoder=encoder).predict(notes)
@@ -83,7 +83,7 @@ def main(
         print(f"{report.summary()}\n{report.write(f'{output}/disagreements.tsv')}")
     scores = {name: task.evaluate(notes, said).summary() for name, said in voters.items()}
     rows = [{"who": name, **{m: score[m] for m in SHOWN}} for name, score in scores.items()]
-    print(ctl.format_table(rows, digits=4))
+    print(ctl.display.format_table(rows, digits=4))
     return scores
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
-from clinical_tl.models.lora import LoRA
-from clinical_tl.replacement import whole_folder
+from clinical_tl.network.lora import LoRA
 from clinical_tl.rules.voting import HOWS, combine
+from clinical_tl.storage.replacement import whole_folder
 from clinical_tl.training.config import TrainingConfig
 
 from .budgets import check_budgets, run_settings, subset, with_tracked_folder
@@ -77,7 +77,7 @@ def main(
     ]
     for _, row in run_side_by_side(_cell, cells, workers):
         results.add(row)
-    print(ctl.format_table(_summary(results.rows), digits=4))
+    print(ctl.display.format_table(_summary(results.rows), digits=4))
     print(results.file)
     return results.rows
 

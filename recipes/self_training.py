@@ -7,7 +7,7 @@ from typing import Any
 
 import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 
 from .budgets import (
@@ -93,7 +93,7 @@ def main(
     ]
     for _, row in run_side_by_side(_cell, cells, workers):
         results.add(row)
-    print(ctl.format_table(_summary(results.rows), digits=4))
+    print(ctl.display.format_table(_summary(results.rows), digits=4))
     print(results.file)
     return results.rows
 
@@ -131,7 +131,7 @@ def _cell(
     student = new_model()
     # Silver notes are at most `ratio` times the labelled ones.
     most = budget + min(len(rest), round(options["ratio"] * budget))
-    trained = ctl.self_train(
+    trained = ctl.transfer.self_train(
         student,
         train,
         rest,
@@ -141,7 +141,7 @@ def _cell(
         student_config=config(most),
         **options,
     )
-    print(ctl.format_table(trained.table()))
+    print(ctl.display.format_table(trained.table()))
     models = {"supervised": alone, "self-training": student}
     scores = {
         name: model.evaluate(splits["test"], progress=False, **leakage).summary()[metric]

@@ -67,25 +67,27 @@ def main(
             allow_implausible=allow_implausible,
         )
         if file
-        else ctl.load_corpus(corpus or "synthetic", seed=seed)["train"]
+        else ctl.data.load_corpus(corpus or "synthetic", seed=seed)["train"]
         for file, corpus in ((source_notes, source), (target_notes, target))
     )
-    found = ctl.similarity(ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed)
+    found = ctl.transfer.similarity(
+        ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed
+    )
     print(found)
     if encoders and task:
         fitted = fit_task(task, theirs, level, allow_implausible=allow_implausible)
         models = {
             name: ctl.TransferModel.load(folder) for name, folder in (source_models or {}).items()
         }
-        ranking = ctl.rank_encoders(
+        ranking = ctl.transfer.rank_encoders(
             encoders, theirs, fitted, source_models=models, max_notes=max_notes, cache=cache,
             seed=seed,
         )  # fmt: skip
         print(f"{ranking.rows} rows of {ranking.notes} notes, {ranking.labels} labels")
         if task == "diagnosis_coding":
             print("estimates are means over the codes; knn is their mean average precision")
-        print(ctl.format_table(ranking.table()))
-        print(ctl.format_table(ranking.agreement_table()))
+        print(ctl.display.format_table(ranking.table()))
+        print(ctl.display.format_table(ranking.agreement_table()))
     return found.summary()
 
 

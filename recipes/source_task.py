@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import clinical_tl as ctl
-from clinical_tl.models.lora import LoRA
-from clinical_tl.replacement import whole_folder
+from clinical_tl.network.lora import LoRA
+from clinical_tl.storage.replacement import whole_folder
 from clinical_tl.training.config import TrainingConfig
 
 from .budgets import check_budgets, run_settings, subset, with_labels, with_tracked_folder
@@ -78,7 +78,7 @@ def main(
         results.add(row)
     rows = sorted(results.rows, key=lambda row: (row["budget"], row["seed"], row["start"]))
     shown = ("start", "budget", "seed", "f1", "overlap_f1")
-    print(ctl.format_table([{name: row[name] for name in shown} for row in rows]))
+    print(ctl.display.format_table([{name: row[name] for name in shown} for row in rows]))
     print(results.file)
     return rows
 
@@ -104,8 +104,8 @@ def _cell(
     mapping: Any = "exact"
     if source_model is not None and matched is not None:
         ours = with_labels(ctl.note_splits(matched[0], limit=limit)["train"], matched[1])
-        found = ctl.match_labels(ours, train, encoder, field="spans", progress=False)
-        print(ctl.format_table(found.table()))
+        found = ctl.transfer.match_labels(ours, train, encoder, field="spans", progress=False)
+        print(ctl.display.format_table(found.table()))
         mapping = found.mapping
     ctl.fit(model, train, dev, config, init_adapter=source_model, init_labels=mapping)
     scores = model.evaluate(splits["test"], progress=False).summary()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_tl.metrics.entities import strict_seqeval
-from clinical_tl.models.encoder import find_encoder
+from clinical_tl.network.encoder import find_encoder
 from clinical_tl.schema import Note
 from clinical_tl.text.tags import TagSet
 from clinical_tl.text.units import text_units

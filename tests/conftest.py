@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from clinical_tl.data.synthetic import generate_notes
-from clinical_tl.models.encoder import OFFLINE_PACKAGE
+from clinical_tl.network.encoder import OFFLINE_PACKAGE
 from tests.tiny_encoders import write_encoder
 
 # What a run computes must not depend on whether the machine at hand has bf16 instructions.

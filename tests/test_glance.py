@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_tl.data.prediction_records import predictions_table
+from clinical_tl.data.predictions import predictions_table
+from clinical_tl.display.table import Tabular
+from clinical_tl.evaluation.highlighting import highlight
+from clinical_tl.evaluation.report import report_on
 from clinical_tl.metrics.calibration import calibration_scores
 from clinical_tl.metrics.classification import classification_scores
 from clinical_tl.metrics.coding import coding_scores
 from clinical_tl.metrics.entities import entity_scores, strict_seqeval
 from clinical_tl.metrics.relations import RelationExtractionScores, relation_scores
 from clinical_tl.metrics.scores import Scores
-from clinical_tl.report.evaluation import report_on
-from clinical_tl.report.highlight import highlight
 from clinical_tl.rules.disagreement import disagreements
 from clinical_tl.schema import SHOWN_SAID, Note, Prediction, Relation, ScoredRelation, Span
-from clinical_tl.table import Tabular
 from clinical_tl.tasks.entity_recognition import EntityRecognitionScores
 from clinical_tl.tasks.masked_language import MaskedLanguageScores
 from clinical_tl.tasks.note_classification import NoteClassification

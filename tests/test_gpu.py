@@ -9,18 +9,18 @@ import torch
 from clinical_tl.data.notes import as_notes
 from clinical_tl.data.splits import split_notes
 from clinical_tl.data.synthetic import generate_notes
-from clinical_tl.model_collection import load_many
-from clinical_tl.models.device import has_native_bf16
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.collection import load_many
+from clinical_tl.models.feature_model import FeatureModel
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.device import has_native_bf16
+from clinical_tl.network.lora import LoRA
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.training.source_weights import weights_digest
 from clinical_tl.transfer.domain_adaptation import adapt_encoder
-from clinical_tl.transfer.feature_extraction import FeatureModel
-from clinical_tl.transfer_model import TransferModel
 
 pytestmark = [
     pytest.mark.gpu,

@@ -18,7 +18,7 @@ def test_the_python_blocks_run(tmp_path, monkeypatch, capsys):
         # The README's encoder for plain peft is a Hub id; here it must come from the disk.
         local = block.replace(
             '"sentence-transformers/all-MiniLM-L6-v2"',
-            "__import__('clinical_tl.models.encoder', fromlist=['x']).offline_encoder_path()",
+            "__import__('clinical_tl.network.encoder', fromlist=['x']).offline_encoder_path()",
         )
         exec(compile(local, f"README block {number}", "exec"), shared)
     assert "trainable parameters" in capsys.readouterr().out

@@ -2,12 +2,12 @@
 
 import pytest
 
-from clinical_tl.baselines import memorised_mentions
 from clinical_tl.data.corpora import load_corpus
+from clinical_tl.evaluation.baselines import memorised_mentions
+from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 from tests.data.corpora import corpus
 
 

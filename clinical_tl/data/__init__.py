@@ -1,1 +1,5 @@
-"""Notes in and out: one reader and writer per format, splits, synthetic notes."""
+"""Notes in and out, splits, corpora, synthetic notes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

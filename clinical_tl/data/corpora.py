@@ -18,7 +18,7 @@ from clinical_tl.data.seen_notes import require_apart
 from clinical_tl.data.splits import split_notes
 from clinical_tl.data.traces import Traces
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
-from clinical_tl.paths import as_path
+from clinical_tl.storage.paths import as_path
 
 if TYPE_CHECKING:
     pass

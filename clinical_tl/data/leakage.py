@@ -9,7 +9,7 @@ from itertools import combinations
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.traces import NEAR_DUPLICATE, Traces, near_pairs
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import ConfigError, shown_id, shown_value
 
 GROUP_COLUMNS = ("patient_id", "note_id")

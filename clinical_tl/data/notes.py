@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from clinical_tl.errors import NoteError, shown_ids
-from clinical_tl.replacement import replacing_file
 from clinical_tl.schema import NOTE_FIELDS, Note, Relation, Span, visible
+from clinical_tl.storage.replacement import replacing_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from clinical_tl.data.brat import read_brat
-from clinical_tl.data.cells import judge_columns
-from clinical_tl.data.chemprot import read_chemprot
-from clinical_tl.data.codiesp import read_codiesp
-from clinical_tl.data.conll import read_conll
-from clinical_tl.data.doc_bin import read_doc_bin
-from clinical_tl.data.faults import Duplicates, Faults, Place, UnreadableError
-from clinical_tl.data.hub import HUB_PREFIX, load_from_hub, read_dataset
-from clinical_tl.data.in_memory import is_data_frame, read_data_frame, read_records
-from clinical_tl.data.json_lines import read_json_lines
-from clinical_tl.data.layout import Layout, MetadataColumns
+from clinical_tl.data.formats.brat import read_brat
+from clinical_tl.data.formats.cells import judge_columns
+from clinical_tl.data.formats.chemprot import read_chemprot
+from clinical_tl.data.formats.codiesp import read_codiesp
+from clinical_tl.data.formats.columns import Layout, MetadataColumns
+from clinical_tl.data.formats.conll import read_conll
+from clinical_tl.data.formats.doc_bin import read_doc_bin
+from clinical_tl.data.formats.hub_datasets import HUB_PREFIX, load_from_hub, read_dataset
+from clinical_tl.data.formats.in_memory import is_data_frame, read_data_frame, read_records
+from clinical_tl.data.formats.json_lines import read_json_lines
+from clinical_tl.data.formats.lines import check_regular, stem
+from clinical_tl.data.formats.problems import Duplicates, Faults, Place, UnreadableError
+from clinical_tl.data.formats.pubtator import read_pubtator
+from clinical_tl.data.formats.tables import read_csv, read_parquet, read_tsv
 from clinical_tl.data.notes import Notes, tabulate
 from clinical_tl.data.plausibility import FIELDS, Field, check_plausible
-from clinical_tl.data.pubtator import read_pubtator
-from clinical_tl.data.streams import check_regular, stem
-from clinical_tl.data.tables import read_csv, read_parquet, read_tsv
 from clinical_tl.errors import (
     ClinicalTLError,
     ConfigError,
@@ -34,14 +34,14 @@ from clinical_tl.errors import (
     shown_path,
     shown_value,
 )
-from clinical_tl.paths import as_path
 from clinical_tl.schema import Note
+from clinical_tl.storage.paths import as_path
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
-    from clinical_tl.data.in_memory import Records
+    from clinical_tl.data.formats.in_memory import Records
 
 CHECKED_NOTES = 10_000
 

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_tl.data.conll import write_conll
-from clinical_tl.data.doc_bin import write_doc_bin
-from clinical_tl.data.json_lines import write_json_lines
-from clinical_tl.data.losses import Losses
+from clinical_tl.data.formats.brat import write_brat
+from clinical_tl.data.formats.conll import write_conll
+from clinical_tl.data.formats.doc_bin import write_doc_bin
+from clinical_tl.data.formats.json_lines import write_json_lines
+from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.notes import NotesLike, each_note
-from clinical_tl.data.standoff_writer import write_brat
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
-from clinical_tl.paths import as_path
-from clinical_tl.replacement import replacing_file, replacing_folder
 from clinical_tl.schema import Note
+from clinical_tl.storage.paths import as_path
+from clinical_tl.storage.replacement import replacing_file, replacing_folder
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,5 @@
 """Estimators on features of notes, mostly embeddings: arrays in, plain records out."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

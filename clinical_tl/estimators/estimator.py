@@ -16,11 +16,10 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from clinical_tl.boundary import refusing
-from clinical_tl.errors import ArtifactError, TaskError, shown_path
+from clinical_tl.errors import ArtifactError, TaskError, refusing, shown_path
 from clinical_tl.estimators.features import number_matrix
 from clinical_tl.estimators.saved_estimator import read_estimator, write_estimator
-from clinical_tl.paths import as_path
+from clinical_tl.storage.paths import as_path
 
 if TYPE_CHECKING:
     from typing import Self

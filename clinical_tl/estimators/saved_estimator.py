@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.boundary import refusing
-from clinical_tl.errors import ArtifactError, shown_id, shown_path
-from clinical_tl.output import require_folder
-from clinical_tl.replacement import replacing_file
+from clinical_tl.errors import ArtifactError, refusing, shown_id, shown_path
+from clinical_tl.storage.output import require_folder
+from clinical_tl.storage.replacement import replacing_file
 
 FORMAT = 2
 _MEND = "copy the file again, or fit and save the estimator again"

@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from clinical_tl.display.table import Table
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.matrix import Bools, Floats, Ints, probability_matrix
 from clinical_tl.metrics.scores import Scores
-from clinical_tl.table import Table
 
 # Temperatures beyond these mean that the logits carry no information, or no error, at all.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from clinical_tl.table import Table, Tabular
+from clinical_tl.display.table import Table, Tabular
 
 
 class Scores(Tabular):

@@ -1,1 +1,5 @@
-"""Pretrained encoders, adapters and heads."""
+"""What a user holds: models that read notes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from clinical_tl.data.traces import text_key
-from clinical_tl.metrics_record import EVALUATED, TRAINING, scored_sets, set_digest
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import ReleaseFolder
+from clinical_tl.saved.evaluations import EVALUATED, TRAINING, scored_sets, set_digest
 from clinical_tl.schema import Note
 
 NAME = "evaluation"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from clinical_tl.artifact import ADAPTATION_FILE, CARD_FILE, METRICS_FILE, TASK_FILE
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import ArtifactError, shown_path
-from clinical_tl.paths import as_path
 from clinical_tl.release.patterns import find_identifiers
-from clinical_tl.sealed_json import read_object
+from clinical_tl.saved.artifact import ADAPTATION_FILE, CARD_FILE, METRICS_FILE, TASK_FILE
+from clinical_tl.storage.paths import as_path
+from clinical_tl.storage.sealed_json import read_object
 
 TOKENIZER_FILE = "tokenizer.json"
 VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "spm.model", "spiece.model")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clinical_tl.data.notes import NotesLike, as_notes
+from clinical_tl.display.table import format_table
 from clinical_tl.errors import ConfigError, ReleaseError, shown_ids, shown_path
 from clinical_tl.release.check import DataUse, ReleaseCheck
 from clinical_tl.release.data_use import check_data_use
@@ -17,7 +18,6 @@ from clinical_tl.release.layout import check_layout
 from clinical_tl.release.licence import check_licence
 from clinical_tl.release.memorisation import check_memorisation
 from clinical_tl.release.shareable import check_encoder
-from clinical_tl.table import format_table
 
 CHECKS = ("identifiers", "layout", "encoder", "data_use", "memorisation", "evaluation", "licence")
 OVERRIDES = tuple(name for name in CHECKS if name != "encoder")

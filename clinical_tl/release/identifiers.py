@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from clinical_tl.artifact import CARD_FILE
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import Fragment, ReleaseFolder, fragments
 from clinical_tl.release.patterns import find_identifiers
+from clinical_tl.saved.artifact import CARD_FILE
 from clinical_tl.schema import Note
 
 NAME = "identifiers"

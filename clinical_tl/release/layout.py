@@ -6,14 +6,6 @@ import json
 import re
 from pathlib import Path
 
-from clinical_tl.artifact import (
-    ADAPTATION_FILE,
-    CARD_FILE,
-    METRICS_FILE,
-    REPORT_FILE,
-    TASK_FILE,
-    read_artifact,
-)
 from clinical_tl.errors import ArtifactError
 from clinical_tl.release.check import ReleaseCheck
 from clinical_tl.release.folder import (
@@ -21,6 +13,14 @@ from clinical_tl.release.folder import (
     VOCABULARY_FILES,
     ReleaseFolder,
     read_header,
+)
+from clinical_tl.saved.artifact import (
+    ADAPTATION_FILE,
+    CARD_FILE,
+    METRICS_FILE,
+    REPORT_FILE,
+    TASK_FILE,
+    read_artifact,
 )
 
 NAME = "layout"

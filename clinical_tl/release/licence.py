@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from clinical_tl.encoder_licence import encoder_licence
 from clinical_tl.release.check import ReleaseCheck
 from clinical_tl.release.folder import ReleaseFolder
+from clinical_tl.saved.encoder_licence import encoder_licence
 
 NAME = "licence"
 

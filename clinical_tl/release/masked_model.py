@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_tl.errors import EncoderError, shown_path
-from clinical_tl.models.encoder import find_encoder
-from clinical_tl.reader import Reader
+from clinical_tl.models.reader import Reader
+from clinical_tl.network.encoder import find_encoder
 from clinical_tl.schema import Note
 from clinical_tl.tasks.masked_language import MaskedLanguage
 
@@ -55,10 +55,10 @@ class MaskedModel:
     @classmethod
     def load(cls, encoder: str | Path) -> MaskedModel:
         """Raises `EncoderError` for an encoder without a trained head, or without a mask token."""
-        from clinical_tl.models.device import choose_device
-        from clinical_tl.models.frozen_encoder import encoder_windowing
-        from clinical_tl.models.masked_lm import load_masked_lm
-        from clinical_tl.models.network import Network, quiet_transformers
+        from clinical_tl.network.device import choose_device
+        from clinical_tl.network.frozen_encoder import encoder_windowing
+        from clinical_tl.network.masked_lm import load_masked_lm
+        from clinical_tl.network.network import Network, quiet_transformers
         from clinical_tl.text.tokenizer import NoteTokenizer
 
         source = find_encoder(encoder)

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.auto_model import load_model
 from clinical_tl.errors import ArtifactError, EncoderError, TaskError
 from clinical_tl.metrics.auroc import auroc
 from clinical_tl.metrics.intervals import Interval, bootstrap_interval
-from clinical_tl.models.encoder import find_encoder
+from clinical_tl.models.loading import load
+from clinical_tl.network.encoder import find_encoder
 from clinical_tl.release.canaries import canary_exposure, planted_canaries
 from clinical_tl.release.check import DataUse, ReleaseCheck, Status
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.masked_model import MaskedModel
-from clinical_tl.saved_task import saved_task
+from clinical_tl.saved.saved_task import saved_task
 from clinical_tl.schema import Note
 
 NAME = "memorisation"
@@ -83,7 +83,7 @@ def membership_audit(
         return None
     notes = sides[0] + sides[1]
     if folder.kind == "artifact":
-        losses = load_model(folder.path, encoder=encoder).losses(notes)
+        losses = load(folder.path, encoder=encoder).losses(notes)
     else:
         losses = MaskedModel.load(folder.path).note_losses(notes, seed=seed)
         origin = _origin(folder, encoder)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from clinical_tl.artifact import CARD_FILE, TASK_FILE, read_artifact
 from clinical_tl.errors import ConfigError, HubError, shown_id, shown_path, shown_value
-from clinical_tl.hub import declared_files
-from clinical_tl.hub_failure import speaking_to_hub
-from clinical_tl.paths import as_path
-from clinical_tl.processes import on_main_process
 from clinical_tl.release.gate import ReleaseReport, require_release
+from clinical_tl.saved.artifact import CARD_FILE, TASK_FILE, read_artifact
+from clinical_tl.saved.hub import declared_files
+from clinical_tl.storage.hub_failure import speaking_to_hub
+from clinical_tl.storage.paths import as_path
+from clinical_tl.storage.processes import on_main_process
 
 if TYPE_CHECKING:
     from typing import Unpack

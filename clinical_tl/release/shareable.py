@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from clinical_tl.artifact import TASK_FILE
-from clinical_tl.paths import as_path
 from clinical_tl.release.check import ReleaseCheck
 from clinical_tl.release.folder import ReleaseFolder
+from clinical_tl.saved.artifact import TASK_FILE
+from clinical_tl.storage.paths import as_path
 
 NAME = "encoder"
 

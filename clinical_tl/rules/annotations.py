@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import ConfigError, TaskError, shown_ids
+from clinical_tl.rules.measures import lowered, split_units
 from clinical_tl.rules.pruning import check_annotated, check_settings, prune
 from clinical_tl.rules.rule import Rule, is_abbreviation
 from clinical_tl.rules.rule_set import RuleSet
-from clinical_tl.rules.units import lowered, split_units
 from clinical_tl.schema import Note, Span
 
 logger = logging.getLogger(__name__)

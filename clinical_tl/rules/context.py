@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clinical_tl.errors import ConfigError
+from clinical_tl.rules.measures import TextUnits, words_of
 from clinical_tl.rules.triggers import (
     MEANINGS,
     Meaning,
@@ -22,7 +23,6 @@ from clinical_tl.rules.triggers import (
     terminations,
     triggers,
 )
-from clinical_tl.rules.units import TextUnits, words_of
 
 if TYPE_CHECKING:
     from spacy.matcher import PhraseMatcher

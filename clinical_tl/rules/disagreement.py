@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
+from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import ConfigError, shown_path
-from clinical_tl.paths import as_path
-from clinical_tl.replacement import replace_text
 from clinical_tl.rules.voting import mention_key, overlap, paired
 from clinical_tl.schema import Prediction, Span
-from clinical_tl.table import Table, Tabular
+from clinical_tl.storage.paths import as_path
+from clinical_tl.storage.replacement import replace_text
 
 Kind = Literal["only_rules", "only_model", "other_label", "other_bounds"]
 KINDS: tuple[Kind, ...] = ("only_rules", "only_model", "other_label", "other_bounds")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clinical_tl.errors import ConfigError, TaskError, shown_ids
-from clinical_tl.rules.matching import RuleMatcher, longest
+from clinical_tl.rules.matcher import RuleMatcher, longest
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import Note
 

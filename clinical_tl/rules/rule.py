@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clinical_tl.data.checks import is_encodable
-from clinical_tl.discreet import Discreet
+from clinical_tl.data.formats.problems import is_encodable
+from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import NoteError, shown_id
-from clinical_tl.rules.units import lowered
+from clinical_tl.rules.measures import lowered
 
 LONGEST_ABBREVIATION = 6
 

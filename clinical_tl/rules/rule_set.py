@@ -10,15 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clinical_tl.data.checks import NOT_UTF8, is_encodable
-from clinical_tl.data.faults import Faults, Place
+from clinical_tl.data.formats.lines import numbered_lines
+from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, is_encodable
 from clinical_tl.data.notes import NotesLike, as_notes
-from clinical_tl.data.streams import numbered_lines
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import NoteError, shown_path
-from clinical_tl.paths import as_path
-from clinical_tl.replacement import replace_text
 from clinical_tl.rules.rule import Rule
+from clinical_tl.storage.paths import as_path
+from clinical_tl.storage.replacement import replace_text
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from clinical_tl.data.notes import Notes, NotesLike, as_notes
 from clinical_tl.errors import ConfigError, NoteError, shown_ids
-from clinical_tl.rules.matching import RuleMatcher
+from clinical_tl.rules.matcher import RuleMatcher
 from clinical_tl.rules.rule import Rule
 from clinical_tl.rules.rule_set import RuleSet
 

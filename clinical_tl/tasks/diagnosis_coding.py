@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from clinical_tl.data.icd10 import ICD9_MEND, check_codes, description, roll_up
+from clinical_tl.data.codes.icd10cm import ICD9_MEND, check_codes, description, roll_up
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.heads import Head, NetworkOutput
-    from clinical_tl.models.network import Network
+    from clinical_tl.network.heads import Head, NetworkOutput
+    from clinical_tl.network.network import Network
     from clinical_tl.tasks.losses import Pooling
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -184,7 +184,7 @@ class DiagnosisCoding(NoteTask):
     @property
     def head_spec(self) -> Head:
         """A stock sequence head with independent outputs, or label attention."""
-        from clinical_tl.models.heads import LabelAttentionHead, SequenceHead
+        from clinical_tl.network.heads import LabelAttentionHead, SequenceHead
 
         head = SequenceHead if self.head == "linear" else LabelAttentionHead
         prior = None

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.heads import Head, NetworkOutput
-    from clinical_tl.models.network import Network
+    from clinical_tl.network.heads import Head, NetworkOutput
+    from clinical_tl.network.network import Network
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
@@ -146,7 +146,7 @@ class EntityRecognition(UnitTask):
     @property
     def head_spec(self) -> Head:
         """A stock token-classification head over the tags."""
-        from clinical_tl.models.heads import TokenHead
+        from clinical_tl.network.heads import TokenHead
 
         return TokenHead(self.tag_set.names)
 

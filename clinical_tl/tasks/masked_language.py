@@ -24,8 +24,8 @@ from clinical_tl.text.units import find_units
 if TYPE_CHECKING:
     import torch
 
-    from clinical_tl.models.heads import Head, NetworkOutput
-    from clinical_tl.models.network import Network
+    from clinical_tl.network.heads import Head, NetworkOutput
+    from clinical_tl.network.network import Network
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
@@ -91,7 +91,7 @@ class MaskedLanguage(Task):
     @property
     def head_spec(self) -> Head:
         """The architecture's own masked-language-model head."""
-        from clinical_tl.models.heads import MaskedLMHead
+        from clinical_tl.network.heads import MaskedLMHead
 
         return MaskedLMHead(())
 

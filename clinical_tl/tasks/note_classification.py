@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.heads import Head, NetworkOutput
+    from clinical_tl.network.heads import Head, NetworkOutput
     from clinical_tl.tasks.losses import Pooling
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -106,7 +106,7 @@ class NoteClassification(NoteTask):
     @property
     def head_spec(self) -> Head:
         """A stock sequence-classification head."""
-        from clinical_tl.models.heads import SequenceHead
+        from clinical_tl.network.heads import SequenceHead
 
         return SequenceHead(self.labels.names)
 

@@ -37,7 +37,7 @@ from clinical_tl.text.words import Words
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.heads import Head
+    from clinical_tl.network.heads import Head
     from clinical_tl.text.tokenizer import TokenisedNote
 
 UNRELATED = "no relation"
@@ -175,7 +175,7 @@ class RelationExtraction(Task):
     @property
     def head_spec(self) -> Head:
         """A stock sequence-classification head."""
-        from clinical_tl.models.heads import SequenceHead
+        from clinical_tl.network.heads import SequenceHead
 
         return SequenceHead(self.outputs)
 

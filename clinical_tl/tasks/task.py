@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 import numpy as np
 
 from clinical_tl.data.notes import NotesLike
-from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
+from clinical_tl.errors import (
+    ConfigError,
+    TaskError,
+    TrainingError,
+    shown_id,
+    shown_ids,
+    shown_value,
+)
 from clinical_tl.metrics.scores import Scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, score_rows
 
@@ -32,12 +39,53 @@ if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.note_counts import NoteCounts
-    from clinical_tl.models.heads import Head, NetworkOutput
-    from clinical_tl.models.network import Network
+    from clinical_tl.network.heads import Head, NetworkOutput
+    from clinical_tl.network.network import Network
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tags import TagSet
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
     from clinical_tl.text.units import Units, UnitSize
+
+
+def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -> None:
+    """Refuse what can't be trained on; warn, with counts, of labels one side lacks.
+
+    Raises:
+        TrainingError: no training notes, or an empty dev set.
+        TaskError: notes without annotation; training notes with labels that the task was not
+            fitted on.
+    """
+    if not train:
+        raise TrainingError("there are no training notes; give at least one")
+    gold = task.gold_labels(train)
+    known = set(task.labels)
+    unknown = set(gold) - known
+    if unknown:
+        raise TaskError(
+            f"{len(unknown)} labels of the training notes are not the task's: "
+            f"{shown_ids(sorted(unknown), 'label')}; fit the task on these notes with from_notes()"
+        )
+    absent = sorted(known - set(gold))
+    if absent:
+        logger.warning(
+            "%d of the task's %d labels have no training example, e.g. %s",
+            len(absent),
+            len(task.labels),
+            shown_ids(absent, "label"),
+        )
+    if dev is None:
+        return
+    if not dev:
+        raise TrainingError("the dev set is empty; give dev=None to train without one")
+    unseen = {name: n for name, n in task.gold_labels(dev).items() if name not in known}
+    if unseen:
+        logger.warning(
+            "%d labels (%d occurrences) of the dev notes were not seen in training, e.g. %s; "
+            "they count as missed",
+            len(unseen),
+            sum(unseen.values()),
+            shown_ids(sorted(unseen), "label"),
+        )
 
 
 logger = logging.getLogger(__name__)

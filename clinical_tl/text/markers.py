@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
 from clinical_tl.schema import Span
 from clinical_tl.text.pairs import Pair
 from clinical_tl.text.words import Words

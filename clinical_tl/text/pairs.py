@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import TaskError, shown_id
 from clinical_tl.schema import Note, Span
 from clinical_tl.text.words import Words

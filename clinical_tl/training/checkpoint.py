@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_tl.boundary import refusing
-from clinical_tl.errors import ArtifactError
-from clinical_tl.replacement import discard, replacing_folder
-from clinical_tl.sealed_json import file_digest, read_sealed, write_sealed
+from clinical_tl.errors import ArtifactError, refusing
+from clinical_tl.storage.replacement import discard, replacing_folder
+from clinical_tl.storage.sealed_json import file_digest, read_sealed, write_sealed
 
 if TYPE_CHECKING:
     import torch

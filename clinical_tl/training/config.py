@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_tl.errors import ConfigError, shown_value
-from clinical_tl.models.precision import Precision
+from clinical_tl.network.precision import Precision
 from clinical_tl.training.dp import DP
 
 FREE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})

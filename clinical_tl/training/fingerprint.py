@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from clinical_tl.data.notes import note_to_row
-from clinical_tl.models.saved_network import adapter_kind
-from clinical_tl.models.structure import is_peft
+from clinical_tl.network.structure import is_peft
+from clinical_tl.network.weights import adapter_kind
 from clinical_tl.schema import Note
 from clinical_tl.training.config import FREE
 
 if TYPE_CHECKING:
-    from clinical_tl.models.network import Network
-    from clinical_tl.reader import Reader
+    from clinical_tl.models.reader import Reader
+    from clinical_tl.network.network import Network
     from clinical_tl.training.config import TrainingConfig
 
 # Where an adapter's encoder lies is not what it is.

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_tl.output import writing
-from clinical_tl.replacement import replace_text
+from clinical_tl.storage.output import writing
+from clinical_tl.storage.replacement import replace_text
 from clinical_tl.training.dp import PrivacyReport
 from clinical_tl.training.progress import Progress
 

@@ -21,28 +21,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from clinical_tl.boundary import refusing
 from clinical_tl.errors import (
     ArtifactError,
     ConfigError,
     TrainingError,
+    refusing,
     shown_ids,
     shown_path,
     shown_value,
 )
-from clinical_tl.folder_lock import holding
-from clinical_tl.models.device import autocast, resolve_precision
-from clinical_tl.models.dropout import dropout
-from clinical_tl.models.feature_cache import FeatureCache
-from clinical_tl.output import require_folder
-from clinical_tl.paths import as_path
+from clinical_tl.network.device import autocast, resolve_precision
+from clinical_tl.network.dropout import dropout
+from clinical_tl.network.feature_cache import FeatureCache
 from clinical_tl.schema import Note, Prediction
+from clinical_tl.storage.folder_lock import holding
+from clinical_tl.storage.output import require_folder
+from clinical_tl.storage.paths import as_path
 from clinical_tl.tasks.losses import divergence
-from clinical_tl.tasks.task import HidesInputs, LosesGold, dev_metrics
+from clinical_tl.tasks.task import HidesInputs, LosesGold, check_notes, dev_metrics
 from clinical_tl.text.batches import split_batch
+from clinical_tl.training.accelerator import build_accelerator, deterministic_kernels
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
-from clinical_tl.training.checks import check_notes
-from clinical_tl.training.device import build_accelerator, deterministic_kernels
 from clinical_tl.training.fingerprint import fingerprint
 from clinical_tl.training.interruption import Interruption
 from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult, training_result
@@ -60,8 +59,8 @@ from clinical_tl.training.schedule import BATCH_TOKENS, plan_schedule, warn_of_s
 from clinical_tl.training.seeds import mix_seeds
 
 if TYPE_CHECKING:
-    from clinical_tl.models.network import Network
-    from clinical_tl.reader import Reader
+    from clinical_tl.models.reader import Reader
+    from clinical_tl.network.network import Network
     from clinical_tl.tasks.task import Task
     from clinical_tl.training.config import TrainingConfig
 

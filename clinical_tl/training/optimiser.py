@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from clinical_tl.models.structure import is_peft
+from clinical_tl.network.structure import is_peft
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from clinical_tl.models.network import Network
+    from clinical_tl.network.network import Network
     from clinical_tl.training.config import TrainingConfig
 
 ADAPTER_RATE = 1e-3

@@ -30,7 +30,7 @@ from clinical_tl.training.schedule import EPOCHS
 from clinical_tl.training.seeds import mix_seeds
 
 if TYPE_CHECKING:
-    from clinical_tl.models.network import Network
+    from clinical_tl.network.network import Network
     from clinical_tl.schema import Note
     from clinical_tl.tasks.task import Task
     from clinical_tl.text.batches import Item

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 if TYPE_CHECKING:
-    from clinical_tl.models.network import Network
+    from clinical_tl.network.network import Network
 
 
 _STARTS: WeakKeyDictionary[Network, tuple[dict[str, Any], dict[str, torch.Tensor]]] = (

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from clinical_tl.data import icd10
+from clinical_tl.data.codes import icd10cm as icd10
 from clinical_tl.errors import ConfigError, shown_ids, shown_path, shown_value
-from clinical_tl.models.saved_network import adapter_kind
-from clinical_tl.models.structure import base_model
+from clinical_tl.network.structure import base_model
+from clinical_tl.network.weights import adapter_kind
 
 if TYPE_CHECKING:
-    from clinical_tl.models.network import Network
-    from clinical_tl.transfer_model import TransferModel
+    from clinical_tl.models.transfer_model import TransferModel
+    from clinical_tl.network.network import Network
 
 logger = logging.getLogger(__name__)
 

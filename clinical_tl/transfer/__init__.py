@@ -1,1 +1,5 @@
 """One file per way to transfer knowledge from a source to a target."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

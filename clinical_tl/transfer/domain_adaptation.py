@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clinical_tl.artifact import ADAPTATION_FILE
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
-from clinical_tl.folder_lock import holding
-from clinical_tl.metrics_record import set_digest
-from clinical_tl.models.lora import LoRA
-from clinical_tl.output import require_replaceable
-from clinical_tl.paths import as_path
-from clinical_tl.processes import on_main_process
-from clinical_tl.replacement import discard, replacing_folder, sweep, whole_folder
+from clinical_tl.network.lora import LoRA
+from clinical_tl.saved.artifact import ADAPTATION_FILE
+from clinical_tl.saved.evaluations import set_digest
 from clinical_tl.schema import Note
+from clinical_tl.storage.folder_lock import holding
+from clinical_tl.storage.output import require_replaceable
+from clinical_tl.storage.paths import as_path
+from clinical_tl.storage.processes import on_main_process
+from clinical_tl.storage.replacement import discard, replacing_folder, sweep, whole_folder
 from clinical_tl.tasks.masked_language import MaskedLanguage
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
@@ -37,9 +37,9 @@ from clinical_tl.training.config import TrainingConfig
 if TYPE_CHECKING:
     import torch
 
-    from clinical_tl.models.encoder import EncoderSource
-    from clinical_tl.models.network import Network
-    from clinical_tl.reader import Reader
+    from clinical_tl.models.reader import Reader
+    from clinical_tl.network.encoder import EncoderSource
+    from clinical_tl.network.network import Network
     from clinical_tl.text.tokenizer import NoteTokenizer
     from clinical_tl.text.windows import Windowing
     from clinical_tl.training.log import TrainingResult
@@ -127,8 +127,8 @@ def adapt_encoder(
         ConfigError: settings that can't work, or a checkpoint or an encoder of another run.
         OutputError: `output` can't be written, or another run is at work there.
     """
-    from clinical_tl.models.encoder import find_encoder
-    from clinical_tl.models.frozen_encoder import encoder_windowing
+    from clinical_tl.network.encoder import find_encoder
+    from clinical_tl.network.frozen_encoder import encoder_windowing
     from clinical_tl.text.tokenizer import NoteTokenizer
 
     if method != "mlm":
@@ -188,7 +188,7 @@ class _Reading:
 
     def by(self, network: Network) -> Reader:
         """What reads with a network."""
-        from clinical_tl.reader import Reader
+        from clinical_tl.models.reader import Reader
 
         return Reader(network, self.task, self.tokenizer, self.windowing)
 
@@ -254,9 +254,9 @@ def _train(
     """The trained network, and the figures of `AdaptationResult`."""
     import torch
 
-    from clinical_tl.models.device import choose_device
-    from clinical_tl.models.masked_lm import load_masked_lm, start_at_frequencies
-    from clinical_tl.models.network import Network, adapt_model, quiet_transformers
+    from clinical_tl.network.device import choose_device
+    from clinical_tl.network.masked_lm import load_masked_lm, start_at_frequencies
+    from clinical_tl.network.network import Network, adapt_model, quiet_transformers
 
     spec, seed = reading.task.head_spec, reading.config.seed
     with torch.random.fork_rng(), quiet_transformers():
@@ -404,7 +404,7 @@ def _write(
     report: dict[str, Any],
 ) -> None:
     """The folder is complete or not there at all."""
-    from clinical_tl.models.structure import is_peft
+    from clinical_tl.network.structure import is_peft
 
     model: Any = network.model
     if is_peft(model):

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from clinical_tl.data import icd10
+from clinical_tl.data.codes import icd10cm as icd10
 from clinical_tl.data.notes import NotesLike, as_notes
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
+from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.estimators.nearest_nodes import (
     assign_nodes,
     cosine_distances,
     mutual_neighbours,
 )
+from clinical_tl.network.embeddings import embed
 from clinical_tl.schema import Note
-from clinical_tl.table import Table, Tabular
 from clinical_tl.text.visible import has_text
-from clinical_tl.transfer.embeddings import embed
 
 if TYPE_CHECKING:
-    from clinical_tl.models.frozen_encoder import FrozenEncoder
+    from clinical_tl.network.frozen_encoder import FrozenEncoder
 
 LabelField = Literal["label", "codes", "spans"]
 

@@ -21,17 +21,17 @@ from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import text_key
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
+from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import ConfigError, NoteError, TaskError
-from clinical_tl.metrics_record import EVALUATED, set_digest
-from clinical_tl.processes import on_main_process
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.saved.evaluations import EVALUATED, set_digest
 from clinical_tl.schema import Note
-from clinical_tl.table import Table, Tabular
+from clinical_tl.storage.processes import on_main_process
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.transfer.silver_notes import check_self_trainable, select_silver
-from clinical_tl.transfer_model import TransferModel
 
 if TYPE_CHECKING:
     import torch

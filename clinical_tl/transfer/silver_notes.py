@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from clinical_tl.discreet import Discreet
+from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.confidence import confidence_thresholds
 from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.tasks.task import NoteTask, UnitTask
 
 if TYPE_CHECKING:
+    from clinical_tl.models.transfer_model import TransferModel
     from clinical_tl.tasks.task import Task
-    from clinical_tl.transfer_model import TransferModel
 
 SOURCE = "self-training"
 LIKELY = 0.1

@@ -8,12 +8,12 @@ from __future__ import annotations
 import pytest
 
 from clinical_tl.data.synthetic import generate_notes
-from clinical_tl.model_collection import ModelCollection
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.collection import ModelCollection
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.lora import LoRA
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.transfer_model import TransferModel
 from tests.benchmarks.test_speed import interleaved, report
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from clinical_tl.data.corpora import VARIABLE
 from clinical_tl.rules.lexicon import from_lexicon
-from clinical_tl.rules.matching import RuleMatcher
+from clinical_tl.rules.matcher import RuleMatcher
 from clinical_tl.schema import Note
 
 ROUNDS = 5

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from clinical_tl.data.synthetic import generate_notes
-from clinical_tl.models.encoder import offline_encoder_path
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.encoder import offline_encoder_path
+from clinical_tl.network.lora import LoRA
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 
 ROUNDS = 3
 

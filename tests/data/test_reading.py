@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from clinical_tl.data import faults
+from clinical_tl.data.formats import problems as faults
 from clinical_tl.data.notes import note_features
 from clinical_tl.data.reading import guess_format, read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError

@@ -9,8 +9,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 from clinical_tl.errors import ArtifactError, ConfigError, TaskError
-from clinical_tl.estimators.density import DensityEstimator
-from clinical_tl.estimators.density_methods import LEAST_VARIANCE, kernel_density
+from clinical_tl.estimators.density import LEAST_VARIANCE, DensityEstimator, kernel_density
 from clinical_tl.estimators.saved_estimator import write_estimator
 from tests.estimators.notes import blobs, strangers
 

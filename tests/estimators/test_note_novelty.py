@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_tl.data.prediction_records import write_predictions
+from clinical_tl.data.predictions import write_predictions
 from clinical_tl.errors import ArtifactError, NoteError, TaskError
+from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.schema import Note
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.transfer_model import TransferModel
 
 STRANGE = ["zzz qqq " * 40, "1 2 3 4 5 6 7 8 9 " * 20, "!!! ??? " * 30]
 

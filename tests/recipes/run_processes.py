@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import clinical_tl as ctl
-from clinical_tl.processes import process_state
+from clinical_tl.storage.processes import process_state
 from recipes import note_classification
 
 ENCODER, REPOSITORY = "hub:lab/tiny", "lab/processes"

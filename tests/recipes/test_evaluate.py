@@ -11,10 +11,10 @@ from clinical_tl.data.notes import Notes, as_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.feature_model import FeatureModel
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.lora import LoRA
 from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.transfer.feature_extraction import FeatureModel
-from clinical_tl.transfer_model import TransferModel
 from recipes import evaluate
 
 
@@ -33,7 +33,7 @@ def notes(synthetic_notes, tmp_path):
         replace(note, patient_id=str(i), metadata={"sex": "fm"[i % 2]})
         for i, note in enumerate(list(synthetic_notes))
     ]
-    ctl.write_notes(ctl.Notes(records), tmp_path / "notes.jsonl")
+    ctl.data.write_notes(ctl.Notes(records), tmp_path / "notes.jsonl")
     return str(tmp_path / "notes.jsonl")
 
 

@@ -36,8 +36,8 @@ def test_clusters_words_and_strange_notes(tiny_encoder, synthetic_notes, tmp_pat
 
 
 def test_a_model_with_a_detector_predicts_novelty(tiny_encoder, synthetic_notes, tmp_path):
+    from clinical_tl.models.transfer_model import TransferModel
     from clinical_tl.tasks.note_classification import NoteClassification
-    from clinical_tl.transfer_model import TransferModel
 
     train = synthetic_notes.select(range(20))
     model = TransferModel.from_pretrained(tiny_encoder, NoteClassification.from_notes(train))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clinical_tl.data.notes import Notes
 from clinical_tl.data.writing import write_notes
+from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.schema import Note
-from clinical_tl.transfer_model import TransferModel
 from tests.hub_server import hub_server
 from tests.recipes.run_processes import REPOSITORY
 

@@ -11,9 +11,9 @@ from jsonargparse import ArgumentParser
 
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError
+from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.rules.rule_set import RuleSet
 from clinical_tl.tasks.entity_recognition import EntityRecognition
-from clinical_tl.transfer_model import TransferModel
 from recipes import rules
 from recipes.rule_sources import RuleSources
 

@@ -8,7 +8,7 @@ import pytest
 
 import clinical_tl as ctl
 from clinical_tl.errors import ConfigError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.network.lora import LoRA
 from clinical_tl.rules.voting import HOWS
 from clinical_tl.training.config import TrainingConfig
 from recipes import learning_curve, matching, rules_and_model, self_training, source_task
@@ -142,7 +142,7 @@ def test_rules_of_the_curve_know_the_lexicon(tmp_path):
 def test_teacher_and_student_are_scored_each_for_itself(tiny_encoder, tmp_path, monkeypatch):
     monkeypatch.setattr("clinical_tl.transfer.self_training.LARGEST_SHARE_OUTSIDE", 1.0)
     students = []
-    self_train = ctl.self_train
+    self_train = ctl.transfer.self_train
 
     def spy(student, *arguments, **settings):
         students.append(student)
@@ -167,7 +167,7 @@ def test_teacher_and_student_are_scored_each_for_itself(tiny_encoder, tmp_path, 
 def test_own_names_are_counted_over_all_that_both_sides_have(tiny_encoder):
     figures = matching.main(encoder=str(tiny_encoder), limit=40)
     splits = ctl.note_splits(None, limit=40)
-    found = ctl.match_labels(
+    found = ctl.transfer.match_labels(
         splits["train"], splits["test"], str(tiny_encoder), field="label", progress=False
     )
     shared = set(splits["train"]["label"]) & set(splits["test"]["label"])

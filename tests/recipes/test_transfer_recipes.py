@@ -7,7 +7,7 @@ from functools import wraps
 import pytest
 
 from clinical_tl.errors import ConfigError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 from recipes import (
     adapt_encoder,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from clinical_tl.artifact import write_artifact
-from clinical_tl.model_card import model_card
+from clinical_tl.saved.artifact import write_artifact
+from clinical_tl.saved.card import model_card
 
 HUB_ENCODER = "michiyasunaga/BioLinkBERT-base"
 LABELS = {"names": ["cardiology", "infectious disease"], "support": [9, 7]}

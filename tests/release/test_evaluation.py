@@ -3,9 +3,9 @@
 import pytest
 
 from clinical_tl.errors import ConfigError
-from clinical_tl.metrics_record import record_scores, set_digest
 from clinical_tl.release.evaluation import check_evaluation
 from clinical_tl.release.folder import ReleaseFolder
+from clinical_tl.saved.evaluations import record_scores, set_digest
 from clinical_tl.schema import Note
 from tests.release.folders import write_json, write_model
 

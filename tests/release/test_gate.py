@@ -125,7 +125,7 @@ def test_the_gate_changes_nothing(leaking):
 
 
 def test_the_recipe_says_what_it_found(leaking, model, tmp_path, capsys):
-    ctl.write_notes(ctl.Notes(NOTES), tmp_path / "train.jsonl")
+    ctl.data.write_notes(ctl.Notes(NOTES), tmp_path / "train.jsonl")
     given = {"data_use": "public", "train": str(tmp_path / "train.jsonl")}
     with pytest.raises(ReleaseError, match=r"\['identifiers', 'layout'\] block"):
         recipe.main(str(leaking), **given)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from clinical_tl.encoder_licence import encoder_licence
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.licence import check_licence
+from clinical_tl.saved.encoder_licence import encoder_licence
 from tests.release.folders import HUB_ENCODER, write_json, write_model
 
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_tl.auto_model import load_model
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError, TaskError
 from clinical_tl.estimators.novelty import NoveltyDetector
-from clinical_tl.models.encoder import find_encoder
-from clinical_tl.models.lora import LoRA
-from clinical_tl.models.masked_lm import load_masked_lm
+from clinical_tl.models.feature_model import FeatureModel
+from clinical_tl.models.loading import load
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.encoder import find_encoder
+from clinical_tl.network.lora import LoRA
+from clinical_tl.network.masked_lm import load_masked_lm
 from clinical_tl.release import memorisation
 from clinical_tl.release.canaries import CANDIDATES, canary_exposure, canary_notes
 from clinical_tl.release.folder import ReleaseFolder
@@ -25,9 +27,7 @@ from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer.feature_extraction import FeatureModel
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 from tests.release.folders import write_json, write_model
 from tests.tiny_encoders import write_encoder
 
@@ -82,7 +82,7 @@ def test_a_notes_loss_is_that_of_its_prediction(remembers, sides):
         -np.log(prediction.scores[note.label])
         for note, prediction in zip(sides[1], model.predict(sides[1], progress=False), strict=True)
     ]
-    found = load_model(folder.path).losses(sides[1] + unknown)
+    found = load(folder.path).losses(sides[1] + unknown)
     np.testing.assert_allclose(found[:-1], expected, rtol=1e-3, atol=1e-5)
     assert np.isnan(found[-1])
 
@@ -93,7 +93,7 @@ def test_so_is_it_on_frozen_features(tiny_encoder, sides, tmp_path):
     folder = ReleaseFolder.read(model.save_pretrained(tmp_path / "model"))
     predictions = model.predict(sides[1], progress=False)
     expected = [-np.log(p.scores[n.label]) for n, p in zip(sides[1], predictions, strict=True)]
-    found = load_model(folder.path).losses([*sides[1], Note("u", "fever", label="never seen")])
+    found = load(folder.path).losses([*sides[1], Note("u", "fever", label="never seen")])
     np.testing.assert_allclose(found[:-1], expected, rtol=1e-4, atol=1e-6)
     assert np.isnan(found[-1])
 
@@ -113,7 +113,7 @@ def test_an_entity_recognisers_loss_is_the_mean_of_its_units(
             if model.network.is_head(name):
                 parameter.zero_()
     folder = ReleaseFolder.read(model.save_pretrained(tmp_path / "model"))
-    found = load_model(folder.path).losses(notes)
+    found = load(folder.path).losses(notes)
     np.testing.assert_allclose(found, np.log(len(task.tag_set)), rtol=1e-6)
 
 
@@ -290,7 +290,7 @@ def test_a_kept_canary_holds_an_adapted_encoder_back(masked, sides, tmp_path, mo
 
 def test_an_exported_graph_is_not_audited_by_another_head(remembers, sides, tmp_path):
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
-    from clinical_tl.onnx_export import export_onnx
+    from clinical_tl.integrations.onnx_export import export_onnx
 
     model, _ = remembers
     export_onnx(model, tmp_path / "graphs")

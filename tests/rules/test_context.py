@@ -4,9 +4,9 @@ from spacy.tokens import Doc
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import ConfigError
 from clinical_tl.rules.context import Context
-from clinical_tl.rules.matching import RuleMatcher, lower_case_vocab
+from clinical_tl.rules.matcher import RuleMatcher, lower_case_vocab
+from clinical_tl.rules.measures import split_units
 from clinical_tl.rules.triggers import MEANINGS, terminations, triggers
-from clinical_tl.rules.units import split_units
 from tests.rules.lexicons import rule
 
 MATCHER = RuleMatcher([rule(name) for name in ("ague", "gout", "no-reflow ague", "scurvy")])

@@ -5,7 +5,7 @@ import pytest
 
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.rules.disagreement import COLUMNS, disagreements
-from clinical_tl.rules.matching import RuleMatcher
+from clinical_tl.rules.matcher import RuleMatcher
 from clinical_tl.schema import Note, Prediction, Span
 from tests.rules.lexicons import claims, rule
 

@@ -15,14 +15,15 @@ import torch
 from clinical_tl.data.notes import as_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.evaluation.report import evaluation_report
+from clinical_tl.integrations.onnx_export import export_onnx
 from clinical_tl.metrics.note_counts import count_labels
 from clinical_tl.metrics.thresholds import Thresholds
-from clinical_tl.models.heads import NetworkOutput, SequenceHead, TokenHead
-from clinical_tl.models.lora import LoRA
-from clinical_tl.onnx_export import export_onnx
-from clinical_tl.onnx_model import OnnxModel
+from clinical_tl.models.onnx_model import OnnxModel
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.heads import NetworkOutput, SequenceHead, TokenHead
+from clinical_tl.network.lora import LoRA
 from clinical_tl.release.gate import check_release
-from clinical_tl.report.evaluation import evaluation_report
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
 from clinical_tl.tasks import (
     DiagnosisCoding,
@@ -43,8 +44,7 @@ from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 
 
 @dataclass(frozen=True)

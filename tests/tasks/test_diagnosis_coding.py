@@ -7,15 +7,15 @@ import pytest
 
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.thresholds import Thresholds
-from clinical_tl.models.encoder import find_encoder
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.encoder import find_encoder
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.evidence import EVIDENCE_CONTEXT, code_evidence
 from clinical_tl.tasks.task import dev_metrics
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 from tests.tiny_encoders import build_tokenizer
 
 NOTES = [

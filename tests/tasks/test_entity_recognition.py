@@ -3,15 +3,15 @@ import logging
 import pytest
 
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.models.encoder import find_encoder
+from clinical_tl.models.feature_model import FeatureModel
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.encoder import find_encoder
 from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.units import find_units, text_units
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer.feature_extraction import FeatureModel
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 from tests.tiny_encoders import build_tokenizer
 
 TEXT = "Aspirin 81 mg for chest pain."

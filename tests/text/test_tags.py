@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_tl.errors import ConfigError
-from clinical_tl.models.encoder import find_encoder
+from clinical_tl.network.encoder import find_encoder
 from clinical_tl.schema import LabelSet, Span
 from clinical_tl.text.tags import Representation, TagSet
 from clinical_tl.text.tokenizer import NoteTokenizer

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import clinical_tl as ctl
-from clinical_tl.models.encoder import find_encoder
+from clinical_tl.network.encoder import find_encoder
 from clinical_tl.schema import LabelSet, Span
 from clinical_tl.text.scripts import characters
 from clinical_tl.text.tags import Representation, TagSet

@@ -10,10 +10,10 @@ import sys
 from safetensors.torch import save_file
 
 from clinical_tl.data.synthetic import generate_notes
+from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 
 
 def main(encoder: str, output: str, weights: str, accumulation: str, dropout: str) -> None:

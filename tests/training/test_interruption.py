@@ -11,13 +11,13 @@ import time
 import pytest
 import torch
 
+from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training import loop
 from clinical_tl.training.checkpoint import newest_checkpoint
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit as fit_apart
+from clinical_tl.training.fitting import fit as fit_apart
 from clinical_tl.training.interruption import Interruption, TrainingInterrupted
-from clinical_tl.transfer_model import TransferModel
 from recipes.command_line import run
 
 

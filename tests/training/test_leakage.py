@@ -8,13 +8,13 @@ from clinical_tl.data.corpora import note_splits
 from clinical_tl.data.notes import as_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import NoteError
-from clinical_tl.metrics_record import leaks_of
-from clinical_tl.report.evaluation import evaluation_report
-from clinical_tl.report.page import report_page
+from clinical_tl.evaluation.html import report_page
+from clinical_tl.evaluation.report import evaluation_report
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
-from clinical_tl.transfer_model import TransferModel
+from clinical_tl.training.fitting import fit
 
 QUICK = TrainingConfig(epochs=1, progress=False)
 

@@ -7,17 +7,17 @@ import torch
 
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError, ConfigError, TaskError, TrainingError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import LabelSet, Note
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.checkpoint import newest_checkpoint
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.training.optimiser import build_optimiser, set_rates
 from clinical_tl.training.regularisers import l2_sp, starting_point
-from clinical_tl.transfer_model import TransferModel
 
 QUICK = TrainingConfig(epochs=2, batch_tokens=512, progress=False)
 
@@ -321,8 +321,8 @@ def test_l2_sp_is_half_the_squared_distance_of_the_weights(tiny_encoder, notes, 
 
 
 def _encoder_weights(model):
-    from clinical_tl.models.saved_network import merged_model
-    from clinical_tl.models.structure import base_model
+    from clinical_tl.network.structure import base_model
+    from clinical_tl.network.weights import merged_model
 
     merged = merged_model(model.network)
     heads = ("pooler",)

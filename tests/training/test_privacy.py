@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, MissingExtraError, TrainingError
-from clinical_tl.models.heads import SequenceHead
-from clinical_tl.models.lora import LoRA
-from clinical_tl.models.network import Network
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.heads import SequenceHead
+from clinical_tl.network.lora import LoRA
+from clinical_tl.network.network import Network
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -22,12 +23,11 @@ from clinical_tl.text.batches import Item
 from clinical_tl.text.windows import Window
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.dp import DP, PrivacyReport
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.training.privacy import PrivateTraining
 from clinical_tl.training.seeds import mix_seeds
 from clinical_tl.transfer.self_training import self_train
-from clinical_tl.transfer_model import TransferModel
 
 pytest.importorskip("opacus", reason="the extra [privacy] is not installed")
 

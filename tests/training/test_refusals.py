@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from clinical_tl.errors import ClinicalTLError, ConfigError, TrainingError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.training.source_weights import weights_digest
-from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import write_encoder
 
 WORDS = ["fever", "cough", "chills", "rash"]
@@ -143,7 +143,7 @@ def test_frozen_encoders_train_as_they_read(tmp_path, architecture, task):
     fit(models[0], TRAIN, None, config)
     with pytest.MonkeyPatch.context() as patch:
         # The same training with nothing kept.
-        patch.setattr("clinical_tl.models.feature_cache.DEFAULT_LIMIT", 0)
+        patch.setattr("clinical_tl.network.feature_cache.DEFAULT_LIMIT", 0)
         patch.setattr("clinical_tl.training.loop.FeatureCache", lambda _: None)
         fit(models[1], TRAIN, None, config)
     first, second = (model.network.trainable() for model in models)

@@ -5,14 +5,14 @@ import math
 
 import pytest
 
+from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.training.schedule import Schedule, plan_schedule
-from clinical_tl.transfer_model import TransferModel
 
 
 def schedule(tokens, items, shares=1, **settings):

@@ -7,16 +7,16 @@ import torch
 
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import Note, Relation, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.training.source_weights import label_ancestry, start_from
-from clinical_tl.transfer_model import TransferModel
 
 QUICK = TrainingConfig(epochs=1, batch_tokens=512, progress=False)
 

@@ -14,13 +14,13 @@ from accelerate import PartialState
 from clinical_tl.data.notes import as_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import ConfigError
-from clinical_tl.processes import on_main_process
+from clinical_tl.models.feature_model import FeatureModel
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.storage.processes import on_main_process
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.domain_adaptation import adapt_encoder
-from clinical_tl.transfer.feature_extraction import FeatureModel
 from clinical_tl.transfer.self_training import self_train
-from clinical_tl.transfer_model import TransferModel
 
 QUICK = TrainingConfig(epochs=1, batch_tokens=512, patience=None, progress=False)
 

@@ -10,17 +10,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_tl.artifact import ADAPTATION_FILE
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, EncoderError, NoteError
-from clinical_tl.models.encoder import find_encoder
-from clinical_tl.models.heads import MaskedLMHead
-from clinical_tl.models.lora import LoRA
-from clinical_tl.models.masked_lm import load_masked_lm, masked_logits
-from clinical_tl.models.network import Network
-from clinical_tl.models.structure import base_model
-from clinical_tl.reader import Reader
+from clinical_tl.models.reader import Reader
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.encoder import find_encoder
+from clinical_tl.network.heads import MaskedLMHead
+from clinical_tl.network.lora import LoRA
+from clinical_tl.network.masked_lm import load_masked_lm, masked_logits
+from clinical_tl.network.network import Network
+from clinical_tl.network.structure import base_model
 from clinical_tl.release.canaries import canary_notes, planted_canaries
+from clinical_tl.saved.artifact import ADAPTATION_FILE
 from clinical_tl.schema import Note
 from clinical_tl.tasks.masked_language import MaskedLanguage
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -31,7 +32,6 @@ from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.transfer import domain_adaptation
 from clinical_tl.transfer.domain_adaptation import _divide, adapt_encoder
-from clinical_tl.transfer_model import TransferModel
 from tests.tiny_encoders import CONFIGS, write_encoder
 
 QUICK = TrainingConfig(epochs=2, batch_tokens=512, progress=False)
@@ -380,6 +380,6 @@ def test_an_encoder_is_adapted_where_models_compute(tiny_encoder, tmp_path, monk
     def asked():
         raise LookupError("where?")
 
-    monkeypatch.setattr("clinical_tl.models.device.choose_device", asked)
+    monkeypatch.setattr("clinical_tl.network.device.choose_device", asked)
     with pytest.raises(LookupError):
         adapt_encoder(tiny_encoder, ["fever and cough", "no pain"], tmp_path / "out")

@@ -3,16 +3,16 @@
 import pytest
 
 from clinical_tl.errors import ConfigError, NoteError, TaskError
-from clinical_tl.models.frozen_encoder import FrozenEncoder
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.training.source_weights import start_from
 from clinical_tl.transfer import matching as matching_module
 from clinical_tl.transfer.matching import match_labels, match_notes
-from clinical_tl.transfer_model import TransferModel
 
 HEART = ["crushing chest pain, troponin raised", "chest pain on exertion, normal troponin"]
 SKIN = ["itchy red rash on both arms", "scaly plaques over the elbows, psoriasis"]

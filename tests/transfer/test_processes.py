@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clinical_tl.models.frozen_encoder import FrozenEncoder
-from clinical_tl.transfer.feature_extraction import FeatureModel
+from clinical_tl.models.feature_model import FeatureModel
+from clinical_tl.network.frozen_encoder import FrozenEncoder
 
 ROOT = Path(__file__).parent.parent.parent
 

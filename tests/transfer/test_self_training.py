@@ -10,7 +10,8 @@ import torch
 
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, NoteError, TaskError
-from clinical_tl.models.lora import LoRA
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import Note, Prediction, Relation, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
@@ -18,11 +19,10 @@ from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.fit import fit
+from clinical_tl.training.fitting import fit
 from clinical_tl.transfer import self_training, silver_notes
 from clinical_tl.transfer.self_training import self_train, share_outside
 from clinical_tl.transfer.silver_notes import select_silver
-from clinical_tl.transfer_model import TransferModel
 
 QUICK = TrainingConfig(epochs=2, batch_tokens=512, progress=False)
 # Dev notes of a tiny random model earn no trust: take nearly everything.

@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from clinical_tl.boundary import refusing
-from clinical_tl.errors import ConfigError, Fault, shown_id
+from clinical_tl.errors import ConfigError, Fault, refusing, shown_id
 
 _NAMES = {str: "a text", list: "a list", dict: "a table", bool: "true or false"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import clinical_tl
-from clinical_tl.data import icd10
+from clinical_tl.data.codes import icd10cm as icd10
 from clinical_tl.data.synthetic import word_bank as module
 from clinical_tl.data.synthetic.word_bank import (
     Wording,

@@ -1,0 +1,6 @@
+from .corpora import load_corpus as load_corpus
+from .leakage import check_leakage as check_leakage
+from .predictions import predictions_table as predictions_table
+from .predictions import write_predictions as write_predictions
+from .synthetic import generate_notes as generate_notes
+from .writing import write_notes as write_notes

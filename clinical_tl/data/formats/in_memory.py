@@ -1,0 +1,97 @@
+"""Notes, records and data frames in memory as notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
+from functools import partial
+from typing import TYPE_CHECKING, TypeGuard
+
+import numpy as np
+
+from clinical_tl.data.formats.columns import Layout
+from clinical_tl.data.formats.problems import Faults, Place
+from clinical_tl.data.formats.records import record_to_note
+from clinical_tl.schema import Note, Relation, Span
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Records = Sequence[Note | Mapping[str, object]]
+
+
+def read_records(records: Sequence[object], faults: Faults, *, layout: Layout) -> Iterator[Note]:
+    """Yields a note for every record or note; places are positions, from 1.
+
+    Notes are taken as they are; the layout is for dicts.
+    """
+    for number, record in enumerate(records, 1):
+        place = Place(faults.source, number)
+        yield from faults.reading(partial(_note, record, number, place, faults, layout), place)
+
+
+def _note(record: object, number: int, place: Place, faults: Faults, layout: Layout) -> Note | None:
+    if isinstance(record, Mapping):
+        plain = {str(name): _plain(value) for name, value in record.items()}
+        return record_to_note(plain, number, place, faults, layout)
+    if not isinstance(record, Note):
+        faults.add(place, f"a {type(record).__name__}", "notes or dicts with note_id and text")
+        return None
+    wrong = list(_wrong_types(record))
+    for name, allowed in wrong:
+        faults.add(place, f"{name} of type {type(getattr(record, name)).__name__}", allowed)
+    return None if wrong else record
+
+
+def read_data_frame(frame: pd.DataFrame, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+    """Yields a note for every row of a data frame; places are row numbers, from 1.
+
+    A missing value (NaN, NA, None) means *not annotated*. The index is not read.
+    """
+    twice = frame.columns[frame.columns.duplicated()].unique().tolist()
+    if twice:
+        faults.add(
+            Place(faults.source),
+            f"{len(twice)} column names that occur more than once",
+            "each name once",
+        )
+        return
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    yield from read_records(rows, faults, layout=layout)
+
+
+def is_data_frame(source: object) -> TypeGuard[pd.DataFrame]:
+    """Whether it is a pandas data frame; pandas is not imported to know."""
+    kind = type(source)
+    return kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
+
+
+def _wrong_types(note: Note) -> Iterator[tuple[str, str]]:
+    """(field, what is allowed there) for the fields that hold something else."""
+    for name in ("note_id", "text"):
+        if not isinstance(getattr(note, name), str):
+            yield name, "a string"
+    for name in ("patient_id", "label"):
+        if not isinstance(getattr(note, name), str | None):
+            yield name, "a string or None"
+    for name, kind in (("codes", str), ("spans", Span), ("relations", Relation)):
+        values = getattr(note, name)
+        are_many = isinstance(values, list | tuple) and all(isinstance(v, kind) for v in values)
+        if values is not None and not are_many:
+            yield name, f"a tuple of {kind.__name__}, or None"
+    metadata: object = note.metadata
+    if not isinstance(metadata, Mapping):
+        yield "metadata", "a mapping of what JSON knows"
+
+
+def _plain(value: object) -> object:
+    """The value as JSON would give it: arrays and tuples as lists, dates as text."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return value.isoformat() if isinstance(value, date | time) else value

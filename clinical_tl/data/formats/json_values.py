@@ -1,0 +1,43 @@
+"""JSON as it may stand in an input: strict where Python's parser is lenient."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import NoReturn, cast
+
+from clinical_tl.data.formats.problems import UnreadableError
+
+
+def parse_json(text: str) -> object:
+    """The value of a JSON text.
+
+    Raises:
+        json.JSONDecodeError: it is not JSON.
+        UnreadableError: NaN, infinite numbers (`1e400` too), or a name twice in one object, of
+            which Python would keep the last.
+        ValueError: a whole number of thousands of digits.
+        RecursionError: thousands of levels.
+    """
+    return cast(
+        object,
+        json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once),
+    )
+
+
+def _refuse(_: str) -> NoReturn:
+    raise UnreadableError("a value that JSON does not know", "no NaN, no Infinity")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise UnreadableError("a number too large to be told from infinity", "finite numbers")
+    return value
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UnreadableError("an object that has a name twice", "every name once")
+    return found

@@ -1,0 +1,283 @@
+"""One record (JSON object, table row, dataset row) as a note, by a mapping of columns."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, time
+from typing import cast
+
+from clinical_tl.data.formats.cells import Cells
+from clinical_tl.data.formats.columns import Layout
+from clinical_tl.data.formats.counting import Quoted, settle
+from clinical_tl.data.formats.json_values import parse_json
+from clinical_tl.data.formats.mention import read_mention
+from clinical_tl.data.formats.problems import Faults, Place
+from clinical_tl.errors import shown_id
+from clinical_tl.schema import Note, Relation, Span
+
+
+class _WrongTypeError(Exception):
+    def __init__(self, found: str, allowed: str) -> None:
+        super().__init__(found)
+        self.found = found
+        self.allowed = allowed
+
+
+@dataclass(frozen=True)
+class _Record:
+    mention: Quoted
+    label: str
+    id: str
+    concepts: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+    score: float | None
+
+
+def records_to_spans(
+    records: Sequence[Mapping[str, object]], text: str, place: Place, faults: Faults
+) -> tuple[Span, ...]:
+    """Reads a note's `{start, end, label, …}`; what is wrong goes to `faults`.
+
+    Attributes may be a list of `{name, value}` or one object, fragments a list of
+    `{start, end}` or of pairs. A `text` key quotes the mention and is checked; where all that are
+    quoted say so, the offsets are read as what they count (`counting.settle`).
+    """
+    read: list[_Record] = []
+    for i, record in enumerate(records):
+        try:
+            read.append(_record(record))
+        except _WrongTypeError as error:
+            faults.add(place, f"span {i}: {error.found}", error.allowed)
+    settled = settle(text, [record.mention for record in read], faults)
+    spans = (
+        read_mention(
+            text,
+            pieces,
+            record.label,
+            place,
+            faults,
+            quoted=record.mention.quoted,
+            hint=settled.hint,
+            mention_id=record.id,
+            concepts=record.concepts,
+            attributes=record.attributes,
+            score=record.score,
+        )
+        for record, pieces in zip(read, settled.pieces, strict=True)
+    )
+    return tuple(span for span in spans if span is not None)
+
+
+def _record(record: Mapping[str, object]) -> _Record:
+    whole = (_offset(record.get("start"), "start"), _offset(record.get("end"), "end"))
+    label = _text(record.get("label"), "label")
+    quoted = None if record.get("text") is None else _text(record["text"], "text")
+    pieces = [_piece(p) for p in _list(record.get("fragments"), "fragments")] or [whole]
+    if (min(pieces)[0], max(pieces)[1]) != whole:
+        raise _WrongTypeError("start and end do not enclose its fragments", "the outermost")
+    return _Record(
+        Quoted(pieces, quoted),
+        label,
+        "" if record.get("id") is None else _text(record["id"], "id"),
+        tuple(_text(c, "a concept") for c in _list(record.get("concepts"), "concepts")),
+        _attributes(record.get("attributes")),
+        _score(record.get("score")),
+    )
+
+
+def _offset(value: object, name: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    # Arrow and pandas make floats of whole numbers where one is missing.
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise _WrongTypeError(f"{name} is missing or no whole number", "a whole number")
+
+
+def _text(value: object, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise _WrongTypeError(f"{name} is missing or no string", "a string")
+
+
+def _list(value: object, name: str) -> Sequence[object]:
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple):
+        return value
+    raise _WrongTypeError(f"{name} is no list", "a list or nothing")
+
+
+def _piece(value: object) -> tuple[int, int]:
+    if isinstance(value, Mapping):
+        value = [value.get("start"), value.get("end")]
+    ends = _list(value, "a fragment")
+    if len(ends) != 2:
+        raise _WrongTypeError(f"a fragment has {len(ends)} offsets", "start and end")
+    return _offset(ends[0], "a fragment's start"), _offset(ends[1], "a fragment's end")
+
+
+def _attributes(value: object) -> tuple[tuple[str, str], ...]:
+    if isinstance(value, Mapping):
+        value = [{"name": name, "value": content} for name, content in value.items()]
+    pairs = []
+    for item in _list(value, "attributes"):
+        if not isinstance(item, Mapping):
+            raise _WrongTypeError("an attribute is no object", "{name, value}, both strings")
+        name, content = item.get("name"), item.get("value")
+        pairs.append((_text(name, "an attribute's name"), _text(content, "an attribute's value")))
+    return tuple(pairs)
+
+
+def _score(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise _WrongTypeError("score is no number in [0, 1]", "a number in [0, 1] or nothing")
+
+
+# A Python parser takes some hundred times the text's size.
+LONGEST_PRINTED = 1_000_000
+
+
+def record_to_note(
+    record: Mapping[str, object], number: int, place: Place, faults: Faults, layout: Layout
+) -> Note | None:
+    """Reads one record; what is wrong goes to `faults`, and `None` comes back.
+
+    Args:
+        record: column → value. Nested fields are lists and objects, or those as JSON text or as
+            Python prints them.
+        number: the record's position from 1, for notes that are numbered.
+        place: where the record stands.
+        faults: where what is wrong goes.
+        layout: which column holds which field.
+    """
+    mark = len(faults)
+    for name, column in layout.missing(record).items():
+        faults.add(
+            place,
+            f"no column {shown_id(column, 'column')!r}",
+            f"the column of {name} (or map it: columns=…)",
+        )
+    if len(faults) > mark:
+        return None
+    cells = Cells(place, faults, frozenset(layout.as_written))
+    note_id = _note_id(record, number, cells, layout)
+    if note_id:
+        place = replace(place, note_id=note_id)
+        cells = replace(cells, place=place)
+    text = layout.value(record, "text")
+    if not isinstance(text, str):
+        faults.add(place, f"text is of type {_type(text)}", "a string")
+        return None
+
+    def nested(name: str) -> object:
+        return _parsed(cells.present(layout.value(record, name), name))
+
+    patient_id = cells.name(layout.value(record, "patient_id"), "patient_id")
+    if patient_id is not None and not any(map(str.isalnum, patient_id)):
+        # SAS writes a point, others a dash: one patient whom all unknown ones would share.
+        faults.changed["patient_id: marks without letter or digit, read as nothing"] += 1
+        patient_id = None
+    label = cells.name(layout.value(record, "label"), "label")
+    codes = cells.codes(layout.value(record, "codes"), layout.separator)
+    spans = _spans(nested("spans"), text, place, faults)
+    relations = _relations(nested("relations"), place, faults)
+    metadata = _metadata(nested("metadata"), place, faults)
+    if len(faults) > mark or note_id is None:
+        return None
+    metadata |= {name: _plain(record[name]) for name in layout.metadata_of(record)}
+    return Note(note_id, text, patient_id, label, codes, spans, relations, metadata)
+
+
+def _note_id(record: Mapping[str, object], number: int, cells: Cells, layout: Layout) -> str | None:
+    if layout.id_prefix is not None:
+        return f"{layout.id_prefix}-{number}"
+    mark = len(cells.faults)
+    note_id = cells.name(layout.value(record, "note_id"), "note_id")
+    if note_id is None and len(cells.faults) == mark:
+        allowed = "an id in every record (or make_ids=True to number them)"
+        cells.faults.add(cells.place, "no note_id", allowed)
+    return note_id
+
+
+def _type(value: object) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _parsed(value: object) -> object:
+    # Tables have no nested cells, so lists and objects stand in them as text.
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_json(value)
+    except json.JSONDecodeError:
+        pass
+    try:
+        if len(value) <= LONGEST_PRINTED and value[:1] in "[{":
+            return cast(object, ast.literal_eval(value))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    return value
+
+
+def _items(
+    value: object, name: str, place: Place, faults: Faults
+) -> list[Mapping[str, object]] | None:
+    if value is None:
+        return None
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        return value
+    faults.add(place, f"{name} is no list of objects", "a list of objects")
+    return None
+
+
+def _spans(value: object, text: str, place: Place, faults: Faults) -> tuple[Span, ...] | None:
+    items = _items(value, "spans", place, faults)
+    return None if items is None else records_to_spans(items, text, place, faults)
+
+
+def _relations(value: object, place: Place, faults: Faults) -> tuple[Relation, ...] | None:
+    items = _items(value, "relations", place, faults)
+    if items is None:
+        return None
+    relations = []
+    for i, item in enumerate(items):
+        head, tail, label = (item.get(name) for name in ("head", "tail", "label"))
+        if isinstance(head, str) and isinstance(tail, str) and isinstance(label, str):
+            relations.append(Relation(head, tail, label))
+        else:
+            faults.add(place, f"relation {i} is incomplete", "head, tail and label, all strings")
+    return tuple(relations)
+
+
+def _metadata(value: object, place: Place, faults: Faults) -> dict[str, object]:
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    faults.add(
+        place,
+        f"metadata is of type {_type(value)}",
+        "an object (or columns={'metadata': None} to leave it out)",
+    )
+    return {}
+
+
+def _plain(value: object) -> object:
+    # Columns may hold dates, bytes, decimals and NaN, which JSON can't.
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,0 +1,1 @@
+from .table import format_table as format_table

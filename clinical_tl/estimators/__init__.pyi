@@ -1,0 +1,16 @@
+from .clustering import Clustering as Clustering
+from .clustering import clustering_scores as clustering_scores
+from .density import DensityEstimator as DensityEstimator
+from .discrepancy import label_shift as label_shift
+from .discrepancy import mmd as mmd
+from .discrepancy import proxy_a_distance as proxy_a_distance
+from .feature_classifier import FeatureClassifier as FeatureClassifier
+from .nearest_nodes import mutual_neighbours as mutual_neighbours
+from .novelty import NoveltyDetector as NoveltyDetector
+from .novelty import novelty_auroc as novelty_auroc
+from .terms import distinctive_terms as distinctive_terms
+from .transferability import h_score as h_score
+from .transferability import knn_accuracy as knn_accuracy
+from .transferability import leep as leep
+from .transferability import log_me as log_me
+from .vocabulary import vocabulary_overlap as vocabulary_overlap

@@ -1,0 +1,10 @@
+from .calibration import calibration_scores as calibration_scores
+from .calibration import fit_temperature as fit_temperature
+from .classification import classification_scores as classification_scores
+from .coding import coding_scores as coding_scores
+from .entities import entity_scores as entity_scores
+from .intervals import bootstrap_interval as bootstrap_interval
+from .ranking import ranking_scores as ranking_scores
+from .relations import relation_scores as relation_scores
+from .thresholds import Thresholds as Thresholds
+from .thresholds import tune_thresholds as tune_thresholds

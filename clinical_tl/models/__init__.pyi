@@ -1,0 +1,4 @@
+from .collection import ModelCollection as ModelCollection
+from .collection import load_many as load_many
+from .onnx_model import OnnxModel as OnnxModel
+from .reader import Reader as Reader

@@ -1,0 +1,448 @@
+"""Feature extraction: a frozen encoder with a regularised linear model on top, for every task.
+
+What fine-tuning has to beat, and often all that a few notes can feed. Notes are embedded
+once; the linear model is fitted in seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinical_tl.data.notes import NotesLike, as_notes
+from clinical_tl.data.seen_notes import SeenNotes
+from clinical_tl.data.ties import related_notes
+from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, shown_path
+from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
+from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
+from clinical_tl.saved.artifact import read_metrics, write_artifact
+from clinical_tl.saved.evaluations import leak_of, record_scores, set_digest
+from clinical_tl.saved.hub import SavedFolder, find_saved
+from clinical_tl.saved.saved_task import saved_task
+from clinical_tl.schema import Note, Prediction
+from clinical_tl.storage.paths import as_path
+from clinical_tl.storage.processes import on_main_process
+from clinical_tl.tasks.task import NoteTask, UnitTask, check_notes
+from clinical_tl.text.decoding import decode_tags
+from clinical_tl.text.units import Units, find_units
+from clinical_tl.text.visible import can_be_read, has_text, tell_unread
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    import numpy.typing as npt
+    import torch
+
+    from clinical_tl.metrics.scores import Scores
+    from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling
+    from clinical_tl.release.push import PushOptions
+    from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
+
+logger = logging.getLogger(__name__)
+
+ADAPTER = "features"
+# Choosing the strength needs fewer units than fitting does.
+TUNING_UNITS = 20_000
+# What a tag or label that training never saw gets: possible, never likely.
+UNSEEN = 1e-9
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """A task solved by a linear model on an encoder's features.
+
+    One vector a note for classification and coding, one a unit (word or token) for
+    entity recognition, whose tags are then decoded into a valid sequence.
+    """
+
+    task: NoteTask | UnitTask
+    encoder: FrozenEncoder
+    classifier: FeatureClassifier
+    layer: int = -1
+    pooling: VectorPooling = "mean"
+    cache: Path | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    seen: SeenNotes | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def fit(
+        cls,
+        encoder: str | Path | FrozenEncoder,
+        task: NoteTask | UnitTask,
+        train: NotesLike,
+        dev: NotesLike | None = None,
+        *,
+        layer: int = -1,
+        pooling: VectorPooling = "mean",
+        cache: str | Path | None = None,
+        strengths: Sequence[float] = STRENGTHS,
+        folds: int = 5,
+        seed: int = 0,
+        progress: bool = True,
+        allow_leakage: bool = False,
+    ) -> FeatureModel:
+        """Embed the training notes and fit the linear model, its strength chosen on folds of them.
+
+        Folds never divide a patient, nor copies of a text. With `dev` a coding task's
+        thresholds are tuned there. `cache` keeps notes' vectors (see `embed`);
+        `strengths`, `folds` and `seed` are those of `FeatureClassifier`. The task's
+        `class_weights`, or a coding task's `loss="bce_pos_weight"`, weigh the linear model's
+        loss too; its other losses are the network's alone, which is logged. Dev notes that share
+        patients or texts with the training notes are an error, or with `allow_leakage` a mark in
+        `metrics`.
+
+        Raises:
+            TaskError: notes without annotation, with labels that the task was not fitted on,
+                or a task that has no linear form.
+            TrainingError: no training notes, or an empty dev set.
+            NoteError: training and dev notes share patients or texts.
+            EncoderError, ConfigError, NoteError: as `embed`.
+        """
+        from clinical_tl.network.frozen_encoder import FrozenEncoder
+
+        if not isinstance(task, NoteTask | UnitTask):
+            raise TaskError(
+                f"{type(task).__name__} has no linear form on frozen features; allowed: tasks that "
+                "label notes or tag their units (NoteClassification, DiagnosisCoding, "
+                "EntityRecognition)"
+            )
+        task, records = task.untuned(), as_notes(train)
+        dev_records = None if dev is None else as_notes(dev)
+        check_notes(task, records, dev_records)
+        written = _written(records)
+        classifier = FeatureClassifier(
+            strengths=strengths, folds=folds, seed=seed, class_weight=_class_weight(task, written)
+        )
+        classifier.check_settings()
+        seen, leak = SeenNotes.of(records, dev_records, allow_leakage=allow_leakage)
+        if isinstance(encoder, str | Path):
+            encoder = FrozenEncoder.from_pretrained(encoder)
+        cache = None if cache is None else as_path(cache)
+        if isinstance(task, UnitTask):
+            if cache is not None:
+                logger.warning("cache: vectors of whole notes are kept, those of words are not")
+            tokens = encoder.tokenizer.encode([note.text for note in records])
+            task.check_targets(records, tokens)
+            units = embed_units(encoder, records, layer=layer, size=task.units, progress=progress)
+            classifier = _fit_units(classifier, task, records, units, tokens)
+        else:
+            features = embed(
+                encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
+            ).matrix
+            classifier.fit(features, task.gold(written), related_notes(written).tolist())
+        trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
+        model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained}, seen)
+        if dev_records is None:
+            return model
+        predictions = model.predict(dev_records, progress=progress)
+        tuned = task.tuned(dev_records, predictions)
+        decided = tuned.decided(predictions)
+        scores = tuned.score(dev_records, decided, model.tokenizer).summary()
+        record_scores(model.metrics, "dev", dev_records, scores, leak=leak)
+        return replace(model, task=tuned)
+
+    @property
+    def tokenizer(self) -> NoteTokenizer:
+        """The encoder's."""
+        return self.encoder.tokenizer
+
+    def predict(
+        self, notes: NotesLike | Sequence[str], *, progress: bool = True
+    ) -> list[Prediction]:
+        """One `Prediction` a note or text, in input order; notes may have any length.
+
+        A note with nothing to read (blank) gets no label, code or mention, and the labels'
+        shares in training as its scores; a warning names such notes.
+        """
+        records = as_notes(notes)
+        if not records:
+            return []
+        if isinstance(self.task, UnitTask):
+            return self._predict_units(self.task, records, progress=progress)
+        features, probabilities = self._note_probabilities(self.task, records, progress=progress)
+        # What says nothing has no vector, or that of its tokens for nothing.
+        unread = [
+            not (has_text(note.text) and row.any())
+            for note, row in zip(records, features, strict=True)
+        ]
+        tell_unread(note for note, blank in zip(records, unread, strict=True) if blank)
+        return [
+            self.task.unread(note.note_id) if blank else self.task.predicted(note.note_id, row)
+            for note, row, blank in zip(
+                records, probabilities.astype(np.float32), unread, strict=True
+            )
+        ]
+
+    def losses(self, notes: NotesLike) -> npt.NDArray[np.float64]:
+        """Each annotated note's loss, shape (notes,): the mean over labels where there are many.
+
+        NaN for a note whose label training did not see. See `TransferModel.losses`.
+
+        Raises `TaskError` for a task that tags units, which has no loss of a note here.
+        """
+        if not isinstance(self.task, NoteTask):
+            raise TaskError(
+                f"{self.task.title} on frozen features has no loss of a note; allowed: tasks that "
+                "label notes"
+            )
+        records = as_notes(notes)
+        _, every = self._note_probabilities(self.task, records, progress=False)
+        every = every.clip(UNSEEN, 1 - UNSEEN)
+        gold = self.task.gold(records)
+        if gold.ndim == 1:
+            own = -np.log(every[np.arange(len(records)), gold])
+            return np.where(gold >= 0, own, np.nan)
+        mean: npt.NDArray[np.float64] = -np.log(np.where(gold, every, 1 - every)).mean(axis=1)
+        return mean
+
+    def evaluate(
+        self,
+        notes: NotesLike,
+        *,
+        name: str = "test",
+        train: NotesLike | None = None,
+        allow_leakage: bool = False,
+        progress: bool = True,
+    ) -> Scores:
+        """Predict annotated notes and score them; the summary is kept in `metrics[name]`.
+
+        Leakage is looked for as by `TransferModel.evaluate`.
+        """
+        records = as_notes(notes)
+        if not records:
+            raise NoteError("there are no notes to evaluate; give at least one annotated note")
+        leak = leak_of(
+            self.metrics,
+            self.seen,
+            records,
+            name,
+            train=None if train is None else as_notes(train),
+            allow_leakage=allow_leakage,
+        )
+        predictions = self.predict(records, progress=progress)
+        scores = self.task.score(records, predictions, self.tokenizer)
+        record_scores(self.metrics, name, records, scores.summary(), leak=leak)
+        return scores
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write task, linear model and tokenizer as a plain folder; the encoder is named in it.
+
+        Of several processes the first writes it.
+        """
+        folder = as_path(folder)
+        on_main_process(lambda: self._write(folder))
+        return folder
+
+    def _write(self, folder: Path) -> None:
+        from clinical_tl.saved.card import model_card
+        from clinical_tl.version import __version__
+
+        def write_files(draft: Path) -> None:
+            self.classifier.save(draft)
+            self.encoder.tokenizer.save_pretrained(draft)
+
+        windowing = self.encoder.windowing
+        description = {
+            "package_version": __version__,
+            "task": self.task.to_dict(),
+            "encoder": self.encoder.source.to_dict(),
+            "adapter": ADAPTER,
+            "windowing": {"length": windowing.length, "overlap": windowing.overlap},
+            "features": {"layer": self.layer, "pooling": self.pooling},
+        }
+        write_artifact(
+            folder,
+            description,
+            metrics=self.metrics,
+            card=model_card(description, self.metrics),
+            write_files=write_files,
+        )
+
+    def push_to_hub(
+        self, repo_id: str, *, folder: str | Path | None = None, **options: Unpack[PushOptions]
+    ) -> str:
+        """Save the model and upload it in one commit, private by default; returns its address.
+
+        As `TransferModel.push_to_hub`; the encoder must be one that others can have. Of several
+        processes the first pushes.
+        """
+        from clinical_tl.release.push import push_saved
+
+        options.setdefault("encoder", self.encoder.source.path)
+        return push_saved(self._write, repo_id, folder=folder, **options)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        revision: str | None = None,
+        encoder: str | Path | None = None,
+        device: str | torch.device | None = None,
+    ) -> FeatureModel:
+        """The model that `save_pretrained` wrote, from its folder or a Hub id at `revision`.
+
+        `encoder` names another place of the same encoder, `device` where it computes; by default
+        a GPU where there is one.
+
+        Raises `ArtifactError` for a folder that is damaged, of another kind, or whose encoder
+        is not the one it was fitted on; `HubError` for an id that can't be pulled.
+        """
+        saved = find_saved(folder, revision=revision)
+        return cls.from_saved(saved, encoder=encoder, device=device)
+
+    @classmethod
+    def from_saved(
+        cls,
+        saved: SavedFolder,
+        *,
+        encoder: str | Path | None = None,
+        device: str | torch.device | None = None,
+    ) -> FeatureModel:
+        """As `load`, of a folder that was found and checked already."""
+        from clinical_tl.network.encoder import find_saved_encoder
+        from clinical_tl.network.frozen_encoder import FrozenEncoder
+
+        folder, description = saved.path, saved.description
+        if description["adapter"] != ADAPTER:
+            raise ArtifactError(
+                f"{shown_path(folder)} holds a fine-tuned model; load it with TransferModel.load()"
+            )
+        task, windowing = saved_task(folder, description)
+        if not isinstance(task, NoteTask | UnitTask):
+            raise ArtifactError(
+                f"{shown_path(folder)}: {task.title} has no linear form on features; save it again"
+            )
+        of = description["encoder"]
+        loaded = FrozenEncoder.of_source(
+            find_saved_encoder(of, folder, encoder=encoder, pulled=saved.pulled),
+            window=windowing.length,
+            overlap=windowing.overlap,
+            device=device,
+        )
+        with refusing(
+            ArtifactError, f"{shown_path(folder)}: no features are described", "save it again"
+        ):
+            layer, pooling = description["features"]["layer"], description["features"]["pooling"]
+        classifier = FeatureClassifier.load(folder)
+        return cls(task, loaded, classifier, layer, pooling, metrics=read_metrics(folder))
+
+    def _note_probabilities(
+        self, task: NoteTask, notes: Sequence[Note], *, progress: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The notes' vectors, (notes, d), and every label's probability, (notes, labels)."""
+        features = embed(
+            self.encoder,
+            notes,
+            layer=self.layer,
+            pooling=self.pooling,
+            cache=self.cache,
+            progress=progress,
+        ).matrix
+        every = np.zeros((len(notes), len(task.labels)))
+        every[:, self.classifier.classes_.astype(int)] = self.classifier.predict_proba(features)
+        return features, every
+
+    def _predict_units(
+        self, task: UnitTask, notes: Sequence[Note], *, progress: bool
+    ) -> list[Prediction]:
+        tag_set = task.tag_set
+        tokens = self.tokenizer.encode([note.text for note in notes])
+        unread = [not can_be_read(note.text, own) for note, own in zip(notes, tokens, strict=True)]
+        tell_unread(note for note, blank in zip(notes, unread, strict=True) if blank)
+        read = [note for note, blank in zip(notes, unread, strict=True) if not blank]
+        found = {note: task.unread(notes[note].note_id) for note in np.flatnonzero(unread).tolist()}
+        if not read:
+            return [found[number] for number in range(len(notes))]
+        units = embed_units(
+            self.encoder, read, layer=self.layer, size=task.units, progress=progress
+        )
+        every = np.full((len(units), len(tag_set)), UNSEEN)
+        every[:, self.classifier.classes_] = np.maximum(
+            self.classifier.predict_proba(units.matrix), UNSEEN
+        )
+        log_probabilities = np.log(every)
+        transitions = tag_set.transitions()
+        for row, number in enumerate(np.flatnonzero(~np.array(unread)).tolist()):
+            low, high = np.searchsorted(units.note, (row, row + 1))
+            tags = decode_tags(log_probabilities[low:high], transitions)
+            chosen = every[np.arange(low, high), tags]
+            spans = tag_set.decode(_slice(units, low, high), tags, chosen)
+            found[number] = Prediction(notes[number].note_id, spans=spans)
+        return task.decided([found[number] for number in range(len(notes))])
+
+
+def _fit_units(
+    classifier: FeatureClassifier,
+    task: UnitTask,
+    notes: Sequence[Note],
+    units: UnitEmbeddings,
+    tokens: Sequence[TokenisedNote],
+) -> FeatureClassifier:
+    """Fit on all units; where there are many, the strength is chosen on a sample of them."""
+    tags, taught = _unit_tags(task, notes, units, tokens)
+    groups = related_notes(notes)[units.note[taught]]
+    if len(classifier.strengths) == 1 or len(taught) <= TUNING_UNITS:
+        return classifier.fit(units.matrix[taught], tags, groups.tolist())
+    rng = np.random.default_rng(classifier.seed)
+    some = np.sort(rng.choice(len(taught), TUNING_UNITS, replace=False))
+    classifier.fit(units.matrix[taught[some]], tags[some], groups[some].tolist())
+    # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
+    strength = classifier.strength_ * len(some) / len(taught)
+    whole = FeatureClassifier(
+        strengths=[strength], folds=classifier.folds, seed=classifier.seed
+    ).fit(units.matrix[taught], tags)
+    whole.cross_validation_ = classifier.cross_validation_
+    return whole
+
+
+def _unit_tags(
+    task: UnitTask,
+    notes: Sequence[Note],
+    units: UnitEmbeddings,
+    tokens: Sequence[TokenisedNote],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tags, and the units that have one: what silver notes leave open teaches nothing."""
+    targets = task.targets(notes, tokens)
+    tags, taught = [], []
+    first = np.searchsorted(units.note, np.arange(len(notes)))
+    for note, target, own_tokens, start in zip(notes, targets, tokens, first, strict=True):
+        own = target[find_units(note.text, own_tokens, task.units).tokens]
+        known = np.flatnonzero(own >= 0)
+        tags.append(own[known])
+        taught.append(start + known)
+    return np.concatenate(tags), np.concatenate(taught)
+
+
+def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:
+    starts, ends = units.starts[low:high], units.ends[low:high]
+    return Units(np.arange(high - low), starts, ends, (starts, ends))
+
+
+def _written(notes: Sequence[Note]) -> list[Note]:
+    """The notes that something can be learned from; how many can't is logged."""
+    written = [note for note in notes if has_text(note.text)]
+    if not written:
+        raise NoteError(f"none of the {len(notes)} training notes has any visible text")
+    if len(written) < len(notes):
+        logger.warning(
+            "%d of %d training notes have no visible text; nothing is learned from them",
+            len(notes) - len(written),
+            len(notes),
+        )
+    return written
+
+
+def _class_weight(task: NoteTask | UnitTask, notes: Sequence[Note]) -> ClassWeight:
+    """What the task weighs its loss by, as scikit-learn says it; classes are columns."""
+    weights = task.loss_weights() if isinstance(task, NoteTask) else None
+    if weights is None or isinstance(task, UnitTask):
+        return None
+    if task.multi_label:
+        return [{0: 1.0, 1: weight} for weight in weights]
+    return {column: weights[column] for column in np.unique(task.gold(notes)).tolist()}

@@ -1,1 +1,0 @@
-"""Results for people: highlighted text, plots, tables."""

@@ -1,0 +1,1 @@
+from .dp import DP as DP

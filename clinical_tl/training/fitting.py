@@ -1,0 +1,150 @@
+"""`fit`: train a model on notes, choose by the dev set, tune thresholds there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from clinical_tl.data.notes import NotesLike, as_notes
+from clinical_tl.data.seen_notes import SeenNotes
+from clinical_tl.errors import ConfigError
+from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.saved.evaluations import record_scores, set_digest
+from clinical_tl.schema import Note
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.log import TrainingResult
+from clinical_tl.training.loop import TrainingRun
+from clinical_tl.training.source_weights import LabelSources, label_plan, start_from, weights_digest
+
+
+def fit(
+    model: TransferModel,
+    train: NotesLike,
+    dev: NotesLike | None = None,
+    config: TrainingConfig | None = None,
+    *,
+    init_adapter: str | Path | TransferModel | None = None,
+    init_labels: LabelSources = "exact",
+    allow_leakage: bool = False,
+) -> TrainingResult:
+    """Train `model` in place and return what happened.
+
+    A call that is refused leaves the model as it was. With `dev` the weights of the best epoch
+    are kept, training stops once it no longer gets better (`TrainingConfig.patience`), and
+    thresholds are tuned on it; those of an earlier training are forgotten.
+
+    With `init_adapter`, a model trained on a source task (its folder or Hub id, or the model
+    itself), training starts from its weights instead of new ones: adapter or encoder, and the
+    head where labels match. `init_labels` says how they do: by equal name (`"exact"`), also by
+    their place in the ICD hierarchy (`"hierarchy"`), or as a mapping says, target label →
+    source labels (such as `match_labels(...).mapping`). What was taken over is reported in
+    `model.metrics["source"]`.
+
+    Dev notes that share patients or texts with the training notes choose what has learnt them by
+    heart: an error, or with `allow_leakage` a warning and a mark in `model.metrics`. The model
+    remembers what it has seen, for `evaluate`; in memory alone, it is never saved.
+
+    Raises:
+        NoteError: training and dev notes share patients or texts.
+        TrainingError: no training notes, an empty dev set, or a loss that is not a number.
+        TaskError: notes without annotation, or with labels that the task was not fitted on.
+        ConfigError: settings that can't work here, a checkpoint of another run, or a source
+            model that does not fit.
+    """
+    config = config or TrainingConfig()
+    spent = _spent(model, config)
+    # Thresholds of earlier weights would hide what the new ones are tuned on.
+    task = model.task.untuned()
+    train_notes = as_notes(train)
+    dev_notes = None if dev is None else as_notes(dev)
+    source = None if init_adapter is None else _source(init_adapter)
+    earlier = [known.seen for known in (model, source) if known is not None]
+    seen, leak = SeenNotes.of(train_notes, dev_notes, before=earlier, allow_leakage=allow_leakage)
+    start = _start(model, train_notes)
+    if source is not None:
+        found, _ = label_plan(model, source, init_labels)
+        start["init_adapter"] = weights_digest(source.network)
+        start["init_labels"] = {name: list(names) for name, names in found.items()}
+    # Everything is checked before anything of the model changes.
+    run = TrainingRun(
+        replace(model.reader, task=task),
+        config,
+        train_notes,
+        dev_notes,
+        start=start,
+    )
+
+    def initialise() -> None:
+        if source is not None:
+            report = start_from(model, source, labels=init_labels)
+            model.metrics["source"] = report.to_dict()
+
+    try:
+        result = run.run(initialise)
+    finally:
+        if run.moved:
+            model.task = task
+    if dev_notes is not None:
+        predictions = run.best_predictions
+        if predictions is None:
+            predictions = model.predict(dev_notes, progress=config.progress)
+        model.task = model.task.tuned(dev_notes, predictions)
+        decided = model.task.decided(predictions)
+        scores = model.task.score(dev_notes, decided, model.tokenizer).summary()
+        record_scores(model.metrics, "dev", dev_notes, scores, leak=leak)
+    if result.privacy is not None:
+        # It would keep statistics of the notes without noise.
+        model.novelty = None
+        if spent is not None:
+            result = replace(result, privacy=result.privacy.after(*spent))
+    model.seen = seen
+    model.metrics["training"] = {
+        **asdict(result),
+        "train_notes": len(train_notes),
+        "notes_sha256": set_digest(train_notes),
+        "trainable_parameters": model.trainable_parameters,
+        "seed": config.seed,
+    }
+    return result
+
+
+def _source(given: str | Path | TransferModel) -> TransferModel:
+    if isinstance(given, str | Path):
+        return TransferModel.load(given)
+    if not isinstance(given, TransferModel):
+        raise ConfigError(
+            f"init_adapter is a {type(given).__name__}; give a folder, a Hub id or a TransferModel"
+        )
+    return given
+
+
+def _start(model: TransferModel, train: Sequence[Note]) -> dict[str, Any]:
+    """Where the model's weights come from: its encoder, and notes it was trained on before."""
+    before = model.metrics.get("training", {}).get("notes_sha256")
+    return {
+        "encoder": model.source.sha256,
+        **model.start,
+        # The notes of this very run are those of a finished one that is started again.
+        "earlier training": None if before == set_digest(train) else before,
+        "init_adapter": None,
+        "init_labels": None,
+    }
+
+
+def _spent(model: TransferModel, config: TrainingConfig) -> tuple[float, float] | None:
+    """The (ε, δ) of the trainings that made the model's weights so far, if private ones did.
+
+    Raises `ConfigError` where a private training would go on from weights that were not.
+    """
+    before = model.metrics.get("training")
+    if config.dp is None or before is None:
+        return None
+    privacy = before.get("privacy")
+    if privacy is None:
+        raise ConfigError(
+            "private training (TrainingConfig.dp): this model was trained without privacy before, "
+            "and no noise can take that back; start from a new one (TransferModel.from_pretrained)"
+        )
+    return float(privacy["epsilon"]), float(privacy["delta"])
