@@ -101,6 +101,31 @@ def test_a_name_in_a_stub_is_no_modules_name_beside_it():
         assert names.isdisjoint(modules), stub
 
 
+def test_nothing_outside_tasks_knows_which_tasks_there_are():
+    """What others need of a task it says itself; these three are of one task by their nature."""
+    own = {"clinical_tl.tasks", "clinical_tl.tasks.task", "clinical_tl.tasks.losses"}
+    knowing = {
+        (module, name)
+        for module, name in imports()
+        if name.startswith("clinical_tl.tasks") and name not in own
+        if room_of(module) not in ("tasks", "")
+    }
+    assert knowing == {
+        ("clinical_tl.evaluation.baselines", "clinical_tl.tasks.relation_extraction"),
+        ("clinical_tl.release.masked_model", "clinical_tl.tasks.masked_language"),
+        ("clinical_tl.transfer.domain_adaptation", "clinical_tl.tasks.masked_language"),
+    }
+
+
+def test_notes_become_batches_in_one_place():
+    calling = [
+        str(file.relative_to(PACKAGE))
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if re.search(r"(?<!def )\bcollate\(", file.read_text(encoding="utf-8"))
+    ]
+    assert calling == ["text/batches.py"]
+
+
 def test_the_package_never_imports_recipes():
     assert [pair for pair in imports() if pair[1].startswith("recipes")] == []
 
