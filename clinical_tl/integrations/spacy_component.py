@@ -35,6 +35,7 @@ from clinical_tl.integrations.spacy_annotations import (
     set_prediction,
 )
 from clinical_tl.models.loading import load
+from clinical_tl.models.onnx_model import OnnxModel
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replacing_file
@@ -92,6 +93,11 @@ def save_source(settings: ComponentSettings, folder: Path) -> None:
         RuleSet.load(settings.source).save(folder / RULES_FILE)
     else:
         model = load(settings.source, encoder=settings.encoder)
+        if isinstance(model, OnnxModel):
+            raise ConfigError(
+                f"{shown_path(settings.source)}: an exported model can't be saved again; save the "
+                "pipeline with the model that it was exported from"
+            )
         model.save_pretrained(folder / MODEL_FOLDER)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ArtifactError, EncoderError, TaskError
+from clinical_tl.errors import ArtifactError, EncoderError, TaskError, shown_path
 from clinical_tl.metrics.auroc import auroc
 from clinical_tl.metrics.intervals import Interval, bootstrap_interval
 from clinical_tl.models.loading import load
+from clinical_tl.models.onnx_model import OnnxModel
 from clinical_tl.network.encoder import find_encoder
 from clinical_tl.release.canaries import canary_exposure, planted_canaries
 from clinical_tl.release.check import DataUse, ReleaseCheck, Status
@@ -83,7 +84,13 @@ def membership_audit(
         return None
     notes = sides[0] + sides[1]
     if folder.kind == "artifact":
-        losses = load(folder.path, encoder=encoder).losses(notes)
+        model = load(folder.path, encoder=encoder)
+        if isinstance(model, OnnxModel):
+            raise ArtifactError(
+                f"{shown_path(folder.path)}: an exported model has no losses to audit; audit the "
+                "folder that it was exported from"
+            )
+        losses = model.losses(notes)
     else:
         losses = MaskedModel.load(folder.path).note_losses(notes, seed=seed)
         origin = _origin(folder, encoder)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import clinical_tl as ctl
 from clinical_tl.errors import ArtifactError, EncoderError, MissingExtraError, NoteError
 from clinical_tl.integrations.onnx_export import compare_predictions, export_onnx
 from clinical_tl.models.onnx_model import OnnxModel
@@ -50,6 +51,7 @@ def test_the_report_says_that_nothing_but_rounding_changed(exported):
     assert report.largest_score_difference < 1e-4
     size = sum(file.stat().st_size for file in report.folder.glob("*.onnx"))
     assert report.megabytes == pytest.approx(size / 1e6)
+    assert type(ctl.load(report.folder)) is OnnxModel
 
 
 @pytest.mark.parametrize("notes", [slice(0, 1), slice(1, 9)], ids=["one", "eight"])
