@@ -118,8 +118,11 @@ class Reader:
         autocast: AbstractContextManager[Any] | None = None,
         fold: bool = True,
         with_loss: bool = False,
+        encoded: EncodedNotes | None = None,
     ) -> ReadNotes:
         """What the task collects of each of some notes, all at once, before it is decoded.
+
+        `encoded` is what `encode` made of these notes, where they are read more than once.
 
         `batch_tokens` is chosen by the device where it is `None`. With `fold` LoRA weights are
         read folded into the encoder's, `with_loss` also asks for the loss on the notes'
@@ -134,6 +137,7 @@ class Reader:
                 autocast=autocast,
                 fold=fold,
                 with_loss=with_loss,
+                encoded=encoded,
             )
         return found
 
@@ -224,6 +228,7 @@ def read_together(
     autocast: AbstractContextManager[Any] | None = None,
     fold: bool = True,
     with_loss: bool = False,
+    encoded: EncodedNotes | None = None,
 ) -> list[ReadNotes]:
     """For each reader what it makes of the notes; settings as of `Reader.read`.
 
@@ -239,7 +244,7 @@ def read_together(
     first = readers[0]
     device = first.network.device
     budget = batch_tokens or batch_tokens_for(device)
-    encoded = first.encode(notes)
+    encoded = encoded or first.encode(notes)
     windowed = encoded.windowed
     if any(reader.task.whole_notes for reader in readers) and not first.task.whole_notes:
         # Where one task decides whole notes, all can read them whole.

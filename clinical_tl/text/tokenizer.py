@@ -27,6 +27,8 @@ IntArray = npt.NDArray[np.signedinteger[Any]]
 
 logger = logging.getLogger(__name__)
 
+ENCODED_AT_ONCE = 512
+"""Texts whose encodings, ten times the size of what is kept of them, are in memory at once."""
 CASED_SHARE = 0.02
 """Of a vocabulary's pieces with letters: so many with capitals, and it was made of cased text."""
 _PROBE = "the patient has no pain and was seen in the morning"
@@ -158,14 +160,18 @@ class NoteTokenizer:
         # Unigram vocabulary, which has them among its pieces, still finds them. Set here since
         # a copy of the tokenizer forgets it.
         self._backend.encode_special_tokens = True
-        try:
-            encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        except TypeError as error:
-            raise NoteError(_why_not_text(texts)) from error
-        return [
-            _trimmed(text, encoding.ids, encoding.offsets)
-            for text, encoding in zip(texts, encodings, strict=True)
-        ]
+        notes: list[TokenisedNote] = []
+        for start in range(0, len(texts), ENCODED_AT_ONCE):
+            some = list(texts[start : start + ENCODED_AT_ONCE])
+            try:
+                encodings = self._backend.encode_batch(some, add_special_tokens=False)
+            except TypeError as error:
+                raise NoteError(_why_not_text(texts)) from error
+            notes += [
+                _trimmed(text, encoding.ids, encoding.offsets)
+                for text, encoding in zip(some, encodings, strict=True)
+            ]
+        return notes
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the tokenizer so that plain transformers loads it."""

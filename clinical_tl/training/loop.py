@@ -59,7 +59,7 @@ from clinical_tl.training.schedule import BATCH_TOKENS, plan_schedule, warn_of_s
 from clinical_tl.training.seeds import mix_seeds
 
 if TYPE_CHECKING:
-    from clinical_tl.models.reader import Reader
+    from clinical_tl.models.reader import EncodedNotes, Reader
     from clinical_tl.network.network import Network
     from clinical_tl.tasks.task import Task
     from clinical_tl.training.config import TrainingConfig
@@ -129,6 +129,7 @@ class TrainingRun:
         self.fingerprint = fingerprint(config, reader, train, dev, settings)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
+        self.dev_encoded: EncodedNotes | None = None
         self.best_predictions: list[Prediction] | None = None
         """What the best epoch said of the dev notes, where a later reading would say the same."""
         self.moved = False
@@ -368,11 +369,14 @@ class TrainingRun:
             return {}, None, None
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         own = self.dev[rank::processes]
+        if self.dev_encoded is None:
+            self.dev_encoded = self.reader.encode(own)
         found = self.reader.read(
             own,
             progress=self.config.progress and self.accelerator.is_main_process,
             autocast=autocast(self.precision, self.device),
             with_loss=True,
+            encoded=self.dev_encoded,
         )
         predictions = self.reader.decode(own, found)
         loss, decisions = found.loss, found.decisions

@@ -106,3 +106,14 @@ def test_special_tokens_are_known_whatever_letters_the_vocabulary_has():
     )
     found = NoteTokenizer(fast)
     assert (found.prefix_ids, found.suffix_ids) == ((0,), (1,))
+
+
+def test_texts_are_encoded_a_few_at_a_time(monkeypatch):
+    tokenizer = TOKENIZERS["wordpiece"]
+    texts = [f"fever and cough {i}" for i in range(8)]
+    whole = tokenizer.encode(texts)
+    monkeypatch.setattr("clinical_tl.text.tokenizer.ENCODED_AT_ONCE", 3)
+    for one, other in zip(whole, tokenizer.encode(texts), strict=True):
+        assert one.ids.dtype == one.starts.dtype == "int32"
+        assert (one.ids == other.ids).all()
+        assert (one.ends == other.ends).all()

@@ -258,6 +258,7 @@ def test_dev_notes_of_one_id_are_scored_by_their_place_in_several_processes(
         raise StopIteration
 
     for rank in (0, 1):
+        run.dev_encoded = None
         run.accelerator = SimpleNamespace(
             process_index=rank, num_processes=2, is_main_process=rank == 0
         )
