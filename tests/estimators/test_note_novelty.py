@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clinical_tl.data.predictions import write_predictions
-from clinical_tl.errors import ArtifactError, NoteError, TaskError
+from clinical_tl.errors import ArtifactError, NoteError, ReleaseError, TaskError
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.schema import Note
 from clinical_tl.tasks.entity_recognition import EntityRecognition
@@ -101,7 +101,7 @@ def test_labels_are_needed_by_one_method_alone(fitted, synthetic_notes, tiny_enc
 def test_what_holds_single_notes_is_not_pushed(fitted, synthetic_notes, tiny_encoder):
     model = TransferModel.from_pretrained(tiny_encoder, fitted.task)
     model.fit_novelty(synthetic_notes.select(range(30)), method="knn")
-    with pytest.raises(ArtifactError, match="from which text can be recovered"):
+    with pytest.raises(ReleaseError, match="from which text can be recovered"):
         model.push_to_hub("somebody/model")
 
 

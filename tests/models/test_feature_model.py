@@ -7,9 +7,9 @@ import pytest
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
+from clinical_tl.models import feature_model as feature_extraction
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
-from clinical_tl.network import feature_model as feature_extraction
 from clinical_tl.network.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding

@@ -152,7 +152,7 @@ def test_teacher_and_student_are_scored_each_for_itself(tiny_encoder, tmp_path, 
         value = 0.9 if model in students else 0.1
         return SimpleNamespace(summary=lambda: {"macro_f1": value})
 
-    monkeypatch.setattr(ctl, "self_train", spy)
+    monkeypatch.setattr(ctl.transfer, "self_train", spy)
     monkeypatch.setattr(ctl.TransferModel, "evaluate", evaluate)
     arguments = {
         **HERE, "task": "note_classification", "precision": 0.05, "unlabelled": 8,

@@ -309,7 +309,7 @@ def test_loading_reads_every_file_once_for_its_hash(saved, monkeypatch):
 
 def test_what_another_class_saved_is_named(saved):
     description = read_artifact(saved)
-    for adapter, loader in {"features": "FeatureModel", "onnx": "OnnxModel"}.items():
+    for adapter, loader in {"features": "FeatureModel", "onnx": "models.OnnxModel"}.items():
         write_sealed(saved / "task.json", {**description, "adapter": adapter})
         with pytest.raises(ArtifactError, match=rf"load it with clinical_tl\.{loader}\.load"):
             TransferModel.load(saved)
