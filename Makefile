@@ -11,7 +11,7 @@ export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
 
 .PHONY: demo test lint unit real real-quick real-transfer real-tests bench gpu-check test-lowest clean
 
-demo: $(READY)  ## Train and score all three tasks on synthetic notes (under 5 minutes on 2 cores).
+demo: $(READY)  ## Train and score all four tasks on synthetic notes (under 5 minutes on 2 cores).
 	$(BIN)/python -m recipes.demo
 
 test: lint unit  ## Style, types and tests.
