@@ -1,13 +1,13 @@
 """The Python of the README and of `docs/` runs as it stands, and gives what is shown under it."""
 
-import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 import clinical_tl as ctl
-from recipes.__main__ import recipes
+from recipes.__main__ import main as clinical_tl_command
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -15,20 +15,15 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DECIMAL = re.compile(r"\d+\.\d+")
-NOT_RUN = "python no-run"
+RUN, NOT_RUN = "python", "python no-run"
 
 
-def blocks(page):
-    """(language, content) of each fenced block, in order."""
-    return FENCE.findall(page.read_text(encoding="utf-8"))
-
-
-def examples(page):
-    """(code, what is shown right under it) of each block that runs."""
+def blocks(page, language):
+    """(code, what is shown right under it) of each block in this language, in order."""
     text = page.read_text(encoding="utf-8")
     found = list(FENCE.finditer(text))
     for i, block in enumerate(found):
-        if block[1] != "python":
+        if block[1] != language:
             continue
         after = found[i + 1] if i + 1 < len(found) else None
         is_shown = after is not None and after[1] == "text"
@@ -61,10 +56,64 @@ def test_the_python_blocks_give_what_is_shown_under_them(tmp_path, monkeypatch, 
     first: dict[str, object] = {}
     for page in PAGES:
         shared = first if page == README else dict(first)
-        for number, (code, shown) in enumerate(examples(page), start=1):
+        for number, (code, shown) in enumerate(blocks(page, RUN), start=1):
             # The encoder for plain peft is a Hub id; here it must come from the disk.
             local = code.replace('"sentence-transformers/all-MiniLM-L6-v2"', "model.source.path")
             capsys.readouterr()
             exec(compile(local, f"{page.name}, block {number}", "exec"), shared)
             difference = differs(shown, capsys.readouterr().out)
             assert difference is None, f"{page.name}, block {number}\n{difference}"
+
+
+def test_a_block_that_does_not_run_here_is_python_at_least():
+    not_run = [code for page in PAGES for code, _ in blocks(page, NOT_RUN)]
+    assert not_run
+    for code in not_run:
+        compile(code, "not run", "exec")
+
+
+def test_outputs_are_compared():
+    shown = "f1     0.84  12 notes\n"
+    assert differs(shown, "f1     0.85  12 notes\n") is None
+    for other in ("f1     0.86  12 notes", "f1     0.84  13 notes", "f1     0.84  12 notes\nmore", ""):
+        assert differs(shown, other)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_what_there_is(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"\bctl\.([\w.]+\w)", text):
+        found = ctl
+        for part in name.split("."):
+            found = getattr(found, part)
+    for path in re.findall(r"\]\(([\w./]+)\)", text):
+        assert (page.parent / path).exists(), path
+
+
+def test_the_readme_is_short_and_names_the_two_commands_and_every_task():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 180
+    assert text.index("make demo") < text.index("make test")
+    for task in ("note", "coding", "entity", "relation"):
+        assert re.search(rf"^\| .*{task}", text, re.MULTILINE)
+
+
+def test_the_recipes_are_listed_as_the_command_lists_them(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["clinical-tl", "recipes"])
+    clinical_tl_command()
+    ((_, shown),) = [
+        block for block in blocks(ROOT / "docs/recipes.md", "sh") if "clinical-tl recipes" in block[0]
+    ]
+    assert capsys.readouterr().out == shown
+
+
+def test_the_picture_shows_the_figures_of_the_readme():
+    image = pytest.importorskip("PIL.Image", reason="the extra [plots] is not installed")
+    picture = ROOT / "docs/report.png"
+    assert picture.stat().st_size < 200_000
+    (shown,) = [shown for code, shown in blocks(README, RUN) if "evaluation_report" in code]
+    with image.open(picture) as opened:
+        drawn = json.loads(opened.info["Description"])
+    figures = {line.split()[0]: line.split()[1] for line in shown.splitlines() if line}
+    for name, value in drawn.items():
+        assert differs(figures[name], f"{value:.2f}") is None
