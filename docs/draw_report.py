@@ -39,7 +39,8 @@ def main() -> None:
             exec(blocks.pop(0), names)  # noqa: S102  (this repository's own README)
         report = names["report"]
         os.chdir(README.parent)
-    assert isinstance(report, EvaluationReport)
+    if not isinstance(report, EvaluationReport):
+        raise TypeError("the README makes no report")
     draw_report(report, PICTURE)
 
 
@@ -87,7 +88,8 @@ def _draw_intervals(
 def _draw_calibration(axes: Axes, report: EvaluationReport) -> None:
     """Share that was right over the probability said, a point a bin, its area by the count."""
     found = report.calibration
-    assert found is not None
+    if found is None:
+        raise TypeError("the report has no calibration")
     bins = found.scores.bins
     axes.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
     axes.scatter(
