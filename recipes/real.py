@@ -153,9 +153,10 @@ def _figures(row: Row, place: Path, seed: int, *, quick: bool, bars: bool) -> di
         flags += [f"--training.epochs={QUICK_EPOCHS}", f"--limit={limit}"]
     scores = run(RECIPES[row.task], flags)
     training = json.loads((place / "model" / "metrics.json").read_text())["training"]
-    kept = ("seconds", "trainable_parameters", "best_epoch", "precision")
+    kept = ("seconds", "trainable_parameters", "best_epoch")
     figures = {name: training[name] for name in kept}
-    return {**corpus, **scores, **figures}
+    # `precision` is a score's name already.
+    return {**corpus, **scores, **figures, "training_precision": training["precision"]}
 
 
 def _memorised(config: dict[str, Any], splits: dict[str, Any]) -> tuple[Any, list[ctl.Prediction]]:
