@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from clinical_tl.data.seen_notes import SeenNotes
     from clinical_tl.estimators.novelty import NoveltyMethod
     from clinical_tl.metrics.scores import Scores
-    from clinical_tl.models.collection import ModelCollection
     from clinical_tl.network.precision import Precision
     from clinical_tl.release.push import PushOptions
     from clinical_tl.tasks.task import Task
@@ -198,19 +197,6 @@ class TransferModel:
             model.novelty = NoveltyDetector.load(folder)
         model.network.eval()
         return model
-
-    @classmethod
-    def load_many(
-        cls,
-        folders: Sequence[str | Path] | Mapping[str, str | Path],
-        *,
-        encoder: str | Path | None = None,
-        device: str | torch.device | None = None,
-    ) -> ModelCollection:
-        """Several saved models over one encoder; see `clinical_tl.models.load_many`."""
-        from clinical_tl.models.collection import load_many
-
-        return load_many(folders, encoder=encoder, device=device)
 
     @property
     def reader(self) -> Reader:
