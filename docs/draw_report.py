@@ -12,16 +12,15 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from matplotlib.figure import Figure
-
-from clinical_tl.evaluation import EvaluationReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from clinical_tl.evaluation.report import Estimate
+    from clinical_tl.evaluation.reliability import Calibration
+    from clinical_tl.evaluation.report import Estimate, EvaluationReport
 
 README = Path(__file__).parent.parent / "README.md"
 PICTURE = Path(__file__).parent / "report.png"
@@ -37,11 +36,8 @@ def main() -> None:
         os.chdir(folder)
         while "report" not in names:
             exec(blocks.pop(0), names)  # noqa: S102  (this repository's own README)
-        report = names["report"]
         os.chdir(README.parent)
-    if not isinstance(report, EvaluationReport):
-        raise TypeError("the README makes no report")
-    draw_report(report, PICTURE)
+    draw_report(cast("EvaluationReport", names["report"]), PICTURE)
 
 
 def draw_report(report: EvaluationReport, file: Path) -> None:
@@ -63,7 +59,8 @@ def draw_report(report: EvaluationReport, file: Path) -> None:
     )
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_intervals(left, of_scores + of_groups, len(of_scores), report.confidence)
-    _draw_calibration(right, report)
+    if report.calibration is not None:
+        _draw_calibration(right, report.calibration)
     told = json.dumps({name: round(found.value, 4) for name, found in of_scores})
     figure.savefig(file, dpi=110, metadata={"Software": None, "Description": told})
 
@@ -85,11 +82,8 @@ def _draw_intervals(
     axes.set_xlabel(f"score, interval of {100 * confidence:g} % over patients", fontsize=9)
 
 
-def _draw_calibration(axes: Axes, report: EvaluationReport) -> None:
+def _draw_calibration(axes: Axes, found: Calibration) -> None:
     """Share that was right over the probability said, a point a bin, its area by the count."""
-    found = report.calibration
-    if found is None:
-        raise TypeError("the report has no calibration")
     bins = found.scores.bins
     axes.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
     axes.scatter(

@@ -42,6 +42,7 @@ def test_there_is_one_notebook_a_task_and_one_on_transfer():
         "note_classification",
         "diagnosis_coding",
         "entity_recognition",
+        "relation_extraction",
         "does_transfer_help",
     }
 

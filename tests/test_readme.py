@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import clinical_tl as ctl
 from recipes.__main__ import main as clinical_tl_command
@@ -50,8 +51,16 @@ def differs(shown, said):
     return None
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:transformers")
-@pytest.mark.usefixtures("offline_encoder")
+@pytest.fixture
+def one_thread():
+    """As `make test` has it: more threads wait for each other longer than they save here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("offline_encoder", "one_thread")
 def test_the_python_blocks_give_what_is_shown_under_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     first: dict[str, object] = {}
