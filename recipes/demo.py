@@ -34,7 +34,7 @@ class Demonstration:
     show: Callable[[ctl.Note, ctl.Prediction], str]
 
 
-def main(output: str = "runs/demo", seed: int = 0, notes: int = 200, epochs: int = 5) -> None:
+def main(output: str = "runs/demo", seed: int = 0, notes: int = 160, epochs: int = 5) -> None:
     """Train and score all four tasks on synthetic notes, with no network.
 
     Args:
@@ -74,9 +74,7 @@ def _demonstrate(
         rows.append(_row(demonstration, name, scores, time.perf_counter() - started))
     print(ctl.display.format_table(rows))
     examples = splits["test"].select(range(2))
-    for note, prediction in zip(
-        list(examples), model.predict(examples, progress=False), strict=True
-    ):
+    for note, prediction in zip(examples, model.predict(examples, progress=False), strict=True):
         print(f"  {note.note_id}: {demonstration.show(note, prediction)}")
     print(f"model: {model.save_pretrained(folder)}")
 
