@@ -66,7 +66,8 @@ class Answers(BaseHTTPRequestHandler):
         answer = {"url": f"{hub.address}/{repo_id}"}
         if repo_id in hub.repositories:
             raise RefusedError(409, message="You already created this model repo", body=answer)
-        repository = Repository(asked.get("visibility") == "private")
+        # Older versions of huggingface_hub ask by `private`.
+        repository = Repository(asked.get("visibility") == "private" or bool(asked.get("private")))
         repository.commit("main", {".gitattributes": b"*.safetensors filter=lfs\n"}, "initial")
         hub.repositories[repo_id] = repository
         self.json(answer)
