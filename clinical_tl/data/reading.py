@@ -7,24 +7,38 @@ import inspect
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, get_args
 
-from clinical_tl.data.formats.brat import read_brat
 from clinical_tl.data.formats.cells import judge_columns
-from clinical_tl.data.formats.chemprot import read_chemprot
-from clinical_tl.data.formats.codiesp import read_codiesp
 from clinical_tl.data.formats.columns import Layout, MetadataColumns
-from clinical_tl.data.formats.conll import read_conll
-from clinical_tl.data.formats.doc_bin import read_doc_bin
-from clinical_tl.data.formats.hub_datasets import HUB_PREFIX, load_from_hub, read_dataset
-from clinical_tl.data.formats.in_memory import is_data_frame, read_data_frame, read_records
-from clinical_tl.data.formats.json_lines import read_json_lines
-from clinical_tl.data.formats.lines import check_regular, stem
-from clinical_tl.data.formats.problems import Duplicates, Faults, Place, UnreadableError
-from clinical_tl.data.formats.pubtator import read_pubtator
-from clinical_tl.data.formats.tables import read_csv, read_parquet, read_tsv
+from clinical_tl.data.formats.encodings import likely_encoding
+from clinical_tl.data.formats.files import File, check_regular, stem
+from clinical_tl.data.formats.folders import ARCHIVE, Folder
+from clinical_tl.data.formats.guessing import (
+    check_parts,
+    guess_folder,
+    guess_format,
+    named_format,
+    parts,
+)
+from clinical_tl.data.formats.hub_datasets import (
+    HUB_PREFIX,
+    load_from_hub,
+    read_dataset,
+    read_stream,
+)
+from clinical_tl.data.formats.in_memory import as_frame, read_data_frame, read_records
+from clinical_tl.data.formats.known import FORMATS
+from clinical_tl.data.formats.problems import (
+    NO_UNICODE,
+    Duplicates,
+    Faults,
+    Place,
+    UnreadableError,
+)
 from clinical_tl.data.notes import Notes, tabulate
 from clinical_tl.data.plausibility import FIELDS, Field, check_plausible
 from clinical_tl.errors import (
@@ -39,9 +53,22 @@ from clinical_tl.storage.paths import as_path
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import Dataset
+    from datasets import Dataset, DatasetDict, IterableDataset
 
+    from clinical_tl.data.formats.format import Format, Read
     from clinical_tl.data.formats.in_memory import Records
+
+    Source: TypeAlias = (
+        str
+        | os.PathLike[str]
+        | Sequence[str | os.PathLike[str]]
+        | Dataset
+        | IterableDataset
+        | DatasetDict
+        | pd.DataFrame
+        | Records
+        | Iterable[Note | Mapping[str, object]]
+    )
 
 CHECKED_NOTES = 10_000
 
@@ -49,59 +76,31 @@ OnError = Literal["raise", "skip"]
 
 log = logging.getLogger(__name__)
 
-READERS: dict[str, Callable[..., Iterator[Note]]] = {
-    "json_lines": read_json_lines,
-    "csv": read_csv,
-    "tsv": read_tsv,
-    "parquet": read_parquet,
-    "pubtator": read_pubtator,
-    "conll": read_conll,
-    "brat": read_brat,
-    "codiesp": read_codiesp,
-    "chemprot": read_chemprot,
-    "docbin": read_doc_bin,
+READERS: dict[str, Read] = {
+    known.name: known.read for known in FORMATS.values() if known.read is not None
 }
-DATASET_READER: Callable[..., Iterator[Note]] = read_dataset
-FOLDER_FORMATS = ("brat", "codiesp")
-ENDINGS = {
-    ".jsonl": "json_lines",
-    ".ndjson": "json_lines",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".pubtator": "pubtator",
-    ".pubtator.txt": "pubtator",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob2": "conll",
-    ".spacy": "docbin",
-}
+DATASET_READER: Read = read_dataset
+_DATASET_DICTS = ("DatasetDict", "IterableDatasetDict")
 MEND = (
     "correct the input, or read the sound notes alone with on_error='skip' (the rest is then "
     "listed in a side file)"
 )
 
 
-def guess_format(path: Path) -> str:
-    """The format that a file's ending names; content is never looked at.
+@dataclass(frozen=True)
+class _Input:
+    """What is read: its name in errors, its parts, and what reads each."""
 
-    Raises:
-        ConfigError: an ending that names none (`.txt`, `.json`, a folder).
-    """
-    name = path.name.lower().removesuffix(".gz")
-    for ending, format_name in ENDINGS.items():
-        if name.endswith(ending) and not path.is_dir():
-            return format_name
-    what = "a folder" if path.is_dir() else "this ending"
-    allowed = FOLDER_FORMATS if path.is_dir() else tuple(READERS)
-    raise ConfigError(
-        f"{shown_path(path.name)}: {what} does not tell the format; say it: format='…', one of "
-        f"{list(allowed)}. Endings that do: {list(ENDINGS)}"
-    )
+    name: str
+    reader: Read
+    parts: Sequence[object]
+    prefixes: Sequence[str] = ("note",)
+    path: Path | None = None
+    """Where it lies, if in one place."""
 
 
 def read_notes(
-    source: str | os.PathLike[str] | Dataset | pd.DataFrame | Records,
+    source: Source,
     *,
     format: str | None = None,  # noqa: A002  (the word everyone looks for)
     columns: Mapping[str, str | None] | None = None,
@@ -109,6 +108,7 @@ def read_notes(
     separator: str = ";",
     make_ids: bool = False,
     split: str | None = None,
+    encoding: str | None = None,
     on_error: OnError = "raise",
     rejects: str | os.PathLike[str] | None = None,
     duplicates: Duplicates = "fault",
@@ -120,17 +120,22 @@ def read_notes(
     """Reads notes of any format into the package's one schema.
 
     Args:
-        source: a file, a folder, a `datasets.Dataset`, a pandas data frame, a list of notes or
-            of dicts, or `"hub:<dataset id>"` (the only form that uses the network).
-        format: `json_lines`, `csv`, `tsv`, `parquet`, `pubtator`, `conll`, `brat`,
-            `codiesp`, `chemprot` or `docbin`; without it the file's ending decides.
+        source: a file, a folder, a `.zip` of either, a pattern (`"notes/*.csv"`) or a list of
+            files, which are read as one; a `datasets.Dataset`, streamed or not, a pandas or polars
+            data frame, a list or an iterator of notes or of dicts; or `"hub:<dataset id>"` (the
+            only form that uses the network). Files may be packed (`.gz`, `.bz2`, `.xz`, `.zst`).
+        format: what the files are, where neither their look nor their ending tells: see
+            `docs/formats.md` for the names.
         columns: field → column for tables, JSON lines and datasets, e.g.
             `{"note_id": "ID", "text": "section_text", "label": "section_header"}`. Fields not
             named come from columns of their own name; `None` leaves a field out.
         metadata_columns: columns to keep in `metadata`, or `"rest"`.
         separator: what stands between the codes in a cell.
         make_ids: number the notes `<file name>-1`, … where the input has no ids.
-        split: which split of a Hub dataset.
+        split: which split of a Hub dataset, or of a `datasets.DatasetDict`.
+        encoding: of texts that are not UTF-8, e.g. `"cp1252"`, as Windows writes them. A
+            byte-order mark is believed first. It is never guessed: one that likely fits is named in
+            the error.
         on_error: `raise` one error with every fault, or `skip` faulty notes: they are counted
             in the log and listed in `rejects`.
         rejects: the side file, JSON lines with line and reason; `<source>.rejected.jsonl`
@@ -147,10 +152,8 @@ def read_notes(
             is written to disk.
         allow_implausible: take labels and ids from the columns that `columns` names even where
             they look like text and not like names.
-        **options: what the format's reader takes beside: `scheme`, `grouping`, `token_column`,
-            `tag_column`, `id_column` (conll), `texts`, `codes_file` (codiesp), `no_relation`
-            (chemprot), `delimiter` (csv), `quoting` (csv, tsv), `mentions`, `spans_key`, `cats`
-            (docbin).
+        **options: what the format's reader takes beside, e.g. `delimiter` and `quoting` of tables,
+            `scheme` of CoNLL: `docs/formats.md` lists them.
 
     Raises:
         FaultyNotesError: faults, with `on_error="raise"`; or nothing sound to keep.
@@ -160,38 +163,34 @@ def read_notes(
     """
     _check_choice("on_error", on_error, get_args(OnError))
     _check_choice("duplicates", duplicates, get_args(Duplicates))
-    is_hub = isinstance(source, str) and source.startswith(HUB_PREFIX)
-    if split is not None and not is_hub:
-        raise ConfigError("split is for Hub datasets ('hub:<id>'); a file is one split")
-    path = as_path(source) if isinstance(source, str | os.PathLike) and not is_hub else None
-    reader: Callable[..., Iterator[Note]]
-    if path is not None:
-        name = path.name
-        reader = _reader(path, format)
-    else:
-        name, reader = (source, DATASET_READER) if isinstance(source, str) else _held(source)
-        if format is not None:
-            raise ConfigError(f"format={shown_value(format)} is for files and folders")
-    prefix = "note" if path is None else stem(path)
+    asked = _input(source, format, split, encoding)
     layout = Layout(
-        columns or {}, metadata_columns, separator, prefix if make_ids else None, as_written
+        columns or {}, metadata_columns, separator, "" if make_ids else None, as_written
     )
-    is_mapped = "layout" in inspect.signature(reader).parameters
-    if not is_mapped and layout != Layout():
+    is_mapped = "layout" in inspect.signature(asked.reader).parameters
+    if not is_mapped and replace(layout, id_prefix=None) != Layout():
         raise ConfigError(
-            f"{shown_path(name)}: columns, metadata_columns, separator, make_ids and as_written "
-            "are for tables, JSON lines and datasets; this format has none"
+            f"{shown_path(asked.name)}: columns, metadata_columns, separator and as_written are "
+            "for tables, JSON and datasets; this format has none"
         )
-    _check_options(name, reader, options)
-    side = _side_file(path, rejects, name) if on_error == "skip" else None
-    subject = path or (load_from_hub(name, split) if is_hub else source)
-    faults = Faults(name, duplicates=duplicates)
-    given = {**options, "layout": layout} if is_mapped else options
-    notes = _guarded(reader(subject, faults, **given), faults)
-    dataset = tabulate(
-        notes, None if cache_dir is None else _arrow_file(as_path(cache_dir), path, name)
+    _check_options(asked.name, asked.reader, options)
+    side = _side_file(asked, rejects) if on_error == "skip" else None
+    faults = Faults(asked.name, duplicates=duplicates)
+    notes = (
+        note
+        for part, prefix in zip(asked.parts, asked.prefixes, strict=True)
+        for note in _guarded(
+            asked.reader(
+                part,
+                faults,
+                **options,
+                **({"layout": layout.numbered(prefix)} if is_mapped else {}),
+            ),
+            faults,
+        )
     )
-    _conclude(dataset, faults, side)
+    dataset = tabulate(notes, None if cache_dir is None else _arrow_file(as_path(cache_dir), asked))
+    _conclude(dataset, faults, side, asked)
     if columns and not allow_implausible:
         _check_columns(dataset, layout)
     return dataset
@@ -213,45 +212,145 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"{name}={shown_value(value)}; allowed: {list(allowed)}")
 
 
-def _reader(path: Path, format_name: str | None) -> Callable[..., Iterator[Note]]:
+def _input(
+    source: object, format_name: str | None, split: str | None, encoding: str | None
+) -> _Input:
+    if isinstance(source, str) and source.startswith(HUB_PREFIX):
+        found = _Input(source, DATASET_READER, [load_from_hub(source, split)])
+    elif isinstance(source, str | os.PathLike) or _are_paths(source):
+        if split is not None:
+            raise ConfigError("split is for Hub datasets ('hub:<id>'); a file is one split")
+        given = [source] if isinstance(source, str | os.PathLike) else source
+        found = (
+            _lying(given[0], format_name, encoding)
+            if len(given) == 1
+            else _several([as_path(path) for path in given], format_name, encoding)
+        )
+    else:
+        found = _held(source, split)
+    if format_name is None and encoding is None:
+        return found
+    if not all(isinstance(part, File | Folder) for part in found.parts):
+        raise ConfigError("format and encoding are for files and folders")
+    return found
+
+
+def _are_paths(source: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
+    return (
+        isinstance(source, list | tuple)
+        and len(source) > 0
+        and all(isinstance(path, str | os.PathLike) for path in source)
+    )
+
+
+def _lying(source: str | os.PathLike[str], format_name: str | None, encoding: str | None) -> _Input:
+    path = as_path(source)
     if not path.exists():
+        found = _matching(os.fspath(source))
+        if found:
+            return _several(found, format_name, encoding)
         raise NoteError(
             f"{shown_path(path)}: no such file or folder (Hub datasets are named "
             f"'{HUB_PREFIX}<id>')"
         )
-    chosen = format_name or guess_format(path)
-    _check_choice("format", chosen, tuple(READERS))
-    if path.is_dir() != (chosen in FOLDER_FORMATS):
-        kind = "a folder" if path.is_dir() else "a file"
+    known = None if format_name is None else named_format(format_name)
+    if path.is_dir() or path.name.lower().endswith(ARCHIVE):
+        return _folder(Folder(path, encoding), known)
+    if known is not None and known.is_folder:
         raise ConfigError(
-            f"{shown_path(path.name)} is {kind}, which format={shown_value(chosen)} is not for; "
-            f"folders: {list(FOLDER_FORMATS)}"
+            f"{shown_path(path.name)} is a file, and {known.title} (format={known.name!r}) is a "
+            "folder, or a .zip of one; name that"
         )
-    if not path.is_dir():
+    return _several([path], format_name, encoding)
+
+
+def _matching(pattern: str) -> list[Path]:
+    """What a pattern names, in order; nothing where it is none."""
+    home = Path(pattern).anchor or "."
+    if not any(mark in pattern for mark in "*?["):
+        return []
+    return sorted(Path(home).glob(str(Path(pattern).relative_to(Path(pattern).anchor))))
+
+
+def _several(paths: Sequence[Path], format_name: str | None, encoding: str | None) -> _Input:
+    """Files that are read as one."""
+    for path in paths:
+        if not path.exists() and not path.is_symlink():
+            raise NoteError(f"{shown_path(path)}: no such file")
         try:
             check_regular(path)
         except UnreadableError as error:
             raise NoteError(f"{shown_path(path.name)}: {error}") from None
-    return READERS[chosen]
+    files = [File.at(path, encoding) for path in paths]
+    name = files[0].name if len(files) == 1 else f"{len(files)} files"
+    known = named_format(format_name) if format_name else _common(name, files)
+    if known.is_folder:
+        raise ConfigError(f"format={known.name!r} is for a folder; {name} were given")
+    return _parts(name, known, files, paths[0] if len(paths) == 1 else None)
 
 
-def _held(source: object) -> tuple[str, Callable[..., Iterator[Note]]]:
-    """What to call a source in memory, and what reads it."""
-    if is_data_frame(source):
-        return "data frame", read_data_frame
+def _common(name: str, files: Sequence[File]) -> Format:
+    """The one format of several files."""
+    try:
+        found = {guess_format(file).name for file in files}
+    except UnreadableError as error:
+        raise NoteError(f"{shown_path(name)}: {error}") from None
+    if len(found) > 1:
+        raise ConfigError(f"{name} of several formats, {sorted(found)}; read them apart")
+    return FORMATS[found.pop()]
+
+
+def _folder(folder: Folder, known: Format | None) -> _Input:
+    unseen = Faults(folder.name)
+    try:
+        files = folder.files(unseen)
+        chosen = known or guess_folder(folder, files)
+    except UnreadableError as error:
+        raise NoteError(f"{shown_path(folder.name)}: {error}") from None
+    if chosen.is_folder:
+        return _Input(folder.name, READERS[chosen.name], [folder], path=folder.path)
+    own = parts(files)
+    if unseen:
+        raise unseen.error(MEND)
+    if not own:
+        raise NoteError(f"{shown_path(folder.name)}: an empty folder; name one with files in it")
+    return _parts(folder.name, chosen, own, folder.path)
+
+
+def _parts(name: str, known: Format, files: Sequence[File], path: Path | None) -> _Input:
+    check_parts(name, files)
+    if len(files) > 1:
+        log.info("%s: %d files of %s are read as one", shown_path(name), len(files), known.title)
+    stems = Counter(file.stem for file in files)
+    prefixes = [file.stem if stems[file.stem] == 1 else file.name for file in files]
+    return _Input(name, READERS[known.name], files, prefixes, path)
+
+
+def _held(source: object, split: str | None) -> _Input:
+    """A source in memory."""
+    if isinstance(source, Mapping) and type(source).__name__ in _DATASET_DICTS:
+        if split not in source:
+            raise ConfigError(f"a dataset of the splits {sorted(source)}; say which: split='…'")
+        return _held(source[split], None)
+    if split is not None:
+        raise ConfigError("split is for Hub datasets ('hub:<id>') and dicts of splits")
+    frame = as_frame(source)
+    if frame is not None:
+        return _Input("data frame", read_data_frame, [frame])
     if isinstance(source, list | tuple | Notes):
-        return "records", read_records
+        return _Input("records", read_records, [source])
     if hasattr(source, "column_names") and hasattr(source, "features"):
-        return "dataset", DATASET_READER
+        is_stream = not hasattr(source, "__len__")
+        return _Input("dataset", read_stream if is_stream else DATASET_READER, [source])
+    if isinstance(source, Iterator):
+        return _Input("records", read_records, [source])
     raise ConfigError(
-        f"source is of type {type(source).__name__}; allowed: a path, 'hub:<id>', a dataset, a "
-        "data frame, a list of notes or of dicts"
+        f"source is of type {type(source).__name__}; allowed: a path, a pattern or a list of "
+        "paths, 'hub:<id>', a dataset, a data frame, a list or an iterator of notes or of dicts"
     )
 
 
-def _check_options(
-    name: str, reader: Callable[..., Iterator[Note]], options: Mapping[str, object]
-) -> None:
+def _check_options(name: str, reader: Read, options: Mapping[str, object]) -> None:
     parameters = inspect.signature(reader).parameters.values()
     known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"layout"}
     unknown = sorted(set(options) - known)
@@ -262,21 +361,23 @@ def _check_options(
         )
 
 
-def _side_file(path: Path | None, rejects: str | os.PathLike[str] | None, name: str) -> Path:
+def _side_file(asked: _Input, rejects: str | os.PathLike[str] | None) -> Path:
     if rejects is not None:
         return as_path(rejects)
+    path = asked.path
     if path is None:
         raise ConfigError(
-            f"{shown_path(name)}: on_error='skip' needs a side file: rejects='rejected.jsonl'"
+            f"{shown_path(asked.name)}: on_error='skip' needs a side file: rejects='rejected.jsonl'"
         )
     return path.resolve().with_name(f"{path.resolve().name}.rejected.jsonl")
 
 
-def _arrow_file(folder: Path, path: Path | None, name: str) -> Path:
+def _arrow_file(folder: Path, asked: _Input) -> Path:
     # Two files of one name in different folders must not replace one another.
-    whole = name if path is None else str(path.resolve())
+    files = [str(part.path.resolve()) for part in asked.parts if isinstance(part, File)]
+    whole = str(asked.path.resolve()) if asked.path else "\0".join(files) or asked.name
     mark = hashlib.blake2b(os.fsencode(whole), digest_size=4).hexdigest()
-    return folder / f"{stem(Path(name))}-{mark}.arrow"
+    return folder / f"{stem(Path(asked.name))}-{mark}.arrow"
 
 
 def _guarded(notes: Iterator[Note], faults: Faults) -> Iterator[Note]:
@@ -292,11 +393,13 @@ def _guarded(notes: Iterator[Note], faults: Faults) -> Iterator[Note]:
         faults.add(Place(faults.source), reason, "a complete, readable file")
 
 
-def _conclude(dataset: Notes, faults: Faults, side: Path | None) -> None:
+def _conclude(dataset: Notes, faults: Faults, side: Path | None, asked: _Input) -> None:
     if faults.dropped:
         log.warning(
             "%s: %d repeated notes left out, the first of each kept", faults.source, faults.dropped
         )
+    if faults.passed_over:
+        log.warning("%s: passed over: %s", faults.source, _counted(faults.passed_over))
     judge_columns(faults)
     if not len(dataset) and not faults:
         faults.add(Place(faults.source), "no note at all", "at least one note")
@@ -311,7 +414,7 @@ def _conclude(dataset: Notes, faults: Faults, side: Path | None) -> None:
     if side is not None:
         _write_side_file(faults, side)
     if faults and (side is None or faults.is_refused or not len(dataset)):
-        raise faults.error(MEND)
+        raise faults.error(MEND + _other_encoding(faults, asked))
     if faults:
         log.warning(
             "%s: %d notes kept, %d rejected for %d faults, which are listed in %s",
@@ -321,6 +424,14 @@ def _conclude(dataset: Notes, faults: Faults, side: Path | None) -> None:
             len(faults),
             shown_path(side),
         )
+
+
+def _other_encoding(faults: Faults, asked: _Input) -> str:
+    if not any(fault.found.startswith(NO_UNICODE) for fault in faults.faults):
+        return ""
+    files = [part for part in asked.parts if isinstance(part, File)]
+    likely = likely_encoding(files)
+    return f". The bytes may be {likely}; compare a few words" if likely else ""
 
 
 def _counted(what: Counter[str]) -> str:

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_tl.data.formats.brat import write_brat
-from clinical_tl.data.formats.conll import write_conll
-from clinical_tl.data.formats.doc_bin import write_doc_bin
-from clinical_tl.data.formats.json_lines import write_json_lines
+from clinical_tl.data.formats.format import Format, Write
+from clinical_tl.data.formats.known import FORMATS
 from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.notes import NotesLike, each_note
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
-from clinical_tl.schema import Note
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replacing_file, replacing_folder
 
 log = logging.getLogger(__name__)
 
-WRITERS: dict[str, Callable[[Iterable[Note], Path, Losses], None]] = {
-    "json_lines": write_json_lines,
-    "conll": write_conll,
-    "brat": write_brat,
-    "docbin": write_doc_bin,
+WRITERS: dict[str, Write] = {
+    known.name: known.write for known in FORMATS.values() if known.write is not None
 }
-ENDINGS = {
-    ".jsonl": "json_lines",
-    ".jsonl.gz": "json_lines",
-    ".ndjson": "json_lines",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob2": "conll",
-    ".spacy": "docbin",
-}
+# Whose writers pack a file whose name ends in `.gz`.
+_PACKING = ("json_lines",)
 
 
 @dataclass(frozen=True)
@@ -53,16 +40,16 @@ def write_notes(
     format: str | None = None,  # noqa: A002  (the word everyone looks for)
     lossy: bool = False,
 ) -> Written:
-    """Writes notes to a file (JSON lines, CoNLL, DocBin) or a folder (BRAT).
+    """Writes notes to a file or, in formats that are folders (brat), to a folder.
 
     JSON lines and DocBin hold everything; the others may not, and then nothing is written unless
-    `lossy`.
-    A file is replaced as a whole, a folder must be new or empty.
+    `lossy`. A file is replaced as a whole, a folder must be new or empty.
 
     Args:
         notes: a dataset from `read_notes`, or records.
         path: where to.
-        format: `json_lines`, `conll`, `brat` or `docbin`; without it the path's ending decides.
+        format: one of those that `docs/formats.md` says are written; without it the path's ending
+            decides.
         lossy: leave out what the format can't hold; it is counted in the result and the log.
 
     Raises:
@@ -71,19 +58,20 @@ def write_notes(
         OutputError: the file system refuses.
     """
     target = as_path(path)
-    chosen = format or _guess_format(target)
-    if chosen not in WRITERS:
-        raise ConfigError(f"format={shown_value(chosen)}; allowed: {list(WRITERS)}")
-    _require_room(target, is_folder=chosen == "brat")
+    chosen = FORMATS[format] if format in WRITERS else None
+    if chosen is None and format is not None:
+        raise ConfigError(f"format={shown_value(format)}; allowed: {list(WRITERS)}")
+    chosen = chosen or _guess_format(target)
+    _require_room(target, is_folder=chosen.is_folder)
     losses = Losses()
     # All or nothing: an error or a kill leaves what stood there before.
-    replacing = replacing_folder if chosen == "brat" else replacing_file
+    replacing = replacing_folder if chosen.is_folder else replacing_file
     with replacing(target) as part:
-        WRITERS[chosen](each_note(notes), part, losses)
+        WRITERS[chosen.name](each_note(notes), part, losses)
         if losses.counts and not lossy:
             raise NoteError(
-                f"{shown_path(target.name)}: {chosen} can't hold {losses}; write JSON lines, or "
-                "leave them out with lossy=True"
+                f"{shown_path(target.name)}: {chosen.name} can't hold {losses}; write JSON lines, "
+                "or leave them out with lossy=True"
             )
     if losses.counts:
         log.warning(
@@ -105,11 +93,14 @@ def _require_room(target: Path, *, is_folder: bool) -> None:
         )
 
 
-def _guess_format(path: Path) -> str:
-    for ending, name in ENDINGS.items():
-        if path.name.lower().endswith(ending):
-            return name
+def _guess_format(path: Path) -> Format:
+    name = path.name.lower()
+    known = [f for f in FORMATS.values() if f.write is not None and f.endings]
+    for chosen in known:
+        packed = [f"{end}.gz" for end in chosen.endings if chosen.name in _PACKING]
+        if name.endswith((*chosen.endings, *packed)):
+            return chosen
     raise ConfigError(
         f"{shown_path(path.name)}: this ending does not tell the format; say it: format='…', one "
-        f"of {list(WRITERS)}. Endings that do: {list(ENDINGS)}"
+        f"of {list(WRITERS)}. Endings that do: {[end for f in known for end in f.endings]}"
     )

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clinical_tl.data.formats.lines import numbered_lines
+from clinical_tl.data.formats.files import numbered_lines
 from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, is_encodable
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids, shown_path

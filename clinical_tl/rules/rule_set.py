@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clinical_tl.data.formats.lines import numbered_lines
+from clinical_tl.data.formats.files import numbered_lines
 from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, is_encodable
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.display.discreet import Discreet

@@ -5,8 +5,10 @@ import os
 import pytest
 
 from clinical_tl.data.formats import problems as faults
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.guessing import guess_format
 from clinical_tl.data.notes import note_features
-from clinical_tl.data.reading import guess_format, read_notes
+from clinical_tl.data.reading import read_notes
 from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
 from clinical_tl.schema import Note
 
@@ -33,24 +35,27 @@ def lines(path, *texts):
     ],
 )
 def test_the_ending_decides(tmp_path, name, format_name):
-    assert guess_format(tmp_path / name) == format_name
+    assert guess_format(File.at(tmp_path / name)).name == format_name
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.json", "a", "a.ann"])
-def test_other_endings_need_a_format(tmp_path, name):
+def test_where_the_ending_tells_nothing_the_look_may(tmp_path, name):
     (tmp_path / name).write_text('{"note_id": "1", "text": "fever"}\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"say it: format='…', one of .*'json_lines'"):
+    assert len(read_notes(tmp_path / name)) == 1
+    (tmp_path / name).write_text('{"id": "1", "letter": "fever"}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"looks like JSON .* format='json_lines'"):
         read_notes(tmp_path / name)
-    assert len(read_notes(tmp_path / name, format="json_lines")) == 1
+    columns = {"note_id": "id", "text": "letter"}
+    assert len(read_notes(tmp_path / name, format="json_lines", columns=columns)) == 1
 
 
 def test_folders_need_a_format_and_formats_their_kind(tmp_path):
     (tmp_path / "notes.jsonl").mkdir()
-    with pytest.raises(ConfigError, match=r"\['brat', 'codiesp'\]"):
+    with pytest.raises(ConfigError, match="looks like nothing"):
         read_notes(tmp_path / "notes.jsonl")
-    with pytest.raises(ConfigError, match="is a folder, which format='csv' is not for"):
-        read_notes(tmp_path, format="csv")
-    with pytest.raises(ConfigError, match="is a file, which format='brat' is not for"):
+    with pytest.raises(NoteError, match="an empty folder"):
+        read_notes(tmp_path / "notes.jsonl", format="csv")
+    with pytest.raises(ConfigError, match="is a file, and brat standoff .* is a folder"):
         read_notes(lines(tmp_path / "a.jsonl", "a"), format="brat")
 
 

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from clinical_tl.data.formats.counting import Quoted, settle
-from clinical_tl.data.formats.folders import check_member, member_text, members
+from clinical_tl.data.formats.files import BYTE_ORDER_MARK, File
+from clinical_tl.data.formats.folders import Folder
+from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.lines import BYTE_ORDER_MARK, numbered_lines
 from clinical_tl.data.formats.mention import read_mention
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError, note_problems
 from clinical_tl.display.discreet import Discreet
@@ -180,10 +181,10 @@ class _BrokenLineError(Exception):
     pass
 
 
-def read_standoff(path: Path, place: Place, faults: Faults) -> Standoff:
+def read_standoff(file: File, place: Place, faults: Faults) -> Standoff:
     """Parses an `.ann` file; lines may come in any order. What is wrong goes to `faults`."""
     standoff = Standoff()
-    for number, line in numbered_lines(path):
+    for number, line in file.lines():
         if not line.strip() or line.startswith("#"):
             continue
         cells = line.split("\t")
@@ -265,7 +266,7 @@ PARSERS: dict[str, tuple[Parser, str]] = {
 RELATION_LINES = ("R", "E", "*")
 
 
-def read_brat(folder: Path, faults: Faults) -> Iterator[Note]:
+def read_brat(folder: Folder, faults: Faults) -> Iterator[Note]:
     r"""Yields a note for every `*.txt` at or under the folder, in the order of their names.
 
     Note ids are paths within the folder without the ending, which may be in capitals. Texts are
@@ -282,50 +283,52 @@ def read_brat(folder: Path, faults: Faults) -> Iterator[Note]:
     - `E`: one relation an argument, trigger to argument (or its trigger), labelled by role.
     - `#`: annotators' remarks, passed over.
     """
-    texts, standoff = members(folder, faults, ".txt", ".ann")
-    annotations: dict[Path, list[Path]] = {}
-    for path in standoff:
-        annotations.setdefault(path.with_suffix(""), []).append(path)
+    texts, standoff = folder.members(faults, ".txt", ".ann")
+    annotations: dict[str, list[File]] = {}
+    for file in standoff:
+        annotations.setdefault(_bare(file), []).append(file)
     has_relations = any(
-        _has_relations(path, folder) for paths in annotations.values() for path in paths
+        _has_relations(file, folder) for files in annotations.values() for file in files
     )
-    for path in texts:
-        own = annotations.pop(path.with_suffix(""), [])
-        note_id = path.relative_to(folder).with_suffix("").as_posix()
-        place = Place((own or [path])[0].relative_to(folder).as_posix(), note_id=note_id)
-        read = partial(_note, path, own, folder, place, faults, has_relations)
+    for file in texts:
+        note_id = _bare(file)
+        own = annotations.pop(note_id, [])
+        place = Place((own or [file])[0].name, note_id=note_id)
+        read = partial(_note, file, own, folder, place, faults, has_relations)
         yield from faults.reading(read, place)
-    for orphan in sorted(path for paths in annotations.values() for path in paths):
-        faults.add(Place(orphan.relative_to(folder).as_posix()), "no text", "a .txt file beside it")
+    for orphan in sorted(file.name for files in annotations.values() for file in files):
+        faults.add(Place(orphan), "no text", "a .txt file beside it")
         faults.rejected += 1
 
 
-def _has_relations(path: Path, folder: Path) -> bool:
+def _bare(file: File) -> str:
+    return PurePosixPath(file.name).with_suffix("").as_posix()
+
+
+def _has_relations(file: File, folder: Folder) -> bool:
     try:
-        check_member(path, folder)
-        return any(line.startswith(RELATION_LINES) for _, line in numbered_lines(path))
+        folder.check_member(file)
+        return any(line.startswith(RELATION_LINES) for _, line in file.lines())
     except (OSError, UnreadableError):
         # Told where the note is read.
         return False
 
 
 def _note(
-    path: Path,
-    annotations: list[Path],
-    folder: Path,
+    file: File,
+    annotations: list[File],
+    folder: Folder,
     place: Place,
     faults: Faults,
     has_relations: bool,
 ) -> Note | None:
     note_id = place.note_id or ""
-    text = member_text(
-        path, folder, replace(place, file=path.relative_to(folder).as_posix()), faults
-    )
+    text = folder.text_of(file, replace(place, file=file.name), faults)
     if len(annotations) > 1:
         faults.add(place, f"{len(annotations)} .ann files of one text", "one .ann file a text")
     if text is None or len(annotations) != 1:
         return None if text is None else Note(note_id, text)
-    check_member(annotations[0], folder)
+    folder.check_member(annotations[0])
     standoff = read_standoff(annotations[0], place, faults)
     mentions = list(standoff.mentions.values())
     settled = settle(text, [Quoted(m.pieces, m.quoted) for m in mentions], faults)
@@ -376,3 +379,13 @@ def _note(
         spans=tuple(spans),
         relations=tuple(relations) if has_relations else None,
     )
+
+
+BRAT = Format(
+    "brat",
+    "brat standoff",
+    read_brat,
+    write_brat,
+    is_folder=True,
+    looks=lambda sight: any(name.lower().endswith(".ann") for name in sight.names),
+)

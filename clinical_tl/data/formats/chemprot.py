@@ -13,10 +13,10 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_values import parse_json
-from clinical_tl.data.formats.lines import numbered_lines, stem
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.schema import Note, Relation, Span
 
@@ -43,7 +43,7 @@ MARKERS = {
 }
 
 
-def read_chemprot(path: Path, faults: Faults, *, no_relation: str = "false") -> Iterator[Note]:
+def read_chemprot(file: File, faults: Faults, *, no_relation: str = "false") -> Iterator[Note]:
     """Yields a note for every line: the sentence without markers, two spans, one relation.
 
     Notes are numbered by line (`<file>-<line>`): the corpus has no ids, and a sentence has a
@@ -51,15 +51,15 @@ def read_chemprot(path: Path, faults: Faults, *, no_relation: str = "false") -> 
     (`Argument2`, the tail).
 
     Args:
-        path: the file.
+        file: the file.
         faults: where what is wrong goes.
         no_relation: the label that some versions of the file give to pairs without a relation;
             their notes are annotated with none.
     """
-    for number, line in numbered_lines(path):
+    for number, line in file.lines():
         if not line.strip():
             continue
-        place = Place(path.name, number, f"{stem(path)}-{number}")
+        place = Place(file.name, number, f"{file.stem}-{number}")
         yield from faults.reading(partial(_note, line, place, faults, no_relation), place)
 
 
@@ -118,3 +118,6 @@ def _unmarked(text: str) -> tuple[str, tuple[Span, ...]] | None:
         for number, (label, (start, end)) in enumerate(bounds.items(), 1)
     )
     return plain, spans
+
+
+CHEMPROT = Format("chemprot", "ChemProt's marked sentences", read_chemprot)

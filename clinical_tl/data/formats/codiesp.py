@@ -6,21 +6,22 @@ guidelines, and solutions for non-English clinical cases at CodiEsp track of CLE
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from clinical_tl.data.formats.cells import Cells, trimmed
-from clinical_tl.data.formats.folders import member_text, members
-from clinical_tl.data.formats.lines import numbered_lines
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.folders import Folder
+from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.errors import NoteError, shown_id, shown_path
 from clinical_tl.schema import Note
 
 
 def read_codiesp(
-    folder: Path,
+    folder: Folder,
     faults: Faults,
     *,
     texts: str | None = None,
@@ -41,12 +42,16 @@ def read_codiesp(
     Raises:
         NoteError: several tables and no `codes_file`, or a path that is not there.
     """
-    table = _codes(_table(folder, codes_file), faults)
-    home = _inside(folder, texts)
-    (paths,) = members(home, faults, ".txt")
-    for path in sorted(paths, key=lambda path: path.stem):
-        place = Place(path.relative_to(folder).as_posix(), note_id=path.stem)
-        yield from faults.reading(partial(_note, path, home, table, place, faults), place)
+    files = folder.files(faults)
+    table = _codes(_table(folder, files, codes_file), faults)
+    within = "" if texts is None else f"{texts.rstrip('/')}/"
+    own = [file for file in files if file.name.startswith(within)]
+    if not own:
+        raise _absent(folder, within)
+    notes = {file: PurePosixPath(file.name) for file in own if file.name.lower().endswith(".txt")}
+    for file, name in sorted(notes.items(), key=lambda item: item[1].stem):
+        place = Place(file.name, note_id=name.stem)
+        yield from faults.reading(partial(_note, file, folder, table, place, faults), place)
     for note_id, place in (table.lines if table else {}).items():
         faults.add(place, f"codes for {shown_id(note_id)}, which has no text file", "ids of texts")
 
@@ -61,9 +66,9 @@ class _Codes:
 
 
 def _note(
-    path: Path, folder: Path, table: _Codes | None, place: Place, faults: Faults
+    file: File, folder: Folder, table: _Codes | None, place: Place, faults: Faults
 ) -> Note | None:
-    note_id = path.stem
+    note_id = place.note_id or ""
     codes: tuple[str, ...] | None = None
     if table is not None:
         table.lines.pop(note_id, None)
@@ -71,23 +76,23 @@ def _note(
         codes = None if own is None else tuple(own)
         if note_id in table.broken:
             faults.add(place, "a note with a broken row of codes", "two columns: id, code")
-    text = member_text(path, folder, place, faults)
+    text = folder.text_of(file, place, faults)
     return None if text is None else Note(note_id, text, codes=codes)
 
 
-def _inside(folder: Path, name: str | None) -> Path:
-    path = folder / name if name else folder
-    if not path.exists():
-        raise NoteError(
-            f"{shown_path(folder.name)}: there is no {shown_path(name)!r} in this folder"
-        )
-    return path
+def _absent(folder: Folder, name: str) -> NoteError:
+    return NoteError(
+        f"{shown_path(folder.name)}: there is no {shown_path(name.rstrip('/'))!r} in this folder"
+    )
 
 
-def _table(folder: Path, codes_file: str | None) -> Path | None:
+def _table(folder: Folder, files: Sequence[File], codes_file: str | None) -> File | None:
     if codes_file is not None:
-        return _inside(folder, codes_file)
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".tsv")
+        for file in files:
+            if file.name == codes_file:
+                return file
+        raise _absent(folder, codes_file)
+    tables = [f for f in files if "/" not in f.name and f.name.lower().endswith(".tsv")]
     if len(tables) > 1:
         raise NoteError(
             f"{shown_path(folder.name)}: {len(tables)} tables of codes "
@@ -97,14 +102,14 @@ def _table(folder: Path, codes_file: str | None) -> Path | None:
     return tables[0] if tables else None
 
 
-def _codes(path: Path | None, faults: Faults) -> _Codes | None:
-    if path is None:
+def _codes(file: File | None, faults: Faults) -> _Codes | None:
+    if file is None:
         return None
     table = _Codes()
-    for number, line in numbered_lines(path):
+    for number, line in file.lines():
         if not line.strip():
             continue
-        place = Place(path.name, number)
+        place = Place(file.name, number)
         row = [trimmed(cell) for cell in line.split("\t")]
         if len(row) != 2 or not all(row):
             faults.add(place, f"{len(row)} columns, or a blank one", "two columns: id, code")
@@ -129,3 +134,6 @@ def _codes(path: Path | None, faults: Faults) -> _Codes | None:
                 faults.add(place, "a code that the note already has", "every code once a note")
             known[code] = None
     return table
+
+
+CODIESP = Format("codiesp", "CodiEsp: texts and a table of codes", read_codiesp, is_folder=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
@@ -51,6 +51,10 @@ class Layout:
             )
         if not self.separator:
             raise ConfigError("separator must not be empty; it stands between codes, e.g. ';'")
+
+    def numbered(self, prefix: str) -> Layout:
+        """The layout with this prefix of its ids, if notes are numbered at all."""
+        return self if self.id_prefix is None else replace(self, id_prefix=prefix)
 
     def value(self, record: Mapping[str, object], name: str) -> object:
         """What a record holds for a field, `None` if nothing."""

@@ -13,8 +13,9 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.lines import numbered_lines, stem
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
@@ -105,7 +106,7 @@ class _Sentence(Discreet):
 
 
 def read_conll(
-    path: Path,
+    file: File,
     faults: Faults,
     *,
     scheme: Scheme = "BIO",
@@ -122,7 +123,7 @@ def read_conll(
     one column is not annotated (`spans=None`).
 
     Args:
-        path: the file.
+        file: the file.
         faults: where what is wrong goes, tag sequences against the scheme among it.
         scheme: `BIO` (IOB2), `IOB1`, `BILOU` or `IOBES`.
         grouping: `auto`: documents begin at `-DOCSTART-`, `# newdoc id = …`, `###<id>` and
@@ -137,10 +138,10 @@ def read_conll(
     """
     _check_choice("scheme", scheme, get_args(Scheme))
     _check_choice("grouping", grouping, get_args(Grouping))
-    name = stem(path)
+    name = file.stem
     schemes = _Schemes(scheme)
-    has_columns = tag_column != 0 and any(_cells(line)[1:] for _, line in numbered_lines(path))
-    sentences = enumerate(_sentences(path, faults), 1)
+    has_columns = tag_column != 0 and any(_cells(line)[1:] for _, line in file.lines())
+    sentences = enumerate(_sentences(file, faults), 1)
 
     def key(numbered: tuple[int, _Sentence]) -> tuple[str, str]:
         number, sentence = numbered
@@ -155,12 +156,12 @@ def read_conll(
 
     for (kind, note_id), group in groupby(sentences, key):
         members = [sentence for _, sentence in group]
-        place = Place(path.name, members[0].rows[0][0], note_id)
+        place = Place(file.name, members[0].rows[0][0], note_id)
         columns = (token_column, tag_column, id_column)
         is_alone = has_columns and kind.startswith("sentence")
         read = partial(_checked, members, note_id, place, faults, columns, schemes, is_alone)
         yield from faults.reading(read, place)
-    _judge(schemes, Place(path.name), faults)
+    _judge(schemes, Place(file.name), faults)
 
 
 def _checked(
@@ -228,27 +229,27 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ConfigError(f"{name}={shown_value(value)}; allowed: {list(allowed)}")
 
 
-def _sentences(path: Path, faults: Faults) -> Iterator[_Sentence]:
+def _sentences(file: File, faults: Faults) -> Iterator[_Sentence]:
     documents, document_id, is_empty = 0, "", False
     rows: list[tuple[int, list[str]]] = []
     number = 0
-    for number, line in numbered_lines(path):
+    for number, line in file.lines():
         mark = DOCUMENT_MARK.fullmatch(line)
         if rows and (mark is not None or not line.strip()):
             yield _Sentence(documents, document_id, tuple(rows))
             rows = []
         if mark is not None:
             if is_empty:
-                _add_empty(Place(path.name, number), faults)
+                _add_empty(Place(file.name, number), faults)
             documents, is_empty = documents + 1, True
-            document_id = _document_id(mark) or f"{stem(path)}-{documents}"
+            document_id = _document_id(mark) or f"{file.stem}-{documents}"
         elif line.strip() and not COMMENT.fullmatch(line):
             rows.append((number, _cells(line)))
             is_empty = False
     if rows:
         yield _Sentence(documents, document_id, tuple(rows))
     elif is_empty:
-        _add_empty(Place(path.name, number), faults)
+        _add_empty(Place(file.name, number), faults)
 
 
 def _cells(line: str) -> list[str]:
@@ -426,3 +427,12 @@ def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ..
         sentence.append((token,) if note.spans is None else (token, tags[i]))
     if sentence:
         yield sentence
+
+
+CONLL = Format(
+    "conll",
+    "CoNLL, a token and its tag a line",
+    read_conll,
+    write_conll,
+    endings=(".conll", ".bio", ".iob", ".iob2", ".iobes", ".bilou"),
+)

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.columns import Layout
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_values import parse_json
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.lines import check_regular, check_unpacked, stem
+from clinical_tl.data.formats.packing import check_unpacked
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError, note_problems
 from clinical_tl.data.formats.records import record_to_note
 from clinical_tl.data.notes import NotesLike, as_notes, note_to_row
@@ -124,7 +126,7 @@ def docs_to_notes(
 
 
 def read_doc_bin(
-    path: Path,
+    file: File,
     faults: Faults,
     *,
     mentions: Mentions | None = None,
@@ -134,7 +136,7 @@ def read_doc_bin(
     """Yields a note for every document of a `DocBin`.
 
     Args:
-        path: the file.
+        file: the file.
         faults: where what is wrong goes.
         mentions: `record`: the whole note as `write_doc_bin` put it beside the document;
             `ents` or `spans`: what spaCy's layers say, without attributes. By default the
@@ -148,7 +150,7 @@ def read_doc_bin(
         ConfigError: an unknown `mentions` or `cats`.
     """
     layers = _Layers(mentions, spans_key, cats)
-    yield from _notes(_docs(path, faults), stem(path), faults, layers, path.name)
+    yield from _notes(_docs(file, faults), file.stem, faults, layers, file.name)
 
 
 def write_doc_bin(notes: Iterable[Note], path: Path, losses: Losses) -> None:
@@ -228,14 +230,14 @@ def _record(note: Note) -> str:
         raise NoteError(message) from None
 
 
-def _docs(path: Path, faults: Faults) -> Iterator[Doc]:
+def _docs(file: File, faults: Faults) -> Iterator[Doc]:
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
-    check_regular(path)
     read = total = 0
     try:
-        packed = path.read_bytes()
+        with file.bytes() as stream:
+            packed = stream.read()
         check_unpacked(packed)
         held = DocBin().from_bytes(packed)
         total = len(held)
@@ -246,7 +248,7 @@ def _docs(path: Path, faults: Faults) -> Iterator[Doc]:
         raise
     except Exception as error:  # spaCy's own, of many kinds
         faults.add(
-            Place(path.name),
+            Place(file.name),
             f"no sound DocBin ({type(error).__name__})",
             "a file written by DocBin.to_disk() or write_notes()",
         )
@@ -323,3 +325,6 @@ def _layered(doc: Doc, note_id: str, place: Place, faults: Faults, layers: _Laye
 def _span(stretch: SpacySpan) -> Span:
     concepts = (stretch.kb_id_,) if stretch.kb_id_ else ()
     return Span(stretch.start_char, stretch.end_char, stretch.label_, concepts=concepts)
+
+
+DOC_BIN = Format("docbin", "spaCy's DocBin", read_doc_bin, write_doc_bin, endings=(".spacy",))

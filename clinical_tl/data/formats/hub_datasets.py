@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.columns import Layout
+from clinical_tl.data.formats.in_memory import read_records
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.data.formats.records import record_to_note
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path, shown_value
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
 
 HUB_PREFIX = "hub:"
 
 
-def read_dataset(dataset: Dataset, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_dataset(
+    dataset: Dataset | IterableDataset, faults: Faults, *, layout: Layout
+) -> Iterator[Note]:
     """Yields a note for every row; places are row numbers, from 1.
 
     Labels and codes stored as class numbers become their names.
@@ -48,7 +51,19 @@ def read_dataset(dataset: Dataset, faults: Faults, *, layout: Layout) -> Iterato
         yield from faults.reading(read, place)
 
 
-def _class_names(dataset: Dataset) -> dict[str, list[str]]:
+def read_stream(dataset: IterableDataset, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+    """Yields a note for every row of a streamed dataset, in one pass.
+
+    Where it declares its columns, class numbers become names, as in `read_dataset`; where it
+    doesn't, each row is a record of its own.
+    """
+    if dataset.features is None:
+        yield from read_records(dataset, faults, layout=layout)
+    else:
+        yield from read_dataset(dataset, faults, layout=layout)
+
+
+def _class_names(dataset: Dataset | IterableDataset) -> dict[str, list[str]]:
     from datasets import ClassLabel
 
     found = {}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from functools import partial
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from clinical_tl.schema import Note, Relation, Span
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     Records = Sequence[Note | Mapping[str, object]]
 
 
-def read_records(records: Sequence[object], faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_records(records: Iterable[object], faults: Faults, *, layout: Layout) -> Iterator[Note]:
     """Yields a note for every record or note; places are positions, from 1.
 
     Notes are taken as they are; the layout is for dicts.
@@ -60,10 +61,22 @@ def read_data_frame(frame: pd.DataFrame, faults: Faults, *, layout: Layout) -> I
     yield from read_records(rows, faults, layout=layout)
 
 
-def is_data_frame(source: object) -> TypeGuard[pd.DataFrame]:
-    """Whether it is a pandas data frame; pandas is not imported to know."""
+def as_frame(source: object) -> pd.DataFrame | None:
+    """The pandas data frame that it is, or that a polars one becomes; `None` if it is neither.
+
+    Neither library is imported to know.
+    """
     kind = type(source)
-    return kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
+    library = kind.__module__.partition(".")[0]
+    if kind.__name__ != "DataFrame" or library not in ("pandas", "polars"):
+        return None
+    # pyarrow alone turns nested columns of polars into lists and dicts.
+    frame = source if library == "pandas" else cast(_Polars, source).to_arrow().to_pandas()
+    return cast("pd.DataFrame", frame)
+
+
+class _Polars(Protocol):
+    def to_arrow(self) -> pa.Table: ...
 
 
 def _wrong_types(note: Note) -> Iterator[tuple[str, str]]:

@@ -5,50 +5,26 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 from clinical_tl.data.formats.columns import Layout
-from clinical_tl.data.formats.json_values import parse_json
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.format import Format
+from clinical_tl.data.formats.json_records import read_json_records
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.lines import numbered_lines
-from clinical_tl.data.formats.problems import Faults, Place, UnreadableError, note_problems
-from clinical_tl.data.formats.records import record_to_note
+from clinical_tl.data.formats.problems import Faults, note_problems
 from clinical_tl.data.notes import span_to_row
 from clinical_tl.errors import NoteError, shown_id
 from clinical_tl.schema import Note
 
 
-def read_json_lines(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note]:
-    """Yields a note for every line; blank lines are passed over.
+def read_json_lines(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+    """Yields a note for every line; blank lines are passed over. One list of objects will do, too.
 
     Keys that the layout doesn't map are left out; `null` and an absent key both mean *not
     annotated*, an empty list *annotated with nothing*.
     """
-    number = 0
-    for line_number, line in numbered_lines(path):
-        if not line.strip():
-            continue
-        number += 1
-        place = Place(path.name, line_number)
-        yield from faults.reading(partial(_note, line, number, place, faults, layout), place)
-
-
-def _note(line: str, number: int, place: Place, faults: Faults, layout: Layout) -> Note | None:
-    try:
-        record = parse_json(line)
-    except json.JSONDecodeError as error:
-        faults.add(place, f"broken JSON at column {error.colno}", "one JSON object a line")
-        return None
-    except UnreadableError:
-        raise
-    except (ValueError, RecursionError):
-        faults.add(place, "a value that JSON does not know", "no NaN, Infinity or deep nesting")
-        return None
-    if isinstance(record, dict):
-        return record_to_note(record, number, place, faults, layout)
-    faults.add(place, f"a JSON {type(record).__name__}", "one JSON object a line")
-    return None
+    yield from read_json_records(file, faults, layout)
 
 
 def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
@@ -91,3 +67,13 @@ def _line(note: Note) -> bytes:
         )
         raise NoteError(message) from None
     return line.encode() + b"\n"
+
+
+JSON_LINES = Format(
+    "json_lines",
+    "JSON lines of the package (or one JSON list)",
+    read_json_lines,
+    write_json_lines,
+    endings=(".jsonl", ".ndjson"),
+    looks=lambda sight: sight.is_json and {"note_id", "text"} <= sight.record.keys(),
+)

@@ -19,10 +19,7 @@ def parse_json(text: str) -> object:
         ValueError: a whole number of thousands of digits.
         RecursionError: thousands of levels.
     """
-    return cast(
-        object,
-        json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once),
-    )
+    return cast(object, DECODER.decode(text))
 
 
 def _refuse(_: str) -> NoReturn:
@@ -41,3 +38,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         raise UnreadableError("an object that has a name twice", "every name once")
     return found
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
+"""Decodes one value; raises as `parse_json`."""

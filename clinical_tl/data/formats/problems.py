@@ -22,13 +22,11 @@ from clinical_tl.errors import (
 from clinical_tl.schema import Note, visible
 
 NOT_UTF8 = (
-    "UTF-8 text (convert the file; most such files are Windows': iconv -f cp1252 -t utf-8 and "
-    "compare a few words)"
+    "UTF-8 text (most files that are none are Windows': read them with encoding='cp1252', or "
+    "convert them by iconv -f cp1252 -t utf-8, and compare a few words)"
 )
-_NEITHER = (
-    "UTF-8 text (convert the file: iconv -f <its encoding> -t utf-8; cp1252 it is not: that has no "
-    "such bytes)"
-)
+_NEITHER = "UTF-8 text (say which it is, encoding='…'; cp1252 it is not: that has no such bytes)"
+NO_UNICODE = "bytes that are not UTF-8"
 _NOT_IN_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
 
 # U+0085 is among them, and the only one that means something (a new line) in some texts.
@@ -79,7 +77,7 @@ def note_problems(note: Note) -> Iterator[tuple[str, str]]:
         yield f"an empty note ({len(note.text)} characters, all blank)", "text"
     if not is_encodable(note.text):
         at = next(i for i, char in enumerate(note.text) if "\ud800" <= char <= "\udfff")
-        found = f"bytes that are not UTF-8, or half a character, at character {at}"
+        found = f"{NO_UNICODE}, or half a character, at character {at}"
         yield found, conversion(note.text)
     yield from _field_problems(note)
     yield from _span_problems(note)
@@ -94,7 +92,7 @@ def _field_problems(note: Note) -> Iterator[tuple[str, str]]:
         return
     others = "".join(_other_strings(note))
     if not is_encodable(others):
-        found = "bytes that are not UTF-8, or half a character, in a field beside the text"
+        found = f"{NO_UNICODE}, or half a character, in a field beside the text"
         yield found, conversion(others)
     for name in ("patient_id", "label"):
         value = getattr(note, name)
@@ -194,6 +192,7 @@ class Faults:
         rejected: how many notes have been kept out.
         dropped: how many repeated notes have been left out by `duplicates="first"`.
         changed: what was read as something else than it says, in words → how often.
+        passed_over: what is no note and was not meant to be, in words → how often.
         doubtful: what was read as it says and looks wrong, in words → how often.
         tally: what readers count to judge a column as a whole.
         is_refused: whether the input as a whole can't be read, sound records or not.
@@ -205,6 +204,7 @@ class Faults:
         self.rejected = 0
         self.dropped = 0
         self.changed: Counter[str] = Counter()
+        self.passed_over: Counter[str] = Counter()
         self.doubtful: Counter[str] = Counter()
         self.tally: Counter[str] = Counter()
         self.is_refused = False
@@ -234,10 +234,11 @@ class Faults:
     def reading(self, make: Callable[[], Note | None], place: Place) -> Iterator[Note]:
         """Yields the note that `make` makes of one record, if it is sound.
 
-        `make` adds what is wrong and returns `None` where there is no note. Whatever else it
+        `make` adds what is wrong, or to `passed_over`, and returns `None` where there is no note.
+        Whatever else it
         raises is a fault of this record, so that one record never ends the reading.
         """
-        mark = len(self)
+        mark, passed = len(self), self.passed_over.total()
         note = None
         try:
             note = make()
@@ -245,6 +246,8 @@ class Faults:
             raise
         except Exception as error:  # of a kind that only the record knows
             self.add_error(place, error)
+        if note is None and len(self) == mark and self.passed_over.total() > passed:
+            return
         yield from self.admitted(note, place, since=mark)
 
     def admitted(self, note: Note | None, place: Place, *, since: int) -> Iterator[Note]:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from clinical_tl.data.formats.counting import Pieces, Quoted, settle
-from clinical_tl.data.formats.lines import numbered_lines
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.mention import read_mention
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.display.discreet import Discreet
@@ -37,7 +37,7 @@ class _Document(Discreet):
     wrong: list[tuple[Place, str, str]] = field(default_factory=list)
 
 
-def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
+def read_pubtator(file: File, faults: Faults) -> Iterator[Note]:
     """Yields a note for every document.
 
     The text is title, line break, abstract: offsets count one character between the two.
@@ -46,10 +46,10 @@ def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
     mention, becomes the attribute `members`. Four-column lines relate concepts. A file without
     any mention (relation) line leaves spans (relations) `None`.
     """
-    annotated = _annotated(path)
+    annotated = _annotated(file)
     document: _Document | None = None
     after_blank = False
-    for number, line in numbered_lines(path):
+    for number, line in file.lines():
         if not line.strip():
             after_blank = True
             continue
@@ -61,14 +61,14 @@ def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
                 )
                 document = None
             if document is None:
-                document = _Document(Place(path.name, number, head[1]))
+                document = _Document(Place(file.name, number, head[1]))
             _add_text(document, number, head)
         else:
             cells = line.split("\t")
             # A blank line may stand before a document's annotations, but not before another's.
             own = document is not None and (not after_blank or cells[0] == document.place.note_id)
             if document is None or not own:
-                place = Place(path.name, number)
+                place = Place(file.name, number)
                 faults.add(place, "a line outside a document", "id|t|title first")
                 continue
             document.lines.append((number, cells))
@@ -77,9 +77,9 @@ def read_pubtator(path: Path, faults: Faults) -> Iterator[Note]:
         yield from faults.reading(partial(_note, document, faults, *annotated), document.place)
 
 
-def _annotated(path: Path) -> tuple[bool, bool]:
+def _annotated(file: File) -> tuple[bool, bool]:
     # A document without mentions is gold only if the corpus annotates mentions at all.
-    widths = {line.count("\t") + 1 for _, line in numbered_lines(path) if not HEAD.fullmatch(line)}
+    widths = {line.count("\t") + 1 for _, line in file.lines() if not HEAD.fullmatch(line)}
     return bool(widths.intersection(MENTION_COLUMNS)), RELATION_COLUMNS in widths
 
 
@@ -153,3 +153,12 @@ def _mention(
         concepts=tuple(concept for concept in concepts if concept != NO_CONCEPT),
         attributes=tuple(attributes),
     )
+
+
+PUBTATOR = Format(
+    "pubtator",
+    "PubTator",
+    read_pubtator,
+    endings=(".pubtator", ".pubtator.txt"),
+    looks=lambda sight: re.match(r"\s*([^|\t\n]+)\|t\|.*\n\1\|a\|", sight.text) is not None,
+)

@@ -163,7 +163,8 @@ def record_to_note(
         faults.add(
             place,
             f"no column {shown_id(column, 'column')!r}",
-            f"the column of {name} (or map it: columns=…)",
+            f"the column of {name} (or map it: columns={{{name!r}: '<column>'}}"
+            + (", or number the notes: make_ids=True)" if name == "note_id" else ")"),
         )
     if len(faults) > mark:
         return None

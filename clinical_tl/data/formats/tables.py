@@ -3,47 +3,68 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clinical_tl.data.formats.columns import Layout
-from clinical_tl.data.formats.lines import check_expansion, open_text
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.format import Format
+from clinical_tl.data.formats.packing import check_expansion
 from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place
 from clinical_tl.data.formats.records import record_to_note
+from clinical_tl.data.formats.sight import SEEN_CHARACTERS
 from clinical_tl.errors import ConfigError, shown_id, shown_value
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
+    from _csv import Reader as _Rows
+
     import pyarrow as pa
 
 PARQUET_BATCH_ROWS = 1_000
 
 
-Quoting = Literal["minimal", "none"]
+Quoting = Literal["minimal", "none", "backslash"]
 
 
 def read_csv(
-    path: Path,
+    file: File,
     faults: Faults,
     *,
     layout: Layout,
-    delimiter: str = ",",
-    quoting: Quoting = "minimal",
+    delimiter: str | None = None,
+    quoting: Quoting | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row under the header.
 
     Cells keep their line breaks. An empty cell means *not annotated*, except that an empty
     `codes` cell means *no code*. Spans, relations and metadata may stand in cells as JSON.
-    With `quoting="none"` a quote is a character like any other, and every line a row.
+
+    Args:
+        file: the table. A first line `sep=;`, as Excel writes it, names the delimiter.
+        faults: where what is wrong goes.
+        layout: which column holds which field.
+        delimiter: what stands between cells; by default the one of `, ; tab |` by which the
+            header has the columns asked for.
+        quoting: `minimal`: cells may stand in quotes, quotes in them doubled; `backslash`: quotes
+            in them stand after a backslash (as MySQL and Spark write); `none`: a quote is a
+            character like any other, and every line a row. By default `minimal`, or
+            `backslash` where only that fits.
     """
-    return _read_table(path, faults, layout, delimiter, quoting, doubtful=None)
+    yield from _read_table(file, faults, layout, delimiter, quoting, ",;\t|")
 
 
 def read_tsv(
-    path: Path, faults: Faults, *, layout: Layout, quoting: Quoting | None = None
+    file: File,
+    faults: Faults,
+    *,
+    layout: Layout,
+    delimiter: str | None = None,
+    quoting: Quoting | None = None,
 ) -> Iterator[Note]:
     """As `read_csv`, with tabs between cells.
 
@@ -51,37 +72,43 @@ def read_tsv(
     show which (a quoted cell that holds a tab might be several rows after a lone quote), it is
     a fault until `quoting` says it.
     """
-    return _read_table(
-        path, faults, layout, "\t", quoting or "minimal", doubtful="\t" if quoting is None else None
-    )
+    yield from _read_table(file, faults, layout, delimiter, quoting, "\t,;|")
 
 
 def _read_table(
-    path: Path,
+    file: File,
     faults: Faults,
     layout: Layout,
-    delimiter: str,
-    quoting: Quoting,
-    *,
-    doubtful: str | None,
+    delimiter: str | None,
+    quoting: Quoting | None,
+    tried: str,
 ) -> Iterator[Note]:
-    if len(delimiter) != 1 or quoting not in get_args(Quoting):
+    allowed = get_args(Quoting)
+    if (delimiter is not None and len(delimiter) != 1) or quoting not in (None, *allowed):
         raise ConfigError(
             f"delimiter={shown_value(delimiter)}, quoting={shown_value(quoting)}; allowed: one "
-            f"character, and {' or '.join(get_args(Quoting))}"
+            f"character, and one of {list(allowed)}"
         )
     # The limit of 131,072 characters a cell, which long records exceed, is csv's only global.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with open_text(path) as stream:
-        rows = (
-            csv.reader(stream, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
-            if quoting == "none"
-            else csv.reader(stream, delimiter=delimiter, strict=True)
-        )
+    with file.text() as stream:
+        start = stream.read(SEEN_CHARACTERS)
+    named = _SEP_LINE.match(start)
+    if named and delimiter not in (None, named[1]):
+        place = Place(file.name, 1)
+        faults.add(place, "a line 'sep=' with another delimiter", "delimiter as it says")
+        return
+    chosen = delimiter or (named[1] if named else _delimiter(start, tried, layout))
+    doubtful = "\t" if quoting is None and chosen == "\t" else None
+    if quoting is None and _has_backslashes(start, chosen):
+        quoting, doubtful = "backslash", None
+        faults.changed["quotes after a backslash, read as quotes (quoting='backslash')"] += 1
+    with file.text() as stream:
+        rows = _rows(stream, chosen, quoting or "minimal")
         header: list[str] | None = None
         number, line = 0, 1
         while True:
-            place = Place(path.name, line)
+            place = Place(file.name, line)
             row: list[str] = []
             try:
                 row = next(rows)
@@ -91,14 +118,9 @@ def _read_table(
                 number += 1
                 _add_csv_error(place, rows.line_num - line + 1, error, faults)
             line = rows.line_num + 1
-            if header is None and row and row[0].lower().startswith("sep="):
-                # Excel's line that names the delimiter.
-                if row[0][4:] not in ("", delimiter):
-                    faults.add(
-                        place, "a line 'sep=' with another delimiter", "delimiter as it says"
-                    )
-                    return
-            elif header is None:
+            if header is None and named and place.line == 1:
+                continue
+            if header is None:
                 header = row
                 if not _is_sound(header, place, faults, layout):
                     return
@@ -111,6 +133,51 @@ def _read_table(
                 yield from faults.reading(read, place)
 
 
+# Excel's line that names the delimiter.
+_SEP_LINE = re.compile(r"\"?sep=([^\r\n])\"?\r?(?:\n|$)", re.IGNORECASE)
+
+
+def _rows(lines: Iterable[str], delimiter: str, quoting: Quoting) -> _Rows:
+    if quoting == "none":
+        return csv.reader(lines, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
+    if quoting == "backslash":
+        return csv.reader(
+            lines, delimiter=delimiter, strict=True, doublequote=False, escapechar="\\"
+        )
+    return csv.reader(lines, delimiter=delimiter, strict=True)
+
+
+def _delimiter(start: str, tried: str, layout: Layout) -> str:
+    """The first delimiter by which the header has what is asked for, else the first of all."""
+    for mark in tried:
+        try:
+            header = next(_rows(start.splitlines(keepends=True), mark, "minimal"), [])
+        except csv.Error:
+            continue
+        if not layout.missing(header):
+            return mark
+    return tried[0]
+
+
+def _has_backslashes(start: str, delimiter: str) -> bool:
+    """Whether rows are sound where quotes are escaped by backslashes, and not where doubled."""
+    if '\\"' not in start:
+        return False
+    # The last row may be cut off.
+    whole = start[: start.rfind("\n") + 1] if len(start) == SEEN_CHARACTERS else start
+    return _is_broken(whole, delimiter, "minimal") and not _is_broken(whole, delimiter, "backslash")
+
+
+def _is_broken(text: str, delimiter: str, quoting: Quoting) -> bool:
+    try:
+        widths = {
+            len(row) for row in _rows(io.StringIO(text, newline=""), delimiter, quoting) if row
+        }
+    except csv.Error as error:
+        return "end of data" not in str(error)
+    return len(widths) > 1
+
+
 def _add_csv_error(place: Place, n_lines: int, error: csv.Error, faults: Faults) -> None:
     # The module's messages name the delimiter and the problem, never a cell.
     lines = f"a row of {n_lines} lines" if n_lines > 1 else "a row"
@@ -118,7 +185,8 @@ def _add_csv_error(place: Place, n_lines: int, error: csv.Error, faults: Faults)
         place,
         f"{lines} that is broken ({error})",
         "cells with quotes, delimiters or line breaks in double quotes, quotes doubled; or "
-        "quoting='none' for a file without quoted cells",
+        "quoting='none' for a file without quoted cells, quoting='backslash' where a backslash "
+        "stands before a quote",
     )
     faults.rejected += n_lines
 
@@ -133,12 +201,15 @@ def _add_doubt(place: Place, n_lines: int, faults: Faults) -> None:
     faults.rejected += n_lines
 
 
-def _delimiter(header: list[str]) -> str:
-    # Excel writes semicolons where a comma is the decimal point.
-    for mark in ";\t|":
+def _other_delimiter(header: list[str]) -> str:
+    for mark in ",;\t|":
         if len(header) == 1 and mark in header[0]:
             return f" (is the delimiter another? delimiter={mark!r})"
     return ""
+
+
+def _numbering(name: str) -> str:
+    return ", or number the notes: make_ids=True" if name == "note_id" else ""
 
 
 def _is_sound(header: list[str], place: Place, faults: Faults, layout: Layout) -> bool:
@@ -153,7 +224,7 @@ def _is_sound(header: list[str], place: Place, faults: Faults, layout: Layout) -
             place,
             f"the header's {len(header)} columns do not include {shown_id(column, 'column')!r}",
             f"the column of {name}; map it with columns={{{name!r}: '<column>'}}"
-            f"{_delimiter(header)}",
+            f"{_other_delimiter(header)}{_numbering(name)}",
         )
     return len(faults) == mark
 
@@ -167,7 +238,7 @@ def _note(
     return record_to_note(dict(zip(header, row, strict=True)), number, place, faults, layout)
 
 
-def read_parquet(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note]:
     """Yields a note for every row, `PARQUET_BATCH_ROWS` in memory at a time.
 
     Places are row numbers, from 1.
@@ -176,27 +247,27 @@ def read_parquet(path: Path, faults: Faults, *, layout: Layout) -> Iterator[Note
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path, page_checksum_verification=True)
+        table = pq.ParquetFile(file.seekable(), page_checksum_verification=True)
     except (pa.ArrowException, OSError):
-        faults.add(Place(path.name), "no Parquet file, or a truncated one", "a Parquet file")
+        faults.add(Place(file.name), "no Parquet file, or a truncated one", "a Parquet file")
         return
     with table:
-        if not _is_sound(list(table.schema_arrow.names), Place(path.name), faults, layout):
+        if not _is_sound(list(table.schema_arrow.names), Place(file.name), faults, layout):
             return
         sizes = table.metadata.row_group
         unpacked = sum(sizes(i).total_byte_size for i in range(table.metadata.num_row_groups))
-        check_expansion(path.stat().st_size, unpacked)
+        check_expansion(file.size, unpacked)
         number, rows = 0, table.metadata.num_rows
         try:
             for batch in table.iter_batches(PARQUET_BATCH_ROWS):
                 for record in _records(batch):
                     number += 1
-                    place = Place(path.name, number)
+                    place = Place(file.name, number)
                     read = partial(_parquet_note, record, number, place, faults, layout)
                     yield from faults.reading(read, place)
         except (pa.ArrowException, OSError, ValueError) as error:
             faults.add(
-                Place(path.name),
+                Place(file.name),
                 f"pages that are damaged after row {number} ({type(error).__name__})",
                 "a Parquet file as it was written",
             )
@@ -222,3 +293,14 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
                 yield batch.slice(i, 1).to_pylist()[0]
             except UnicodeDecodeError:
                 yield None
+
+
+CSV = Format("csv", "CSV, a note a row", read_csv, endings=(".csv",))
+TSV = Format("tsv", "tab-separated values, a note a row", read_tsv, endings=(".tsv",))
+PARQUET = Format(
+    "parquet",
+    "Parquet, a note a row",
+    read_parquet,
+    endings=(".parquet",),
+    looks=lambda sight: sight.text.startswith("PAR1"),
+)

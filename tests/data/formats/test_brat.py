@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from clinical_tl.data.formats import lines as streams
+from clinical_tl.data.formats.files import File
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import FaultyNotesError, NoteError
@@ -255,14 +255,14 @@ def test_a_link_within_the_folder_is_a_file(tmp_path):
 
 def test_a_file_that_cannot_be_read_costs_itself_alone(tmp_path, monkeypatch):
     root = folder(tmp_path, a_txt="sound", b_txt="sound", c_txt="sound")
-    opened = streams.open_bytes
+    opened = File.bytes
 
-    def refuse(path):
-        if path.name == "b.txt":
-            raise PermissionError(13, "SECRET", str(path))
-        return opened(path)
+    def refuse(file):
+        if file.name == "b.txt":
+            raise PermissionError(13, "SECRET", str(file.path))
+        return opened(file)
 
-    monkeypatch.setattr(streams, "open_bytes", refuse)
+    monkeypatch.setattr(File, "bytes", refuse)
     with pytest.raises(FaultyNotesError, match=r"b\.txt \(note b\): a file .*PermissionError") as e:
         read(root)
     assert "SECRET" not in str(e.value)

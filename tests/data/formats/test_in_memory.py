@@ -83,14 +83,14 @@ def test_every_fault_is_told_with_its_position(tmp_path):
 
 @pytest.mark.parametrize("source", [5, None, {"note_id": "1", "text": "a"}, {"a"}])
 def test_what_cannot_be_read_says_what_can(source):
-    with pytest.raises(ConfigError, match="a list of notes or of dicts"):
+    with pytest.raises(ConfigError, match="a list or an iterator of notes or of dicts"):
         read_notes(source)
 
 
 def test_whether_it_is_a_frame_is_known_without_pandas():
     code = (
-        "import sys; from clinical_tl.data.formats.in_memory import is_data_frame; "
-        "assert not is_data_frame([]); assert 'pandas' not in sys.modules"
+        "import sys; from clinical_tl.data.formats.in_memory import as_frame; "
+        "assert as_frame([]) is None; assert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -255,15 +255,26 @@ def test_text_that_was_converted_wrongly_is_doubted(tmp_path, caplog, text, said
     assert " 1 notes" in caplog.text
 
 
-def test_utf16_and_other_delimiters_are_named(tmp_path):
+def test_utf16_and_other_delimiters_are_read(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("note_id,text\n1,a\n".encode("utf-16"))
-    with pytest.raises(FaultyNotesError, match="iconv -f utf-16 -t utf-8"):
-        read_notes(path)
-    path.write_text("note_id;text\n1;a\n", encoding="utf-8")
+    assert read_notes(path)["text"] == ["a"]
+    for mark in ",;|\t":
+        path.write_text(f"note_id{mark}text\n1{mark}a\n", encoding="utf-8")
+        assert read_notes(path)["text"] == ["a"]
+    path.write_text("note;words\n1;a\n", encoding="utf-8")
     with pytest.raises(FaultyNotesError, match="delimiter=';'"):
         read_notes(path)
     path.write_text("sep=;\nnote_id;text\n1;a\n", encoding="utf-8")
-    assert read_notes(path, delimiter=";")["text"][:] == ["a"]
+    assert read_notes(path, delimiter=";")["text"] == read_notes(path)["text"] == ["a"]
     with pytest.raises(FaultyNotesError, match="another delimiter"):
-        read_notes(path)
+        read_notes(path, delimiter=",")
+
+
+def test_quotes_after_backslashes_are_quotes_where_nothing_else_fits(tmp_path, caplog):
+    path = tmp_path / "a.csv"
+    path.write_text('note_id,text\n1,"said \\"no\\" twice, then left"\n', encoding="utf-8")
+    assert read_notes(path)["text"] == ['said "no" twice, then left']
+    assert "backslash" in caplog.text
+    path.write_text('note_id,text\n1,"C:\\"\n2,5\' 4\\" tall\n', encoding="utf-8")
+    assert read_notes(path)["text"] == ["C:\\", "5' 4\\\" tall"]

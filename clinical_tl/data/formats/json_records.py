@@ -1,0 +1,142 @@
+"""The values of a JSON file: one a line, or the items of one list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+from clinical_tl.data.formats.columns import Layout
+from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.json_values import DECODER, parse_json
+from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
+from clinical_tl.data.formats.records import record_to_note
+from clinical_tl.schema import Note
+
+Translate = Callable[[Mapping[str, object]], Mapping[str, object] | None]
+"""What makes a record with the fields of a note of one of another tool; `None`: no note of it.
+
+It keeps the record's other keys, so that `columns` and `metadata_columns` can name them, and
+raises `UnreadableError` where the record is not of the tool.
+"""
+
+
+_BROKEN = ("a JSON list that is broken here", "one list of objects, and nothing after it")
+
+
+def json_values(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], object]]]:
+    """Yields (place, what parses the value) for every line, or for every item of a list.
+
+    A file that begins with `[` is one list, held in memory whole, unless it has a list in each of
+    its lines. A list that breaks off is refused. Blank lines between others are passed over.
+    """
+    with file.text() as stream:
+        lines = (line.strip() for line in stream if line.strip())
+        start, second = next(lines, ""), next(lines, "")
+    if start.startswith("[") and not (second and _is_value(start)):
+        yield from _items(file, faults)
+        return
+    for number, line in file.lines():
+        if line.strip():
+            yield Place(file.name, number), partial(parse_json, line)
+
+
+def read_json_records(
+    file: File,
+    faults: Faults,
+    layout: Layout,
+    translate: Translate | None = None,
+    *,
+    are_numbered: bool = False,
+) -> Iterator[Note]:
+    """Yields a note for every object of a JSON file.
+
+    Args:
+        file: JSON lines, or one list.
+        faults: where what is wrong goes.
+        layout: which key holds which field, of the record that `translate` gives.
+        translate: makes a record of a tool's own one.
+        are_numbered: whether records without an id are numbered (`<file>-1`, …), as tools that
+            have no ids need it.
+    """
+    for number, (place, parse) in enumerate(json_values(file, faults), 1):
+        read = partial(_note, parse, number, place, faults, layout, translate, file, are_numbered)
+        yield from faults.reading(read, place)
+
+
+def _note(
+    parse: Callable[[], object],
+    number: int,
+    place: Place,
+    faults: Faults,
+    layout: Layout,
+    translate: Translate | None,
+    file: File,
+    are_numbered: bool,
+) -> Note | None:
+    try:
+        value = parse()
+    except json.JSONDecodeError as error:
+        faults.add(place, f"broken JSON at column {error.colno}", "one JSON object a line")
+        return None
+    except UnreadableError:
+        raise
+    except (ValueError, RecursionError):
+        faults.add(place, "a value that JSON does not know", "no NaN, Infinity or deep nesting")
+        return None
+    if not isinstance(value, dict):
+        faults.add(place, f"a JSON {type(value).__name__}", "one JSON object a line")
+        return None
+    record = value if translate is None else translate(value)
+    if record is None:
+        return None
+    if are_numbered and layout.value(record, "note_id") is None and layout.id_prefix is None:
+        layout = replace(layout, id_prefix=file.stem)
+    return record_to_note(record, number, place, faults, layout)
+
+
+def _is_value(line: str) -> bool:
+    try:
+        parse_json(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _items(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], object]]]:
+    text = file.read_text()
+    at, line, counted = text.index("[") + 1, 1, 0
+    while True:
+        at = _after_blanks(text, at)
+        line += text.count("\n", counted, at)
+        counted = at
+        place = Place(file.name, line)
+        try:
+            value, at = DECODER.raw_decode(text, at)
+        except UnreadableError as error:
+            faults.refuse(place, error.found, error.allowed)
+            return
+        except (ValueError, RecursionError):
+            if text[at : at + 1] != "]":
+                faults.refuse(place, *_BROKEN)
+            return
+        yield place, partial(_same, value)
+        at = _after_blanks(text, at)
+        mark = text[at : at + 1]
+        if mark != ",":
+            if mark != "]" or text[at + 1 :].strip():
+                line += text.count("\n", counted, at)
+                faults.refuse(Place(file.name, line), *_BROKEN)
+            return
+        at += 1
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _after_blanks(text: str, at: int) -> int:
+    while text[at : at + 1] in {" ", "\t", "\n", "\r"}:
+        at += 1
+    return at

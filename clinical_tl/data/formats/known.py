@@ -1,0 +1,30 @@
+"""The formats that notes are read from and written to; a new one is a line here."""
+
+from __future__ import annotations
+
+from clinical_tl.data.formats.brat import BRAT
+from clinical_tl.data.formats.chemprot import CHEMPROT
+from clinical_tl.data.formats.codiesp import CODIESP
+from clinical_tl.data.formats.conll import CONLL
+from clinical_tl.data.formats.doc_bin import DOC_BIN
+from clinical_tl.data.formats.format import Format
+from clinical_tl.data.formats.json_lines import JSON_LINES
+from clinical_tl.data.formats.pubtator import PUBTATOR
+from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
+
+FORMATS: dict[str, Format] = {
+    known.name: known
+    for known in (
+        JSON_LINES,
+        CSV,
+        TSV,
+        PARQUET,
+        PUBTATOR,
+        CONLL,
+        BRAT,
+        CODIESP,
+        CHEMPROT,
+        DOC_BIN,
+    )
+}
+"""Name → format, in the order in which they are looked for: the surest sign first."""
