@@ -55,7 +55,7 @@ def test_folders_need_a_format_and_formats_their_kind(tmp_path):
         read_notes(tmp_path / "notes.jsonl")
     with pytest.raises(NoteError, match="an empty folder"):
         read_notes(tmp_path / "notes.jsonl", format="csv")
-    with pytest.raises(ConfigError, match="is a file, and brat standoff .* is a folder"):
+    with pytest.raises(ConfigError, match=r"is a file, and brat standoff .* is a folder"):
         read_notes(lines(tmp_path / "a.jsonl", "a"), format="brat")
 
 
