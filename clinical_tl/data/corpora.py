@@ -7,11 +7,12 @@ names; nothing is downloaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinical_tl.data.formats.columns import Columns
 from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.seen_notes import require_apart
@@ -37,7 +38,7 @@ def note_splits(
     test: str | Path | None = None,
     *,
     format: str | None = None,  # noqa: A002  (as in read_notes)
-    columns: Mapping[str, str | None] | None = None,
+    columns: Columns | None = None,
     as_written: Sequence[str] = (),
     seed: int = 0,
     limit: int | None = None,
@@ -123,7 +124,7 @@ def read_splits(
     test: str | Path | None = None,
     *,
     format: str | None = None,  # noqa: A002  (as in read_notes)
-    columns: Mapping[str, str | None] | None = None,
+    columns: Columns | None = None,
     as_written: Sequence[str] = (),
     seed: int = 0,
     allow_implausible: bool = False,

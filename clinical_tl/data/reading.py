@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, get_args
 
 from clinical_tl.data.formats.cells import judge_columns
-from clinical_tl.data.formats.columns import Layout, MetadataColumns
+from clinical_tl.data.formats.columns import Columns, Layout, MetadataColumns
 from clinical_tl.data.formats.encodings import likely_encoding
 from clinical_tl.data.formats.files import File, check_regular, stem
 from clinical_tl.data.formats.folders import ARCHIVE, Folder
@@ -103,7 +103,7 @@ def read_notes(
     source: Source,
     *,
     format: str | None = None,  # noqa: A002  (the word everyone looks for)
-    columns: Mapping[str, str | None] | None = None,
+    columns: Columns | None = None,
     metadata_columns: MetadataColumns = (),
     separator: str = ";",
     make_ids: bool = False,
@@ -128,7 +128,10 @@ def read_notes(
             `docs/formats.md` for the names.
         columns: field → column for tables, JSON lines and datasets, e.g.
             `{"note_id": "ID", "text": "section_text", "label": "section_header"}`. Fields not
-            named come from columns of their own name; `None` leaves a field out.
+            named come from columns of their own name; `None` leaves a field out. Codes may
+            stand in several columns, and so may one label: `{"codes": ["I10", "E11.9"]}` (or a
+            pattern, `{"codes": "DIAG*"}`), where cells say yes or no of the code that is the
+            column's name, or hold a code each. A note whose cells are all blank is not annotated.
         metadata_columns: columns to keep in `metadata`, or `"rest"`.
         separator: what stands between the codes in a cell.
         make_ids: number the notes `<file name>-1`, … where the input has no ids.
@@ -409,6 +412,8 @@ def _conclude(dataset: Notes, faults: Faults, side: Path | None, asked: _Input) 
             faults.source,
             _counted(faults.changed),
         )
+    if faults.empty:
+        log.info("%s: empty cells: %s", faults.source, _counted(faults.empty))
     if faults.doubtful:
         log.warning("%s: read as it stands, but odd: %s", faults.source, _counted(faults.doubtful))
     if side is not None:

@@ -198,3 +198,12 @@ def test_many_notes_of_one_id_are_numbered_without_going_through_all_numbers():
     records = [{"note_id": "a", "text": "fever"}] * 3000
     numbered = read_notes(records, duplicates="number")["note_id"][:]
     assert numbered[:2] + numbered[-1:] == ["a", "a#2", "a#3000"]
+
+
+def test_how_empty_cells_were_read_is_logged(tmp_path, caplog):
+    caplog.set_level("INFO")
+    rows = "1,a,,\n2,b,ill,NA\n3,c,,I10\n4,d,ill,\n"
+    (tmp_path / "a.csv").write_text(f"note_id,text,label,codes\n{rows}", encoding="utf-8")
+    read_notes(tmp_path / "a.csv")
+    said = "empty cells: 2 of codes: no code; 1 of codes: not annotated; 2 of label: not annotated"
+    assert said in caplog.text

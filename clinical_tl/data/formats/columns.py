@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
+from clinical_tl.data.formats.column_sets import check_column_set, expanded, is_column_set
 from clinical_tl.errors import ConfigError, shown_id, shown_ids
 from clinical_tl.schema import NOTE_FIELDS
 
 MetadataColumns = Sequence[str] | Literal["rest"]
+Columns: TypeAlias = Mapping[str, str | Sequence[str] | None]
+"""Field → column; of `label` and `codes` also several columns, or a pattern of their names."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,15 @@ class Layout:
     Attributes:
         columns: field → column, e.g. `{"text": "section_text", "label": "section_header"}`.
             A field that is not named is read from the column of its own name where there is
-            one; `None` leaves a field out.
+            one; `None` leaves a field out. `label` and `codes` may stand in several columns,
+            `{"codes": ["I10", "E11.9"]}` or `{"codes": "DIAG*"}` (`column_sets`).
         metadata_columns: columns to keep in `metadata`, or `"rest"` for all that are left.
         separator: what stands between the codes in a string.
         id_prefix: where given, notes are numbered `<prefix>-1`, … instead of having ids.
         as_written: the fields among `CELL_FIELDS` whose cells mean what they say.
     """
 
-    columns: Mapping[str, str | None] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
     metadata_columns: MetadataColumns = ()
     separator: str = ";"
     id_prefix: str | None = None
@@ -40,6 +44,9 @@ class Layout:
                 f"columns names the unknown fields {shown_ids(unknown, 'field', at_most=10)}; a "
                 f"mapping goes from field to column, and the fields are {list(NOTE_FIELDS)}"
             )
+        for name, columns in self.columns.items():
+            if is_column_set(name, columns) and columns is not None:
+                check_column_set(name, [columns] if isinstance(columns, str) else columns)
         if isinstance(self.metadata_columns, str) and self.metadata_columns != "rest":
             raise ConfigError(
                 "metadata_columns must be a list of columns or 'rest': "
@@ -57,13 +64,34 @@ class Layout:
         return self if self.id_prefix is None else replace(self, id_prefix=prefix)
 
     def value(self, record: Mapping[str, object], name: str) -> object:
-        """What a record holds for a field, `None` if nothing."""
+        """What a record holds for a field in one column, `None` if nothing."""
         column = self.columns.get(name, name)
-        return None if column is None else record.get(column)
+        return record.get(column) if isinstance(column, str) else None
 
-    def missing(self, available: Iterable[str]) -> dict[str, str]:
+    def values(self, record: Mapping[str, object], name: str) -> dict[str, object] | None:
+        """Column → what a record holds for a field in several columns; `None` if it has one."""
+        columns = self.columns.get(name)
+        if columns is None or not is_column_set(name, columns):
+            return None
+        return {column: record.get(column) for column in expanded(columns, record)}
+
+    def of_field(self, name: str, available: Iterable[str]) -> tuple[str, ...]:
+        """The columns of a field, whether they are there or not."""
+        columns = self.columns.get(name, name)
+        if columns is None:
+            return ()
+        if not is_column_set(name, columns):
+            return (str(columns),)
+        return expanded(columns, available)
+
+    def missing(self, available: Collection[str]) -> dict[str, str]:
         """Field → column that must be there (mapped by name, or indispensable) and is not."""
-        required = {name: column for name, column in self.columns.items() if column is not None}
+        present = set(available)
+        required = {
+            name: next((column for column in columns if column not in present), columns[0])
+            for name in self.columns
+            if (columns := self.of_field(name, available))
+        }
         required.setdefault("text", "text")
         if self.id_prefix is None:
             required.setdefault("note_id", "note_id")
@@ -73,12 +101,11 @@ class Layout:
             required |= {
                 f"metadata {shown_id(name, 'column')}": name for name in self.metadata_columns
             }
-        present = set(available)
         return {name: column for name, column in required.items() if column not in present}
 
-    def metadata_of(self, available: Iterable[str]) -> list[str]:
+    def metadata_of(self, available: Collection[str]) -> list[str]:
         """The columns that go to `metadata` unchanged."""
         if self.metadata_columns != "rest":
             return list(self.metadata_columns)
-        mapped = {self.columns.get(name, name) for name in NOTE_FIELDS}
+        mapped = {column for name in NOTE_FIELDS for column in self.of_field(name, available)}
         return [name for name in available if name not in mapped]

@@ -41,7 +41,11 @@ def read_dataset(
         return
     names = _class_names(dataset)
     # A class that is called "None" is declared as one.
-    declared = {field for field in CELL_FIELDS if layout.columns.get(field, field) in names}
+    declared = {
+        field
+        for field in CELL_FIELDS
+        if layout.values({}, field) is None and layout.columns.get(field, field) in names
+    }
     layout = replace(layout, as_written=tuple(declared.union(layout.as_written)))
     for number, row in enumerate(dataset, 1):
         for column, classes in names.items():

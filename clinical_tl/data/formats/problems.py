@@ -193,6 +193,7 @@ class Faults:
         dropped: how many repeated notes have been left out by `duplicates="first"`.
         changed: what was read as something else than it says, in words → how often.
         passed_over: what is no note and was not meant to be, in words → how often.
+        empty: how cells were read that are there and empty, in words → how often.
         doubtful: what was read as it says and looks wrong, in words → how often.
         tally: what readers count to judge a column as a whole.
         is_refused: whether the input as a whole can't be read, sound records or not.
@@ -205,6 +206,7 @@ class Faults:
         self.dropped = 0
         self.changed: Counter[str] = Counter()
         self.passed_over: Counter[str] = Counter()
+        self.empty: Counter[str] = Counter()
         self.doubtful: Counter[str] = Counter()
         self.tally: Counter[str] = Counter()
         self.is_refused = False

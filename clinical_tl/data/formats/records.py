@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from typing import cast
 
 from clinical_tl.data.formats.cells import Cells
+from clinical_tl.data.formats.column_sets import codes_of_set, label_of_set
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.counting import Quoted, settle
 from clinical_tl.data.formats.json_values import parse_json
@@ -186,15 +187,27 @@ def record_to_note(
         # SAS writes a point, others a dash: one patient whom all unknown ones would share.
         faults.changed["patient_id: marks without letter or digit, read as nothing"] += 1
         patient_id = None
-    label = cells.name(layout.value(record, "label"), "label")
-    codes = cells.codes(layout.value(record, "codes"), layout.separator)
+    label = _label(record, cells, layout)
+    codes = _codes(record, cells, layout)
     spans = _spans(nested("spans"), text, place, faults)
     relations = _relations(nested("relations"), place, faults)
     metadata = _metadata(nested("metadata"), place, faults)
     if len(faults) > mark or note_id is None:
         return None
     metadata |= {name: _plain(record[name]) for name in layout.metadata_of(record)}
-    return Note(note_id, text, patient_id, label, codes, spans, relations, metadata)
+    note = Note(note_id, text, patient_id, label, codes, spans, relations, metadata)
+    faults.empty.update(_empty(note, record, layout))
+    return note
+
+
+def _empty(note: Note, record: Mapping[str, object], layout: Layout) -> Iterator[str]:
+    """Yields how each annotation was read whose cells are there and empty."""
+    for name in ("label", "codes", "spans", "relations"):
+        value = getattr(note, name)
+        if value is None and any(c in record for c in layout.of_field(name, record)):
+            yield f"of {name}: not annotated"
+        elif value == () and isinstance(layout.value(record, name), str) and name == "codes":
+            yield "of codes: no code"
 
 
 def _note_id(record: Mapping[str, object], number: int, cells: Cells, layout: Layout) -> str | None:
@@ -206,6 +219,20 @@ def _note_id(record: Mapping[str, object], number: int, cells: Cells, layout: La
         allowed = "an id in every record (or make_ids=True to number them)"
         cells.faults.add(cells.place, "no note_id", allowed)
     return note_id
+
+
+def _label(record: Mapping[str, object], cells: Cells, layout: Layout) -> str | None:
+    several = layout.values(record, "label")
+    if several is not None:
+        return label_of_set(several, cells)
+    return cells.name(layout.value(record, "label"), "label")
+
+
+def _codes(record: Mapping[str, object], cells: Cells, layout: Layout) -> tuple[str, ...] | None:
+    several = layout.values(record, "codes")
+    if several is not None:
+        return codes_of_set(several, layout.separator, cells)
+    return cells.codes(layout.value(record, "codes"), layout.separator)
 
 
 def _type(value: object) -> str:
