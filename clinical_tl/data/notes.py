@@ -376,7 +376,7 @@ def tabulate(notes: Iterable[Note], path: Path | None = None) -> Notes:
 
     features = note_features()
     schema = features.arrow_schema
-    batches = _batches(notes, schema)
+    batches = note_batches(notes, schema)
     if path is None:
         kept = list(batches)
         # The default fingerprint would pickle the whole table into memory once more.
@@ -396,7 +396,8 @@ def tabulate(notes: Iterable[Note], path: Path | None = None) -> Notes:
     return Notes(Dataset.from_file(str(path)))
 
 
-def _batches(notes: Iterable[Note], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def note_batches(notes: Iterable[Note], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of the notes, `BATCH_NOTES` at a time."""
     import pyarrow as pa
 
     rows = (note_to_row(note) for note in notes)

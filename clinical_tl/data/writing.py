@@ -1,4 +1,4 @@
-"""`write_notes`: notes as JSON lines, CoNLL, BRAT or spaCy's DocBin."""
+"""`write_notes`: notes as JSON lines, tables, CoNLL, BRAT or spaCy's DocBin."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def write_notes(
 ) -> Written:
     """Writes notes to a file or, in formats that are folders (brat), to a folder.
 
-    JSON lines and DocBin hold everything; the others may not, and then nothing is written unless
-    `lossy`. A file is replaced as a whole, a folder must be new or empty.
+    JSON lines, Parquet and DocBin hold everything; the others may not, and then nothing is written
+    unless `lossy`. A file is replaced as a whole, a folder must be new or empty.
 
     Args:
         notes: a dataset from `read_notes`, or records.

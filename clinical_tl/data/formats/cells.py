@@ -77,7 +77,9 @@ class Cells:
             return value
         text = trimmed(value)
         if text in MISSING and field not in self.as_written:
-            self._changed(field, _MISSING)
+            # JSON's own word, where cells may be JSON.
+            if text != "null" or field in ("note_id", "patient_id", "label"):
+                self._changed(field, _MISSING)
             return None
         return text or None
 

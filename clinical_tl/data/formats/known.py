@@ -10,6 +10,7 @@ from clinical_tl.data.formats.doc_bin import DOC_BIN
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.pubtator import PUBTATOR
+from clinical_tl.data.formats.spreadsheets import EXCEL
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
 
 FORMATS: dict[str, Format] = {
@@ -19,6 +20,7 @@ FORMATS: dict[str, Format] = {
         CSV,
         TSV,
         PARQUET,
+        EXCEL,
         PUBTATOR,
         CONLL,
         BRAT,

@@ -8,16 +8,20 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
+from clinical_tl.data.formats.left_out import Losses
+from clinical_tl.data.formats.note_cells import cells_of
 from clinical_tl.data.formats.packing import check_expansion
-from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place
-from clinical_tl.data.formats.records import record_to_note
+from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, note_problems
 from clinical_tl.data.formats.sight import SEEN_CHARACTERS
-from clinical_tl.errors import ConfigError, shown_id, shown_value
+from clinical_tl.data.formats.table_rows import BLANK_ROWS, TableRows
+from clinical_tl.data.notes import note_batches, note_features
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
@@ -55,7 +59,7 @@ def read_csv(
             character like any other, and every line a row. By default `minimal`, or
             `backslash` where only that fits.
     """
-    yield from _read_table(file, faults, layout, delimiter, quoting, ",;\t|")
+    yield from read_delimited(file, faults, TableRows(layout), ",;\t|", delimiter, quoting)
 
 
 def read_tsv(
@@ -72,17 +76,18 @@ def read_tsv(
     show which (a quoted cell that holds a tab might be several rows after a lone quote), it is
     a fault until `quoting` says it.
     """
-    yield from _read_table(file, faults, layout, delimiter, quoting, "\t,;|")
+    yield from read_delimited(file, faults, TableRows(layout), "\t,;|", delimiter, quoting)
 
 
-def _read_table(
+def read_delimited(
     file: File,
     faults: Faults,
-    layout: Layout,
-    delimiter: str | None,
-    quoting: Quoting | None,
-    tried: str,
+    rows: TableRows,
+    tried: str = ",;\t|",
+    delimiter: str | None = None,
+    quoting: Quoting | None = None,
 ) -> Iterator[Note]:
+    """As `read_csv`, of rows that become notes as `rows` says; `tried` are delimiters, in order."""
     allowed = get_args(Quoting)
     if (delimiter is not None and len(delimiter) != 1) or quoting not in (None, *allowed):
         raise ConfigError(
@@ -98,43 +103,49 @@ def _read_table(
         place = Place(file.name, 1)
         faults.add(place, "a line 'sep=' with another delimiter", "delimiter as it says")
         return
-    chosen = delimiter or (named[1] if named else _delimiter(start, tried, layout))
-    doubtful = "\t" if quoting is None and chosen == "\t" else None
+    chosen = delimiter or (named[1] if named else _delimiter(start, tried, rows))
+    is_doubted = quoting is None and chosen == "\t" and not _QUOTED_HEADER.match(start)
+    doubtful = "\t" if is_doubted else None
     if quoting is None and _has_backslashes(start, chosen):
         quoting, doubtful = "backslash", None
         faults.changed["quotes after a backslash, read as quotes (quoting='backslash')"] += 1
     with file.text() as stream:
-        rows = _rows(stream, chosen, quoting or "minimal")
+        lines = _rows(stream, chosen, quoting or "minimal")
         header: list[str] | None = None
         number, line = 0, 1
         while True:
             place = Place(file.name, line)
             row: list[str] = []
             try:
-                row = next(rows)
+                row = next(lines)
             except StopIteration:
                 return
             except csv.Error as error:
                 number += 1
-                _add_csv_error(place, rows.line_num - line + 1, error, faults)
-            line = rows.line_num + 1
+                _add_csv_error(place, lines.line_num - line + 1, error, faults)
+            line = lines.line_num + 1
             if header is None and named and place.line == 1:
                 continue
             if header is None:
                 header = row
-                if not _is_sound(header, place, faults, layout):
+                if not rows.accepts(header, place, faults):
                     return
+            elif row and not any(map(str.strip, row)):
+                number += 1
+                faults.passed_over[BLANK_ROWS] += 1
             elif doubtful is not None and any(doubtful in cell for cell in row):
                 number += 1
                 _add_doubt(place, line - (place.line or line), faults)
             elif row:
                 number += 1
-                read = partial(_note, row, header, number, place, faults, layout)
+                read = partial(_note, row, header, number, place, faults, rows)
                 yield from faults.reading(read, place)
 
 
 # Excel's line that names the delimiter.
 _SEP_LINE = re.compile(r"\"?sep=([^\r\n])\"?\r?(?:\n|$)", re.IGNORECASE)
+# Names that all stand in quotes show that quotes enclose cells.
+_QUOTED_HEADER = re.compile(r'"[^"\t\r\n]*"(?:\t"[^"\t\r\n]*")*\r?\n')
 
 
 def _rows(lines: Iterable[str], delimiter: str, quoting: Quoting) -> _Rows:
@@ -147,14 +158,14 @@ def _rows(lines: Iterable[str], delimiter: str, quoting: Quoting) -> _Rows:
     return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
-def _delimiter(start: str, tried: str, layout: Layout) -> str:
+def _delimiter(start: str, tried: str, rows: TableRows) -> str:
     """The first delimiter by which the header has what is asked for, else the first of all."""
     for mark in tried:
         try:
             header = next(_rows(start.splitlines(keepends=True), mark, "minimal"), [])
         except csv.Error:
             continue
-        if not layout.missing(header):
+        if not rows.missing(header):
             return mark
     return tried[0]
 
@@ -201,41 +212,13 @@ def _add_doubt(place: Place, n_lines: int, faults: Faults) -> None:
     faults.rejected += n_lines
 
 
-def _other_delimiter(header: list[str]) -> str:
-    for mark in ",;\t|":
-        if len(header) == 1 and mark in header[0]:
-            return f" (is the delimiter another? delimiter={mark!r})"
-    return ""
-
-
-def _numbering(name: str) -> str:
-    return ", or number the notes: make_ids=True" if name == "note_id" else ""
-
-
-def _is_sound(header: list[str], place: Place, faults: Faults, layout: Layout) -> bool:
-    if not header:
-        return False
-    mark = len(faults)
-    if len(set(header)) < len(header):
-        faults.add(place, "a header that repeats a column name", "every name once")
-    for name, column in layout.missing(header).items():
-        # The names found are not shown: where the header is missing, they are a note.
-        faults.add(
-            place,
-            f"the header's {len(header)} columns do not include {shown_id(column, 'column')!r}",
-            f"the column of {name}; map it with columns={{{name!r}: '<column>'}}"
-            f"{_other_delimiter(header)}{_numbering(name)}",
-        )
-    return len(faults) == mark
-
-
 def _note(
-    row: list[str], header: list[str], number: int, place: Place, faults: Faults, layout: Layout
+    row: list[str], header: list[str], number: int, place: Place, faults: Faults, rows: TableRows
 ) -> Note | None:
     if len(row) != len(header):
         faults.add(place, f"{len(row)} cells", f"{len(header)} cells, as in the header")
         return None
-    return record_to_note(dict(zip(header, row, strict=True)), number, place, faults, layout)
+    return rows.note(dict(zip(header, row, strict=True)), number, place, faults)
 
 
 def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note]:
@@ -252,18 +235,19 @@ def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note
         faults.add(Place(file.name), "no Parquet file, or a truncated one", "a Parquet file")
         return
     with table:
-        if not _is_sound(list(table.schema_arrow.names), Place(file.name), faults, layout):
+        rows = TableRows(layout)
+        if not rows.accepts(table.schema_arrow.names, Place(file.name), faults):
             return
         sizes = table.metadata.row_group
         unpacked = sum(sizes(i).total_byte_size for i in range(table.metadata.num_row_groups))
         check_expansion(file.size, unpacked)
-        number, rows = 0, table.metadata.num_rows
+        number, n_rows = 0, table.metadata.num_rows
         try:
             for batch in table.iter_batches(PARQUET_BATCH_ROWS):
                 for record in _records(batch):
                     number += 1
                     place = Place(file.name, number)
-                    read = partial(_parquet_note, record, number, place, faults, layout)
+                    read = partial(_parquet_note, record, number, place, faults, rows)
                     yield from faults.reading(read, place)
         except (pa.ArrowException, OSError, ValueError) as error:
             faults.add(
@@ -271,16 +255,16 @@ def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note
                 f"pages that are damaged after row {number} ({type(error).__name__})",
                 "a Parquet file as it was written",
             )
-            faults.rejected += max(rows - number, 0)
+            faults.rejected += max(n_rows - number, 0)
 
 
 def _parquet_note(
-    record: dict[str, Any] | None, number: int, place: Place, faults: Faults, layout: Layout
+    record: dict[str, Any] | None, number: int, place: Place, faults: Faults, rows: TableRows
 ) -> Note | None:
     if record is None:
         faults.add(place, "bytes that are not UTF-8", NOT_UTF8)
         return None
-    return record_to_note(record, number, place, faults, layout)
+    return rows.note(record, number, place, faults)
 
 
 def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
@@ -295,12 +279,51 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
                 yield None
 
 
-CSV = Format("csv", "CSV, a note a row", read_csv, endings=(".csv",))
-TSV = Format("tsv", "tab-separated values, a note a row", read_tsv, endings=(".tsv",))
+def write_csv(notes: Iterable[Note], path: Path, losses: Losses) -> None:
+    """Writes a header and a row a note; cells are those of `note_cells`.
+
+    Raises `NoteError` for a note that no file can hold.
+    """
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(cells_of(notes, losses))
+
+
+def write_tsv(notes: Iterable[Note], path: Path, losses: Losses) -> None:
+    """As `write_csv`, with tabs between cells and every cell in quotes.
+
+    By the header's quotes a reader knows that a quote encloses a cell.
+    """
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        quoted = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
+        quoted.writerows(cells_of(notes, losses))
+
+
+def write_parquet(notes: Iterable[Note], path: Path, losses: Losses) -> None:
+    """Writes the table of the one schema, which holds everything.
+
+    Raises `NoteError` for a note that no file can hold.
+    """
+    import pyarrow.parquet as pq
+
+    schema = note_features().arrow_schema
+    with pq.ParquetWriter(path, schema) as writer:
+        for batch in note_batches(map(_sound, losses.counted(notes)), schema):
+            writer.write_batch(batch)
+
+
+def _sound(note: Note) -> Note:
+    for found, allowed in note_problems(note):
+        raise NoteError(f"note {shown_id(note.note_id)}: {found}; allowed: {allowed}")
+    return note
+
+
+CSV = Format("csv", "CSV, a note a row", read_csv, write_csv, endings=(".csv",))
+TSV = Format("tsv", "tab-separated values, a note a row", read_tsv, write_tsv, endings=(".tsv",))
 PARQUET = Format(
     "parquet",
     "Parquet, a note a row",
     read_parquet,
+    write_parquet,
     endings=(".parquet",),
     looks=lambda sight: sight.text.startswith("PAR1"),
 )

@@ -127,8 +127,10 @@ def test_a_word_for_nothing_is_nothing_and_said_once(tmp_path, caplog, field, wo
     notes = list(read_notes(as_tsv(pd.DataFrame(rows), tmp_path)))
     assert [getattr(note, field) for note in notes] == [None] * 3
     assert [note.text for note in notes] == ["NA"] * 3
-    assert len(caplog.records) == 1
-    assert f"3 {field}: words for nothing (NA" in caplog.text
+    # In cells that may be JSON, null is not another program's word.
+    is_said = (field, word) != ("codes", "null")
+    assert len(caplog.records) == is_said
+    assert (f"3 {field}: words for nothing (NA" in caplog.text) == is_said
 
 
 @pytest.mark.parametrize("field", ["patient_id", "label", "codes"])
