@@ -9,6 +9,7 @@ from clinical_tl.data.formats.conll import CONLL
 from clinical_tl.data.formats.doc_bin import DOC_BIN
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_lines import JSON_LINES
+from clinical_tl.data.formats.mimic import MIMIC, MIMIC_NOTES
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.spreadsheets import EXCEL
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
@@ -24,6 +25,8 @@ FORMATS: dict[str, Format] = {
         PUBTATOR,
         CONLL,
         BRAT,
+        MIMIC,
+        MIMIC_NOTES,
         CODIESP,
         CHEMPROT,
         DOC_BIN,
