@@ -59,7 +59,7 @@ def guess_folder(folder: Folder, files: Sequence[File]) -> Format:
 
     Raises `ConfigError` as `guess_format`, and where its files are of several formats.
     """
-    sight = Sight(folder.name.lower(), names=[file.name for file in files])
+    sight = Sight(folder.name.lower(), names=[file.name for file in files], files=files)
     known = _looked(sight, is_folder=True)
     if known is not None:
         return readable_format(known, shown_path(folder.name))

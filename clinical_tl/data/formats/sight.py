@@ -34,11 +34,13 @@ class Sight:
         name: the file's name in lower case, without the ending of its packing.
         text: of a file, its first characters; what is not UTF-8 as lone surrogates.
         names: of a folder or an archive, the names of its files, within it.
+        files: its files, for a format that must look into one of them.
     """
 
     name: str
     text: str = ""
     names: Sequence[str] = ()
+    files: Sequence[File] = ()
 
     @classmethod
     def of(cls, file: File) -> Sight:

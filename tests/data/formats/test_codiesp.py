@@ -4,7 +4,7 @@ import os
 import pytest
 
 from clinical_tl.data.reading import read_notes
-from clinical_tl.errors import FaultyNotesError, NoteError
+from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
 from clinical_tl.schema import Note
 
 
@@ -94,3 +94,77 @@ def test_cells_of_the_table_as_other_programs_write_them(tmp_path):
     (tmp_path / "codes.tsv").write_text(rows, encoding="utf-8")
     notes = list(read_notes(tmp_path, format="codiesp"))
     assert [note.codes for note in notes] == [("I10", "E11.9"), None, ("250.00",)]
+
+
+def labelled(tmp_path, name, *rows, **notes):
+    for stem, text in notes.items():
+        (tmp_path / f"{stem}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / name).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("t.tsv", ["a\ti10", "a\te11.9", "b\tR52"]),
+        ("t.tsv", ["articleID\tcode", "a\ti10", "a\te11.9", "b\tR52"]),
+        ("t.csv", ["articleID,code", "a,i10", "a,e11.9", "b,R52"]),
+        ("t.csv", ["id;icd10", 'a;"i10"', "a;e11.9", "b;R52"]),
+        ("t.csv", ["a.txt;I10;high pressure", "a.txt;E11.9;sugar", "b.txt;R52;pain"]),
+        ("t.tsv", ["a\tDIAGNOSTICO\ti10", "a\tDIAGNOSTICO\te11.9", "b\tDIAGNOSTICO\tr52"]),
+    ],
+)
+def test_tables_of_other_makes_are_known_and_read(tmp_path, name, rows):
+    root = labelled(tmp_path, name, *rows, a="uno", b="dos", c="tres")
+    codes = [note.codes for note in read_notes(root)]
+    assert codes == [("I10", "E11.9"), ("R52",), ()]
+
+
+MENTIONS = [
+    "a\tDIAGNOSTICO\tr52\tDolor agudo\t0 5;13 18",
+    "a\tPROCEDIMIENTO\tbw03zzz\tradiografía\t25 36",
+    "a\tDIAGNOSTICO\tr52\tdolor\t0 5",
+]
+
+
+def test_mentions_are_spans_where_their_offsets_fit(tmp_path, caplog):
+    root = labelled(tmp_path, "x.tsv", *MENTIONS, a="Dolor de pie agudo. Una  radiografía.", b="no")
+    first, second = read_notes(root)
+    assert first.codes == ("R52", "BW03ZZZ")
+    assert [(first.text[s.start : s.end], s.label, s.concepts) for s in first.spans] == [
+        ("Dolor de pie agudo", "DIAGNOSTICO", ("R52",)),
+        ("radiografía", "PROCEDIMIENTO", ("BW03ZZZ",)),
+        ("Dolor", "DIAGNOSTICO", ("R52",)),
+    ]
+    assert first.spans[0].fragments == ((0, 5), (13, 18))
+    assert (second.codes, second.spans) == ((), ())
+    (tmp_path / "a.txt").write_text("Acute pain of the foot. An X-ray image.", encoding="utf-8")
+    first = read_notes(root)[0]
+    assert (first.codes, first.spans) == (("R52", "BW03ZZZ"), None)
+    assert "1 notes with mentions whose offsets don't fit" in caplog.text
+
+
+def test_kinds_are_chosen(tmp_path):
+    root = labelled(tmp_path, "x.tsv", *MENTIONS, a="Dolor de pie agudo. Una  radiografía.")
+    note = read_notes(root, kinds="PROCEDIMIENTO")[0]
+    assert (note.codes, len(note.spans)) == (("BW03ZZZ",), 1)
+    with pytest.raises(ConfigError, match=r"allowed: those of the table, \['DIAGNOSTICO'"):
+        read_notes(root, kinds=["diagnosis"])
+    labelled(tmp_path, "x.tsv", "a\tr52")
+    with pytest.raises(ConfigError, match="which this one lacks"):
+        read_notes(root, kinds=["DIAGNOSTICO"])
+
+
+def test_offsets_that_are_none_spoil_their_note(tmp_path):
+    rows = [f"a\tDIAGNOSTICO\tr5{i}\tDolor\t0 5" for i in range(20)]
+    root = labelled(tmp_path, "x.tsv", *rows, "b\tDIAGNOSTICO\tr52\tDolor\t0-5", a="Dolor", b="x")
+    with pytest.raises(FaultyNotesError, match=r"x\.tsv:21: offsets that are none"):
+        read_notes(root)
+    assert read_notes(root, on_error="skip")["note_id"] == ["a"]
+
+
+@pytest.mark.parametrize("row", ["z\tI10", "a\tthe left foot", "a", "a\tb\tc\td\te\tf"])
+def test_a_folder_with_another_table_is_not_taken_for_it(tmp_path, row):
+    root = labelled(tmp_path, "t.tsv", row, a="uno")
+    with pytest.raises(ConfigError, match="looks like 2 files"):
+        read_notes(root)
