@@ -38,7 +38,7 @@ KINDS = frozenset(("diagnostico", "procedimiento", "diagnosis", "procedure"))
 ID_NAMES = frozenset(
     ("articleid", "id", "noteid", "docid", "documentid", "file", "filename", "name", "note")
 )
-CODE_NAMES = frozenset(("code", "codes", "codigo", "icd", "icd10", "icdcode", "icd10code", "cie10"))
+CODE_NAMES = frozenset(("code", "codigo", "icd", "icd10", "icdcode", "icd10code", "cie10"))
 _OFFSETS = re.compile(r"\d+ \d+(?:;\d+ \d+)*")
 _CODE = re.compile(r"(?=.*[0-9])[A-Za-z0-9.]{2,10}")
 _COLUMNS = (
@@ -338,7 +338,12 @@ def _looks(sight: Sight) -> bool:
     if shape is None:
         return False
     rows = [row for line in start if len(row := _cells(line, shape.delimiter)) == shape.width]
-    rows = rows[shape.has_header :]
+    if shape.has_header:
+        header = rows.pop(0)
+        # A table with a row a text may have such cells, too: that is `labelled_texts`.
+        is_known = shape.width == 2 or shape.kind is not None or shape.offsets is not None
+        if not is_known or _plain(header[shape.code]) not in CODE_NAMES:
+            return False
     of_texts = _share([_id(row[0]) for row in rows], ids.__contains__)
     return of_texts > 0.9 and _share([row[shape.code] for row in rows], _is_code) > 0.9
 

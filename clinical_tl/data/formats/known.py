@@ -13,6 +13,7 @@ from clinical_tl.data.formats.mimic import MIMIC, MIMIC_NOTES
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.spreadsheets import EXCEL
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
+from clinical_tl.data.formats.text_folders import CLASS_FOLDERS, LABELLED_TEXTS, TEXTS
 
 FORMATS: dict[str, Format] = {
     known.name: known
@@ -28,6 +29,9 @@ FORMATS: dict[str, Format] = {
         MIMIC,
         MIMIC_NOTES,
         CODIESP,
+        LABELLED_TEXTS,
+        CLASS_FOLDERS,
+        TEXTS,
         CHEMPROT,
         DOC_BIN,
     )

@@ -118,7 +118,13 @@ def _described_folder(names: Sequence[str]) -> tuple[str, str]:
         {f".{name.rpartition('.')[2].lower()}" if "." in name else "" for name in names}
     )
     shown = ", ".join(f"*{ending}" for ending in endings[:6] if re.fullmatch(r"\.\w{1,10}", ending))
-    return f"{len(names)} files ({shown or 'without endings'})", "say which format they are"
+    instead = "say which format they are"
+    if ".txt" in endings:
+        instead += (
+            " ('texts': a text a note; 'class_folders': in a folder a label; 'labelled_texts': "
+            "beside a table that names them)"
+        )
+    return f"{len(names)} files ({shown or 'without endings'})", instead
 
 
 def _described_text(text: str) -> tuple[str, str]:

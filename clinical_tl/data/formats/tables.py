@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -159,15 +160,19 @@ def _rows(lines: Iterable[str], delimiter: str, quoting: Quoting) -> _Rows:
 
 
 def _delimiter(start: str, tried: str, rows: TableRows) -> str:
-    """The first delimiter by which the header has what is asked for, else the first of all."""
+    """The first delimiter by which the header has what is asked for, else the first of all.
+
+    One that parts the header goes before one that doesn't.
+    """
+    found = []
     for mark in tried:
         try:
             header = next(_rows(start.splitlines(keepends=True), mark, "minimal"), [])
         except csv.Error:
             continue
         if not rows.missing(header):
-            return mark
-    return tried[0]
+            found.append((len(header) < 2, mark))
+    return min(found, key=itemgetter(0), default=(False, tried[0]))[1]
 
 
 def _has_backslashes(start: str, delimiter: str) -> bool:
