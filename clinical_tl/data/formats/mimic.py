@@ -239,7 +239,7 @@ def _record(
     admission = cell("hadm_id")
     found = codes.of(admission) if admission else None
     if found is None:
-        faults.empty[_UNCODED if admission else _NO_ADMISSION] += 1
+        faults.empty_here.append(_UNCODED if admission else _NO_ADMISSION)
     return {**row, "codes": found}
 
 

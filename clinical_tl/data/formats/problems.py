@@ -193,7 +193,9 @@ class Faults:
         dropped: how many repeated notes have been left out by `duplicates="first"`.
         changed: what was read as something else than it says, in words → how often.
         passed_over: what is no note and was not meant to be, in words → how often.
-        empty: how cells were read that are there and empty, in words → how often.
+        empty: how cells were read that are there and empty, in words → how often, in the notes
+            that are kept.
+        empty_here: the same of the record that is being read.
         doubtful: what was read as it says and looks wrong, in words → how often.
         tally: what readers count to judge a column as a whole.
         is_refused: whether the input as a whole can't be read, sound records or not.
@@ -207,6 +209,7 @@ class Faults:
         self.changed: Counter[str] = Counter()
         self.passed_over: Counter[str] = Counter()
         self.empty: Counter[str] = Counter()
+        self.empty_here: list[str] = []
         self.doubtful: Counter[str] = Counter()
         self.tally: Counter[str] = Counter()
         self.is_refused = False
@@ -241,6 +244,7 @@ class Faults:
         raises is a fault of this record, so that one record never ends the reading.
         """
         mark, passed = len(self), self.passed_over.total()
+        self.empty_here.clear()
         note = None
         try:
             note = make()
@@ -274,6 +278,7 @@ class Faults:
             self.rejected += 1
             return
         self._seen[note.note_id] = place
+        self.empty.update(self.empty_here)
         yield self._tidied(note)
 
     def add_error(self, place: Place, error: Exception) -> None:

@@ -196,7 +196,7 @@ def record_to_note(
         return None
     metadata |= {name: _plain(record[name]) for name in layout.metadata_of(record)}
     note = Note(note_id, text, patient_id, label, codes, spans, relations, metadata)
-    faults.empty.update(_empty(note, record, layout))
+    faults.empty_here += _empty(note, record, layout)
     return note
 
 
