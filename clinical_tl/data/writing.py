@@ -22,7 +22,7 @@ WRITERS: dict[str, Write] = {
     known.name: known.write for known in FORMATS.values() if known.write is not None
 }
 # Whose writers pack a file whose name ends in `.gz`.
-_PACKING = ("json_lines",)
+_PACKING = ("json_lines", "csv", "tsv")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_records import read_json_records
 from clinical_tl.data.formats.left_out import Losses
+from clinical_tl.data.formats.packing import packed_output
 from clinical_tl.data.formats.problems import Faults, note_problems
 from clinical_tl.data.notes import span_to_row
 from clinical_tl.errors import NoteError, shown_id
@@ -37,12 +37,8 @@ def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
         NoteError: a note that JSON lines can't hold (broken characters, metadata that is not
             JSON).
     """
-    with path.open("wb") as raw:
-        if path.suffix == ".gz":
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
-                stream.writelines(map(_line, losses.counted(notes)))
-        else:
-            raw.writelines(map(_line, losses.counted(notes)))
+    with packed_output(path) as stream:
+        stream.writelines(map(_line, losses.counted(notes)))
 
 
 def _line(note: Note) -> bytes:

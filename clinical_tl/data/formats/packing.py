@@ -7,7 +7,9 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from clinical_tl.data.formats.problems import UnreadableError
@@ -61,6 +63,20 @@ UNPACKERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     ".zst": _unzstd,
 }
 """Ending → what unpacks a stream of bytes."""
+
+
+@contextmanager
+def packed_output(path: Path) -> Iterator[BinaryIO]:
+    """A stream into a file, gzipped if its name ends in `.gz`.
+
+    The same bytes give the same file: the gzip header carries neither time nor name.
+    """
+    with path.open("wb") as raw:
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
+                yield cast(BinaryIO, stream)
+        else:
+            yield raw
 
 
 class _Closable(Protocol):

@@ -17,7 +17,7 @@ from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.formats.note_cells import cells_of
-from clinical_tl.data.formats.packing import check_expansion
+from clinical_tl.data.formats.packing import check_expansion, packed_output
 from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, note_problems
 from clinical_tl.data.formats.sight import SEEN_CHARACTERS
 from clinical_tl.data.formats.table_rows import BLANK_ROWS, TableRows
@@ -285,11 +285,11 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
 
 
 def write_csv(notes: Iterable[Note], path: Path, losses: Losses) -> None:
-    """Writes a header and a row a note; cells are those of `note_cells`.
+    """Writes a header and a row a note; gzipped if the name ends in `.gz`.
 
-    Raises `NoteError` for a note that no file can hold.
+    Cells are those of `note_cells`. Raises `NoteError` for a note that no file can hold.
     """
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with packed_output(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows(cells_of(notes, losses))
 
 
@@ -298,7 +298,7 @@ def write_tsv(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 
     By the header's quotes a reader knows that a quote encloses a cell.
     """
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with packed_output(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as stream:
         quoted = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
         quoted.writerows(cells_of(notes, losses))
 

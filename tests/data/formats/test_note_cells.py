@@ -10,7 +10,7 @@ from clinical_tl.errors import NoteError
 from clinical_tl.schema import Note, Relation, Span
 from tests.data.strategies import note_sets
 
-ENDINGS = ("csv", "tsv", "parquet", "xlsx")
+ENDINGS = ("csv", "tsv", "parquet", "xlsx", "csv.gz", "tsv.gz")
 FULL = Note(
     "n1",
     'Fever,\t"high"; no\r\ncough',
@@ -32,7 +32,7 @@ def path(request, tmp_path):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(notes=note_sets())
 def test_what_is_written_comes_back(path, notes):
