@@ -47,6 +47,8 @@ _HEADINGS = "rows that are one cell over several columns"
 _UNDER_MERGED = "cells of several rows in one, read as the value of each of the rows"
 _UNPLACED = "cells of the workbook with errors, which look empty"
 _NAMELESS = "columns with cells and without a name"
+# XML has no such characters, and Excel's escape of an escape does not come back.
+_UNSAFE = re.compile("[\ufffe\uffff]|_x005F_x[0-9A-F]{4}_", re.IGNORECASE)
 _ERROR_CELL = re.compile(rb"<(?:\w+:)?c\s(?=[^>]*\bt=[\"']e[\"'])[^>]*?\br=[\"']([A-Z]+)([0-9]+)")
 
 
@@ -345,9 +347,8 @@ def write_excel(notes: Iterable[Note], path: Path, losses: Losses) -> None:
         import xlsxwriter
     except ImportError as error:
         raise MissingExtraError("xlsxwriter", _EXTRA, "writing spreadsheets") from error
-    plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     # Rows go to a temporary file, so that the notes are never held.
-    with xlsxwriter.Workbook(str(path), {**plain, "constant_memory": True}) as book:
+    with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
         sheet = book.add_worksheet("notes")
         for column, name in enumerate(COLUMNS):
             sheet.write_string(0, column, name)
@@ -363,6 +364,7 @@ def write_excel(notes: Iterable[Note], path: Path, losses: Losses) -> None:
                         f"note {shown_id(note.note_id)}: {name} takes {len(cell):,} characters, "
                         f"and a cell of Excel {MOST_CELL_UNITS:,}; write Parquet, CSV or JSON lines"
                     )
+                losses.add(f"{name} with characters that XML lacks", bool(_UNSAFE.search(cell)))
                 if cell:
                     sheet.write_string(number, column, cell)
 

@@ -267,3 +267,13 @@ def test_no_cell_is_a_formula_a_link_or_a_number(tmp_path):
         sheet = archive.read("xl/worksheets/sheet1.xml").decode()
     assert "<f>" not in sheet
     assert "hyperlink" not in sheet
+
+
+def test_characters_that_a_workbook_can_not_hold_are_a_loss(tmp_path):
+    kept = [chr(i) for i in [*range(32), 0x7F, *range(0x80, 0xA0), 0xAD, 0xFEFF, 0x1FFFE]]
+    notes = [Note(f"n{i}", f"a{char}b") for i, char in enumerate([*kept, "_x000D_", "<&>"])]
+    write_notes(notes, tmp_path / "a.xlsx")
+    assert list(read_notes(tmp_path / "a.xlsx")) == notes
+    for text in ("a\ufffeb", "_x005F_x000D_"):
+        with pytest.raises(NoteError, match="can't hold 1 text with characters that XML lacks"):
+            write_notes([Note("1", text)], tmp_path / "b.xlsx")
