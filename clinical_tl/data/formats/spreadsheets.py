@@ -28,6 +28,7 @@ from clinical_tl.errors import (
     MissingExtraError,
     NoteError,
     shown_id,
+    shown_ids,
     shown_value,
 )
 from clinical_tl.schema import NOTE_FIELDS, Note
@@ -60,8 +61,8 @@ def read_excel(
     The header is the first row, of the first 20, that has the columns asked for. Whole numbers
     are read as such (10006, which the sheet stores as 10006.0), dates in metadata as ISO text.
     One cell over several rows is the value of each; rows that are blank, or one cell over several
-    columns, are passed over. A cell with an error (`#DIV/0!`) in a column that is read is a fault,
-    but in `.xls`, where it looks empty. The sheet is held in memory.
+    columns, are passed over. A cell with an error (`#DIV/0!`) in a column that is read is a fault;
+    in `.xls` and `.ods` it looks empty, which is said. The sheet is held in memory.
 
     Args:
         file: the workbook.
@@ -84,14 +85,11 @@ def read_sheet(
     source = file.seekable()
     _check_archive(source)
     with _workbook(file, source) as book:
-        name = _chosen(book, sheet, file, faults)
-        if name is None:
+        chosen = _chosen(book, sheet, file, faults)
+        if chosen is None:
             return
-        table = _Table(
-            book.get_sheet_by_name(name),
-            _errors(source, book.sheet_names.index(name), faults),
-            faults,
-        )
+        position = book.sheet_names.index(chosen.name)
+        table = _Table(chosen, _errors(source, position, faults), faults)
     yield from table.notes(file.name, rows)
 
 
@@ -223,36 +221,36 @@ def _check_archive(source: Path | BinaryIO) -> None:
 
 def _chosen(
     book: CalamineWorkbook, sheet: str | int | None, file: File, faults: Faults
-) -> str | None:
-    """The name of the sheet to read; `None` if there is none with cells."""
-    from python_calamine import SheetVisibleEnum
+) -> CalamineSheet | None:
+    """The sheet to read; `None` if there is none with cells."""
+    from python_calamine import SheetTypeEnum, SheetVisibleEnum
 
     names = book.sheet_names
-    shown = [shown_id(name, "name") for name in names]
     if sheet is not None:
         if isinstance(sheet, int) and not isinstance(sheet, bool) and 1 <= sheet <= len(names):
-            return names[sheet - 1]
-        if sheet in names:
-            return str(sheet)
+            return book.get_sheet_by_index(sheet - 1)
+        if isinstance(sheet, str) and sheet in names:
+            return book.get_sheet_by_name(sheet)
         raise ConfigError(
             f"{file.name}: sheet={shown_value(sheet)}; allowed: a number from 1 to {len(names)}, "
-            f"or one of {shown}"
+            f"or one of {shown_ids(names, 'name', at_most=len(names))}"
         )
     filled = [
-        about
+        (about.visible == SheetVisibleEnum.Visible, found)
         for about in book.sheets_metadata
-        if about.name in names and book.get_sheet_by_name(about.name).start is not None
+        if about.typ == SheetTypeEnum.WorkSheet
+        and (found := book.get_sheet_by_name(about.name)).start is not None
     ]
-    visible = [about.name for about in filled if about.visible == SheetVisibleEnum.Visible]
+    visible = [found for is_visible, found in filled if is_visible]
     if len(visible) > 1:
+        shown = shown_ids([found.name for found in visible], "name", at_most=len(visible))
         raise ConfigError(
-            f"{file.name}: {len(visible)} sheets with cells, "
-            f"{[shown_id(name, 'name') for name in visible]}; say which: sheet='<name>' or its "
-            "number, from 1"
+            f"{file.name}: {len(visible)} sheets with cells, {shown}; say which: sheet='<name>' "
+            "or its number, from 1"
         )
     if visible and len(filled) > 1:
         faults.passed_over["hidden sheets"] += len(filled) - 1
-    return visible[0] if visible else filled[0].name if len(filled) == 1 else None
+    return visible[0] if visible else filled[0][1] if len(filled) == 1 else None
 
 
 def _errors(source: Path | BinaryIO, position: int, faults: Faults) -> list[tuple[int, int]]:
@@ -261,6 +259,7 @@ def _errors(source: Path | BinaryIO, position: int, faults: Faults) -> list[tupl
     calamine makes empty cells of them. Those of an `.ods` are counted for the whole workbook.
     """
     if not zipfile.is_zipfile(source):
+        faults.doubtful["workbooks of the old kind, in which cells with errors look empty"] += 1
         return []
     with zipfile.ZipFile(source) as archive:
         if "content.xml" in archive.namelist():
@@ -341,8 +340,11 @@ def write_excel(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     Raises:
         NoteError: more notes than a sheet has rows, or a cell with more characters than Excel
             takes (32,767).
+        ConfigError: a name that ends as another kind of workbook does.
         MissingExtraError: the extra `[excel]` is not installed.
     """
+    if path.suffix.lower() in EXCEL.endings[1:]:
+        raise ConfigError(f"workbooks are written as .xlsx, not as {path.suffix.lower()}")
     try:
         import xlsxwriter
     except ImportError as error:

@@ -1,6 +1,8 @@
+import base64
 import datetime as dt
 import struct
 import zipfile
+import zlib
 
 import pytest
 
@@ -277,3 +279,29 @@ def test_characters_that_a_workbook_can_not_hold_are_a_loss(tmp_path):
     for text in ("a\ufffeb", "_x005F_x000D_"):
         with pytest.raises(NoteError, match="can't hold 1 text with characters that XML lacks"):
             write_notes([Note("1", text)], tmp_path / "b.xlsx")
+
+
+# A sheet of two rows as Excel 97 has it: packed, in base 85.
+XLS = (
+    "c-rk)O=uHA6#izDG(WWIrlvwGlu)p0Er@vWQnw1WCrkCB6rm<&520mK);*{Pt=1d`!IRQUp%*VzFaDqhy?GEKdJqI5"
+    "(W56p!9$z%&D&W?tA_?OsLZ#_n>X*x+j*JyW+t<*s+rpI{r);O;SeHd_(^m$$pn>T*f2qQ-<NDyC#d)u{}hr53S>tN"
+    "Pr6>lWejD!>o9OH`kW~6fy!yjW3uenxi;bm`;ZsXhf$&eOC(97kG<+)dY0)nrgypLQ>J4qxz2Qy`qsoWs@CN2L6ya)"
+    "j6v3=A>aFuZQikDKYH;(X7S}4BIp~#VYif@`#Ti_(N3&@;x=JBwws@;Axi;V!B;;Ad<j?Tvz(T<S1v&EZyV+DU&wD7"
+    "QD6c78BXvDZLZZw5a4rb*auQ_p#VE&&z>n2spZ+{y%aE?_e!?ok&IUCc*!o<Zc1*?yqwJq%ejlwypw1V-OOh=*-hH8"
+    "*Y13NeXKBL&9G#FxA0)2-zj~Ak1NuGjMJ<!m`W#yncvIwD!+9H^ZiV-l%iA*P4y~fe3AQHW9<-)bAa*2+SSDGCcg6N"
+    "_@jZ!M{5u9s}uE$+10n!G6rdGiexXJMU03Mar>6UV=JtM+7#Y1?fYqiNEoK_-B+hsH`bA2Hp4V%$=MM<T85e{X)QKc"
+    "UouiG%kV7A{(`OL>;yV#J-tMSsnLT6JauDD$7u>08X6iJ8X6iJ8f}J9f9fOZt`Sq0hPe8!vreU<Ka>2oIDs-f9$ie2"
+    "!lBy5g_iPXJ7OYym)N3B_`Oi#B#rK376tZWw&nb#OP^@|JzF+3f8P>nb^Jyve*WR{zXMfH$I$"
+)
+
+
+def test_a_workbook_of_the_old_kind_is_read(tmp_path, caplog):
+    (tmp_path / "a.xls").write_bytes(zlib.decompress(base64.b85decode(XLS)))
+    assert list(read_notes(tmp_path / "a.xls")) == [Note("1", "Fieber", patient_id="10006")]
+    assert "cells with errors look empty" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["xls", "ods", "xlsm"])
+def test_only_xlsx_is_written(tmp_path, ending):
+    with pytest.raises(ConfigError, match=rf"written as \.xlsx, not as \.{ending}"):
+        write_notes([Note("1", "a")], tmp_path / f"a.{ending}")
