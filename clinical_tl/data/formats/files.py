@@ -155,10 +155,14 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 def check_encoding(name: str) -> None:
     """Raises `ConfigError` for a name that is no encoding of text."""
     try:
-        is_text = isinstance(b"".decode(name), str)
-    except (LookupError, TypeError, ValueError, UnicodeError):
-        is_text = False
-    if not is_text:
+        # Empty bytes are decoded by any name.
+        b"a".decode(name)
+        is_known = True
+    except UnicodeError:
+        is_known = True
+    except (LookupError, ValueError):
+        is_known = False
+    if not is_known:
         raise ConfigError(
             f"encoding={shown_value(name)} is none that Python knows; allowed: e.g. 'cp1252' "
             "(Windows), 'latin-1', 'utf-16', 'gb18030'"
