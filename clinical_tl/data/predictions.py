@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -29,8 +30,11 @@ from clinical_tl.data.writing import write_notes
 from clinical_tl.display.table import Table
 from clinical_tl.errors import ConfigError, shown_path, shown_value
 from clinical_tl.schema import SAID_NAMES, Note, Prediction
+from clinical_tl.storage.output import require_file, writing
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replacing_file
+
+log = logging.getLogger(__name__)
 
 JSON_LINES, OMOP = "json_lines", "omop"
 TABLES: dict[str, RowWriter] = {
@@ -68,10 +72,11 @@ def write_predictions(
     - `omop` (`.csv`, `.parquet`): rows of NOTE_NLP of the OMOP CDM 5.4; note ids are whole numbers.
     - what `write_notes` writes (`brat`, `conll`, …): the notes with the predictions as their
       annotations (`predicted_notes`), for annotation tools. It needs `notes`, and holds their
-      text. They are written when the last prediction is there; what a format has no room for
-      (often scores and metadata) is counted in the log.
+      text. They are written when the last prediction is there; until then the predictions are
+      kept as JSON lines in `<path>.part.jsonl`. What a format has no room for (often scores and
+      metadata) is counted in the log.
 
-    All but the last are written as the predictions come. A file appears only when it is complete;
+    The others are written as the predictions come. A file appears only when it is complete;
     what there is of it when an error ends the writing is kept as `<path>.part`.
 
     Args:
@@ -100,7 +105,7 @@ def write_predictions(
         )
     counted = _Counted(predictions)
     if notes is not None and chosen not in FORMATS:
-        write_notes(predicted_notes(notes, counted), target, format=chosen, lossy=True)
+        _write_annotated(notes, counted, target, chosen)
         return counted.n
     # JSON lines say nothing of the notes but their ids.
     beside = None if notes is None or chosen == JSON_LINES else note_set(notes)
@@ -175,9 +180,32 @@ def _write_json_lines(predictions: Iterable[Prediction], path: Path, *, packed: 
             # Without a name and a time in it: the same predictions are the same bytes.
             packing = gzip.GzipFile("", "wb", fileobj=stream, mtime=0)
             stream = cast("BinaryIO", stack.enter_context(packing))
-        for prediction in predictions:
-            line = json.dumps(prediction.to_dict(), ensure_ascii=False)
-            stream.write(line.encode() + b"\n")
+        stream.writelines(map(_line, predictions))
+
+
+def _line(prediction: Prediction) -> bytes:
+    return json.dumps(prediction.to_dict(), ensure_ascii=False).encode() + b"\n"
+
+
+def _write_annotated(
+    notes: NotesLike, predictions: Iterable[Prediction], target: Path, chosen: str
+) -> None:
+    part = target.with_name(f"{target.name}.part.jsonl")
+    require_file(part)
+    try:
+        with writing(part), part.open("wb") as stream:
+            annotated = predicted_notes(notes, _kept(predictions, stream))
+        write_notes(annotated, target, format=chosen, lossy=True)
+    except BaseException:
+        log.warning("%s is unfinished; what was predicted is in %s", target, part)
+        raise
+    part.unlink()
+
+
+def _kept(predictions: Iterable[Prediction], stream: BinaryIO) -> Iterator[Prediction]:
+    for prediction in predictions:
+        stream.write(_line(prediction))
+        yield prediction
 
 
 def predictions_table(predictions: Iterable[Prediction]) -> Table:

@@ -15,7 +15,7 @@ from clinical_tl.data.predictions import write_predictions
 from clinical_tl.data.results import row_files, tidy_rows
 from clinical_tl.data.results.note_nlp import NOTE_NLP
 from clinical_tl.data.results.predicted import with_origin
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.schema import WRITTEN_SCORES, LabelScores, Note, Prediction, ScoredRelation, Span
 from tests.data.strategies import note_sets
 
@@ -185,6 +185,19 @@ def test_annotation_tools_get_the_notes_with_the_predictions(tmp_path, caplog):
     write_predictions(SAID, tmp_path / "p.spacy", notes=NOTES)
     held = ctl.read_notes(tmp_path / "p.spacy")
     assert list(held) == list(ctl.data.predicted_notes(NOTES, SAID))
+
+
+def test_what_was_predicted_is_kept_where_a_tools_format_can_not_be_written(tmp_path, caplog):
+    (tmp_path / "brat").write_text("in the way")
+    with pytest.raises(NoteError, match="a file, but this format is a folder"):
+        write_predictions(iter(SAID), tmp_path / "brat", notes=NOTES, format="brat")
+    part = tmp_path / "brat.part.jsonl"
+    assert str(part) in caplog.text
+    write_predictions(SAID, tmp_path / "said.jsonl")
+    assert part.read_bytes() == (tmp_path / "said.jsonl").read_bytes()
+    (tmp_path / "brat").unlink()
+    write_predictions(iter(SAID), tmp_path / "brat", notes=NOTES, format="brat")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["brat", "said.jsonl"]
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet", ".xlsx"])
