@@ -118,6 +118,8 @@ def test_the_same_rows_are_the_same_bytes(tmp_path, monkeypatch):
             write(ROWS, COLUMNS, tmp_path / folder / f"rows.{name}")
         first, second = (tmp_path / folder / f"rows.{name}" for folder in ("a", "b"))
         assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(tmp_path / "a" / "rows.xlsx") as archive:
+        assert b"2023-11-14T22:13:20Z" in archive.read("docProps/core.xml")
 
 
 def test_what_a_sheet_has_no_room_for_is_refused(tmp_path, monkeypatch):
