@@ -1,4 +1,4 @@
-"""Annotate notes with a saved model: reads notes, writes predictions as JSON lines (no text)."""
+"""Annotate notes with a saved model: reads notes, writes predictions for people and programs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def main(
     model: str,
     notes: str,
     output: str,
+    output_format: str | None = None,
+    text: bool = False,
     format: str | None = None,
     columns: dict[str, str] | None = None,
     as_written: tuple[str, ...] = (),
@@ -31,8 +33,14 @@ def main(
     Args:
         model: a folder written by a training recipe (…/model), or a Hub id ("hub:org/name").
         notes: a file or folder of notes (JSON lines, CSV, Parquet, BRAT, PubTator, …).
-        output: the predictions' file, JSON lines; it appears when complete (what a failure
-            leaves of it is <output>.part).
+        output: the predictions' file: .jsonl, or a table with a row for each class, code,
+            mention or relation and the notes' metadata: .csv, .tsv, .xlsx, .parquet. It appears
+            when complete (what a failure leaves of it is <output>.part).
+        output_format: where the ending does not say it: "omop" for rows of NOTE_NLP (.csv or
+            .parquet), or a format of annotation tools ("brat", "conll", ...), which holds the
+            notes' text with the predictions in it, to be corrected there.
+        text: write into the table what mentions and evidence read in the notes, which is
+            confidential; otherwise only offsets are written.
         format: of the notes, where the ending does not tell.
         columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
         as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
@@ -65,7 +73,7 @@ def main(
         read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
     )
     # They are written as they come: neither memory nor a full disk at the end costs them all.
-    n = ctl.data.write_predictions(predictions, output)
+    n = ctl.data.write_predictions(predictions, output, notes=read, format=output_format, text=text)
     print(f"{n} predictions: {output}")
     return n
 
