@@ -198,3 +198,10 @@ def test_many_notes_of_one_id_are_numbered_without_going_through_all_numbers():
     records = [{"note_id": "a", "text": "fever"}] * 3000
     numbered = read_notes(records, duplicates="number")["note_id"][:]
     assert numbered[:2] + numbered[-1:] == ["a", "a#2", "a#3000"]
+
+
+def test_labels_are_chosen_while_reading(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("note_id,text,codes\n1,a,I10;E11.9\n2,b,E11.65\n", encoding="utf-8")
+    assert read_notes(path, labels=["E11*"])["codes"] == [("E11.9",), ("E11.65",)]
+    assert read_notes(path, labels={"E11*": "diabetes"})["codes"][1] == ("diabetes",)
