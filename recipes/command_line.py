@@ -151,6 +151,7 @@ class _Parser(ArgumentParser):
 
 _NOT_A_FLAG = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
 _NOT_A_KEY = re.compile(r"(?:Group '([^']*)' does not accept option|Option) '([^']*)'")
+_MISSING = re.compile(r"the following arguments are required: (.*)")
 _WRONG_VALUE = re.compile(r'Parser key "([^"]*)":\s*(.*)', re.DOTALL)
 _KINDS = {
     "NoneType": "null",
@@ -173,6 +174,8 @@ def _in_words(message: str, known: list[str]) -> str:
         return f"a config has no key {shown_id(name, 'name')}{_meant(name, known, '')}"
     if found := _WRONG_VALUE.search(message):
         return f"--{found[1]}: {_expected(found[2])}"
+    if found := _MISSING.match(message):
+        return f"needed: {', '.join(f'--{name}' for name in found[1].split(', '))}"
     return message
 
 
