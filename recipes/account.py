@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Literal
 
 from clinical_tl.data.corpora import Splits
+from clinical_tl.data.plausibility import check_plausible
 from clinical_tl.display.table import format_table
-from clinical_tl.errors import shown_id
+from clinical_tl.errors import TaskError, shown_id
 from clinical_tl.schema import Note
 
 Annotation = Literal["label", "codes", "spans", "relations"]
@@ -49,15 +51,27 @@ def _lines(splits: Splits, annotation: Annotation) -> Iterator[str]:
         yield _EMPTY_CELL[annotation]
     counts = {name: _counts(notes.records, annotation) for name, notes in splits.items()}
     total = sum(counts.values(), Counter[str]())
+    is_name = _are_names([note for notes in splits.values() for note in notes.records], annotation)
     kind = {"codes": "code"}.get(annotation, "label")
     yield format_table(
         [
-            {kind: shown_id(label, kind), **{name: found[label] for name, found in counts.items()}}
-            for label, _ in total.most_common(MOST_LABELS)
+            {
+                kind: label if is_name and n > 1 else shown_id(label, kind),
+                **{name: found[label] for name, found in counts.items()},
+            }
+            for label, n in total.most_common(MOST_LABELS)
         ]
     )
     if len(total) > MOST_LABELS:
         yield f"… and {len(total) - MOST_LABELS} more of {len(total)} {kind}s"
+
+
+def _are_names(notes: list[Note], annotation: Annotation) -> bool:
+    """Whether labels with blanks may be shown: a column of text can be mapped there by mistake."""
+    with suppress(TaskError):
+        check_plausible(notes, annotation, allow_implausible=False)
+        return True
+    return False
 
 
 def _side(name: str, notes: Iterable[Note], annotation: Annotation) -> dict[str, object]:

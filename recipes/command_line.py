@@ -150,7 +150,10 @@ class _Parser(ArgumentParser):
 
 
 _NOT_A_FLAG = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
-_NOT_A_KEY = re.compile(r"(?:Group '([^']*)' does not accept option|Option) '([^']*)'")
+# As jsonargparse says it, from 4.40 on.
+_NOT_A_KEY = re.compile(
+    r"(?:Group '([^']*)' does not accept (?:option|nested key) |(?:Option|Key) )'([^']*)'"
+)
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 _WRONG_VALUE = re.compile(r'Parser key "([^"]*)":\s*(.*)', re.DOTALL)
 _KINDS = {
@@ -169,9 +172,9 @@ _EXPECTED = re.compile(r"Expected an? (?:<class '(\w+)'>|typing\.Literal\[(.*?)\
 def _in_words(message: str, known: list[str]) -> str:
     if found := _NOT_A_FLAG.match(message):
         return "\n       ".join(_unknown_flags(found[1], known))
-    if found := _NOT_A_KEY.match(message):
+    if found := _NOT_A_KEY.search(message):
         name = ".".join(filter(None, found.groups()))
-        return f"a config has no key {shown_id(name, 'name')}{_meant(name, known, '')}"
+        return f"a config has no key {_shown(name)}{_meant(name, known, '')}"
     if found := _WRONG_VALUE.search(message):
         return f"--{found[1]}: {_expected(found[2])}"
     if found := _MISSING.match(message):
@@ -185,8 +188,12 @@ def _unknown_flags(words: str, known: list[str]) -> Iterator[str]:
         yield f"{shown_value(words)} is no flag; every setting is one: --name value"
     for flag in flags:
         name = flag.removeprefix("--")
-        yield f"there is no flag {shown_id(flag, 'flag')}{_meant(name, known, '--')}"
+        yield f"there is no flag {_shown(flag)}{_meant(name, known, '--')}"
     yield "all of them: --help"
+
+
+def _shown(name: str) -> str:
+    return name if re.fullmatch(r"[\w.\-]{1,64}", name) else shown_id(name, "name")
 
 
 def _expected(told: str) -> str:

@@ -73,12 +73,12 @@ def main(
         raise ConfigError(
             "give one of the two: notes (a file or folder), or corpus (the name of a public one)"
         )
-    own = read.read_each({"notes": notes, "train": train, "dev": dev})
     record = None if split is None else SplitRecord.beside(_folder(model, "--split"))
+    own = read.read_each({"notes": notes, "train": train, "dev": dev})
     trained, chosen = own.get("train"), own.get("dev")
     if corpus is not None:
         splits = ctl.note_splits(corpus)
-        trained, annotated = splits["train"], splits.get(split or "test", splits["test"])
+        trained, annotated = splits["train"], splits[split if split in splits else "test"]
     else:
         annotated = own["notes"]
         if record is not None and trained is None and record.has("train", annotated):

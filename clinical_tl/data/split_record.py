@@ -52,7 +52,7 @@ class SplitOrigin:
     def __str__(self) -> str:
         said = []
         if self.corpus is not None and self.given:
-            said.append(f"the sides of the corpus {shown_id(self.corpus, 'corpus')!r}")
+            said.append(f"the corpus {shown_id(self.corpus, 'corpus')!r} with its own sides")
         elif self.given:
             said.append(f"{', '.join(self.given)} as given")
         if self.fractions is not None:
@@ -60,7 +60,7 @@ class SplitOrigin:
             shares = ", ".join(f"{side} {share:g}" for side, share in largest_first)
             unit = "by patient" if self.by == "patient_id" else "note by note"
             texts = ", equal and nearly equal texts together" if self.kept_texts else ""
-            of_corpus = f"notes of the corpus {shown_id(self.corpus, 'corpus')!r}"
+            of_corpus = f"the corpus {shown_id(self.corpus, 'corpus')!r}"
             what = "the training notes" if self.corpus is None else of_corpus
             said.append(f"{what} divided {unit}{texts}: {shares} (seed {self.seed})")
         if self.limit is not None:

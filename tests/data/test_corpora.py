@@ -74,7 +74,7 @@ def test_how_sides_came_about_is_said(tmp_path):
         "test as given; the training notes divided by patient, equal and nearly equal texts "
         "together: train 0.85, dev 0.15 (seed 0); at most 3 of each side, the first",
         "the training notes divided by patient: train 0.65, test 0.2, dev 0.15 (seed 4)",
-        "notes of the corpus 'synthetic' divided by patient, equal and nearly equal texts "
+        "the corpus 'synthetic' divided by patient, equal and nearly equal texts "
         "together: train 0.6, test 0.25, dev 0.15 (seed 0)",
     ]
 

@@ -65,7 +65,7 @@ def test_that_there_are_no_patients_is_said_of_own_notes():
     assert "no note has a patient_id" not in said("label", one, test)
     corpus = SplitOrigin(corpus="mts_dialog", given=("train", "test"))
     told = said("label", train, test, corpus)
-    assert told.startswith("notes: the sides of the corpus 'mts_dialog'\n")
+    assert told.startswith("notes: the corpus 'mts_dialog' with its own sides\n")
     assert "no note has a patient_id" not in told
 
 
@@ -80,6 +80,10 @@ def test_every_task_has_its_account_without_text(task):
 def test_a_column_of_text_is_not_shown_as_labels():
     long = "The patient was seen for chest pain"
     assert long not in said("label", [Note("a", "Text.", label=long)], [])
+    many = [Note(str(i), f"{long} {'very ' * i}much.") for i in range(3)] * 2
+    assert long not in said("label", [replace(note, label=note.text) for note in many], [])
+    twice = [Note(str(i), "Text.", label="infectious disease") for i in range(2)]
+    assert "infectious disease      2     0" in said("label", twice, [])
 
 
 def test_own_notes_are_accounted_for_and_rejects_are_found(tiny_encoder, tmp_path):

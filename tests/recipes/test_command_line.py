@@ -122,6 +122,7 @@ def test_errors_and_warnings_of_a_run_name_flags():
         ("--trainig.epochs", "--training.epochs"),
         ("--lim", "--limit"),
         ("--trian", "--train"),
+        ("--training.head_learning_rates", "--training.head_learning_rate"),
     ],
 )
 def test_a_mistyped_flag_is_told_the_nearest(mistyped, meant, capsys):
