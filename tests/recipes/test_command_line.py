@@ -189,6 +189,17 @@ def test_all_settings_of_reading_work_as_flags_and_in_a_config(tmp_path):
     )  # fmt: skip
 
 
+def test_settings_of_reading_in_a_file_of_their_own_serve_every_recipe(tmp_path):
+    def recipe(read: ReadOptions = ReadOptions()) -> ReadOptions:
+        return read
+
+    (tmp_path / "read.yaml").write_text("delimiter: ';'\ncolumns: {text: letter}\n")
+    flags = [f"--read={tmp_path / 'read.yaml'}", "--read.make_ids=true"]
+    assert run(recipe, flags) == ReadOptions(
+        delimiter=";", columns={"text": "letter"}, make_ids=True
+    )
+
+
 def test_what_the_package_did_not_refuse_shows_its_traceback():
     def recipe() -> None:
         raise KeyError("a bug")
