@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.storage.output import require_file
 
 from .command_line import run
@@ -16,17 +17,13 @@ def main(
     output: str,
     output_format: str | None = None,
     text: bool = False,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     encoder: str | None = None,
     revision: str | None = None,
     device: str | None = None,
     batch_tokens: int | None = None,
     precision: Literal["auto", "no", "bf16"] = "no",
     with_novelty: bool = False,
-    on_error: Literal["raise", "skip"] = "raise",
 ) -> int:
     """Predict every note of a file or folder.
 
@@ -41,10 +38,7 @@ def main(
             notes' text with the predictions in it, to be corrected there.
         text: write into the table what mentions and evidence read in the notes, which is
             confidential; otherwise only offsets are written.
-        format: of the notes, where the ending does not tell.
-        columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the notes are read, e.g. --read.columns.text letter.
         encoder: where the model's encoder lies, if not where it was in training.
         revision: of a Hub id: a branch, tag or commit.
         device: where to compute, e.g. "cpu" or "cuda:1"; by default a GPU where there is one.
@@ -52,28 +46,22 @@ def main(
         precision: "no" (fp32), so that thresholds tuned on one machine hold on another; "bf16"
             where the hardware is faster for it, "auto" to find out.
         with_novelty: say of each note how unlike the training notes it is (model.fit_novelty).
-        on_error: stop at faulty notes, or skip them (listed in <notes>.rejected.jsonl).
 
     Returns:
         How many notes were predicted.
     """
     require_file(output)
-    read = ctl.read_notes(
-        notes,
-        format=format,
-        columns=columns,
-        as_written=as_written,
-        on_error=on_error,
-        allow_implausible=allow_implausible,
-    )
+    given = read.read(notes)
     transfer_model = ctl.TransferModel.load(
         model, encoder=encoder, revision=revision, device=device
     )
     predictions = transfer_model.predict_stream(
-        read, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
+        given, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
     )
     # They are written as they come: neither memory nor a full disk at the end costs them all.
-    n = ctl.data.write_predictions(predictions, output, notes=read, format=output_format, text=text)
+    n = ctl.data.write_predictions(
+        predictions, output, notes=given, format=output_format, text=text
+    )
     print(f"{n} predictions: {output}")
     return n
 
