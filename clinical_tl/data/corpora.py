@@ -103,7 +103,10 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
             f"the corpus {name!r} is not in the folder {shown_path(root)!r}; put it there, or name "
             f"the corpora's folder in the environment variable {VARIABLE}"
         )
-    return _LOADERS[name](root / name)
+    splits = _LOADERS[name](root / name)
+    for notes in splits.values():
+        notes.division = f"the sets that the corpus {name} is published in"
+    return splits
 
 
 def corpora_folder() -> Path:
@@ -150,6 +153,8 @@ def read_splits(
         if file is not None
     }
     shares = {"dev": 0.15, "test": 0.20}
+    for notes in read.values():
+        notes.division = "given as a file of its own"
     missing = {name: share for name, share in shares.items() if name not in read}
     if missing:
         fractions = {"train": 1 - sum(missing.values()), **missing}

@@ -12,11 +12,12 @@ from typing import Any
 from clinical_tl.data.seen_notes import Leak, SeenNotes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_id
+from clinical_tl.saved.said_language import LANGUAGE
 from clinical_tl.schema import Note
 
 EVALUATED = "evaluated"
 LEAKAGE = "leakage"
-NO_SCORES = frozenset({"training", "source", "self_training", EVALUATED, LEAKAGE})
+NO_SCORES = frozenset({"training", "source", "self_training", EVALUATED, LEAKAGE, LANGUAGE})
 """What `metrics.json` holds beside scores."""
 TRAINING = re.compile(r"train|(?<![a-z])fit(?![a-z])", re.IGNORECASE)
 """In the name of a set of notes: it is one that training saw."""
@@ -30,6 +31,12 @@ def set_digest(notes: Sequence[Note]) -> str:
     """
     keys = sorted(text_key(note.text) for note in notes)
     return hashlib.sha256(b"".join(keys)).hexdigest()
+
+
+def count_patients(notes: Sequence[Note]) -> int | None:
+    """How many patients notes are of; `None` where not every note says whose it is."""
+    whose = {note.patient_id for note in notes}
+    return None if None in whose else len(whose)
 
 
 def record_scores(
@@ -48,8 +55,12 @@ def record_scores(
     """
     check_name(name)
     metrics[name] = dict(scores)
-    sets = {**metrics.get(EVALUATED, {}), name: {"notes": len(notes), "sha256": set_digest(notes)}}
-    metrics[EVALUATED] = sets
+    of = {
+        "notes": len(notes),
+        "patients": count_patients(notes),
+        "sha256": set_digest(notes),
+    }
+    metrics[EVALUATED] = {**metrics.get(EVALUATED, {}), name: of}
     leaks = {**metrics.get(LEAKAGE, {}), name: None if leak is None else asdict(leak)}
     metrics[LEAKAGE] = leaks
 

@@ -42,7 +42,9 @@ REPORT = {
     "subgroups": [{"group": "sex", "value": "female", "macro F1": 0.79}],
     "calibration": {"ece": 0.051},
 }
-DETAILS = CardDetails(licence="mit", datasets=("mts_dialog",), intended_use="Sorting sections.")
+DETAILS = CardDetails(
+    licence="mit", datasets=("mts_dialog",), intended_use="Sorting sections.", language="de"
+)
 RELATED = [
     Note(
         str(i),
@@ -62,7 +64,7 @@ def test_the_metadata_is_what_the_hub_reads():
     data = ModelCard(model_card(DESCRIPTION, METRICS, report=REPORT, details=DETAILS)).data
     assert data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     assert (data.library_name, data.pipeline_tag) == ("peft", "text-classification")
-    assert (data.license, data.language, data.datasets) == ("mit", "en", ["mts_dialog"])
+    assert (data.license, data.language, data.datasets) == ("mit", "de", ["mts_dialog"])
     assert data.tags == ["clinical-tl", "note_classification"]
     (result,) = data.eval_results
     assert (result.metric_type, result.metric_value) == ("macro_f1", 0.8123)
