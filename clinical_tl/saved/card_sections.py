@@ -158,7 +158,7 @@ def _supports(labels: Mapping[str, Any]) -> Iterator[str]:
 def _cell(label: str) -> str:
     """A label for a table; text that was taken for one is described."""
     told = len(label) <= LONGEST_LABEL and count_words(label) <= MOST_WORDS and label.isprintable()
-    return label.replace("|", "\\|") if told else f"<label of {len(label)} characters>"
+    return label if told else f"<label of {len(label)} characters>"
 
 
 def training(description: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -225,8 +225,13 @@ def scores(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     if not rows:
         return "None."
     said = "" if report.get("intervals") else "\n\nNo intervals were computed."
-    leaks = "".join(f"\n\n{sentence}" for sentence in leaks_of(metrics).values())
-    return format_table(rows, style="markdown") + said + leaks
+    apart = {
+        name: f"The {name} notes were compared with the training notes: they share no patient and "
+        "no text of 20 words or more."
+        for name in scored_sets(metrics)
+    }
+    compared = "".join(f"\n\n{told}" for told in {**apart, **leaks_of(metrics)}.values())
+    return format_table(rows, style="markdown") + said + compared
 
 
 def subgroups(report: Mapping[str, Any]) -> str:

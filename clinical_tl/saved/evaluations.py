@@ -114,7 +114,7 @@ def leak_of(
 
 
 def leaks_of(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Set of notes → what it shares with training, or that this is not known; in words."""
+    """Set of notes → what it shares with training, or what of that is not known; in words."""
     found = metrics.get(LEAKAGE) or {}
     said = {}
     for name in scored_sets(metrics):
@@ -130,6 +130,11 @@ def leaks_of(metrics: Mapping[str, Any]) -> dict[str, str]:
             said[name] = (
                 f"The {name} notes share with the training notes: {leak}. Scores on them are too "
                 "good."
+            )
+        elif leak.near is None:
+            said[name] = (
+                f"The {name} notes share no patient and no text of 20 words or more with the "
+                "training notes; nearly identical texts were not looked for."
             )
     return said
 

@@ -24,6 +24,7 @@ from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
 from clinical_tl.network.lora import LoRA
 from clinical_tl.saved.artifact import ADAPTATION_FILE
 from clinical_tl.saved.evaluations import count_patients, set_digest
+from clinical_tl.saved.run_settings import write_settings
 from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
 from clinical_tl.storage.folder_lock import holding
@@ -423,3 +424,4 @@ def _write(
         tokenizer.save_pretrained(draft)
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"
         (draft / ADAPTATION_FILE).write_text(text, encoding="utf-8")
+        write_settings(draft)
