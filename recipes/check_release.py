@@ -53,7 +53,7 @@ def main(
         encoder=encoder,
     )
     for row in report.table():
-        print(f"{row['status']:<6} {row['check']}: {row['reason']}")
+        print(f"{row['status']:<9} {row['check']}: {row['reason']}")
     if not report.allowed:
         names = [check.name for check in report.blocked]
         lifted = [check.name for check in report.blocked if check.liftable]

@@ -21,8 +21,9 @@ from typing import Any, NoReturn, get_args, get_type_hints
 from jsonargparse import ArgumentParser, auto_cli
 
 from clinical_tl.errors import ClinicalTLError, shown_id, shown_value
+from clinical_tl.saved.run_settings import run_with
 
-from .settings_file import bound_settings
+from .settings_file import bound_settings, called_with
 
 # Of two names' letters, in order: "lim" and "limit" share 0.75, "colums" and "corpus" 0.67.
 ALIKE = 0.7
@@ -36,7 +37,7 @@ def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any: 
 
     What the package refuses on purpose ends with its message and exit status 2, a run that was
     told to stop with 143 (SIGTERM) or 130 (Ctrl-C), both without a traceback; anything else is
-    a bug and shows one.
+    a bug and shows one. What a recipe trains is saved with what it was called with beside it.
     """
     bound_settings()
     known = settings_of(recipe)
@@ -44,9 +45,14 @@ def run(recipe: Callable[..., Any], arguments: list[str] | None = None) -> Any: 
     words.setFormatter(_WithFlags(known))
     logging.basicConfig(level=logging.WARNING, handlers=[words])
     try:
-        return auto_cli(
-            recipe, as_positional=False, args=arguments, parser_class=_Parser, allow_abbrev=False
-        )
+        with run_with(called_with(recipe, arguments, _Parser)):
+            return auto_cli(
+                recipe,
+                as_positional=False,
+                args=arguments,
+                parser_class=_Parser,
+                allow_abbrev=False,
+            )
     except ClinicalTLError as error:
         print(f"error: {with_flags(str(error), known)}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -99,7 +99,10 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
             f"the corpus {name!r} is not in the folder {shown_path(root)!r}; put it there, or name "
             f"the corpora's folder in the environment variable {VARIABLE}"
         )
-    return _LOADERS[name](root / name)
+    splits = _LOADERS[name](root / name)
+    for notes in splits.values():
+        notes.division = f"the sets that the corpus {name} is published in"
+    return splits
 
 
 def corpora_folder() -> Path:
@@ -131,6 +134,8 @@ def read_splits(
     Raises as `read_notes` and `split_notes` do, and `NoteError` for leakage.
     """
     sides = read.read_each({"train": train, "dev": dev, "test": test})
+    for notes in sides.values():
+        notes.division = "given as a file of its own"
     missing = {name: share for name, share in SHARES.items() if name not in sides}
     origin = SplitOrigin(given=tuple(sides))
     if missing:

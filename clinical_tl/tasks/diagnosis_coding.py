@@ -101,6 +101,7 @@ class DiagnosisCoding(NoteTask):
     fields: ClassVar[tuple[str, ...]] = ("codes",)
     multi_label: ClassVar[bool] = True
     monitor: ClassVar[str] = "map"
+    code_system: ClassVar[str | None] = "ICD-10-CM"
 
     def __post_init__(self) -> None:
         for name, allowed in (
