@@ -16,6 +16,7 @@ from clinical_tl.training.config import TrainingConfig
 from recipes import adapt_encoder
 from recipes.__main__ import recipes
 from recipes.command_line import run
+from recipes.settings_file import called_with
 
 BOMB = "\n".join(
     ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
