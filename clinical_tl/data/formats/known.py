@@ -11,6 +11,7 @@ from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
+from clinical_tl.data.formats.webanno_tsv import WEBANNO_TSV, WEBANNO_TSV_2
 
 FORMATS: dict[str, Format] = {
     known.name: known
@@ -19,6 +20,8 @@ FORMATS: dict[str, Format] = {
         CSV,
         TSV,
         PARQUET,
+        WEBANNO_TSV,
+        WEBANNO_TSV_2,
         PUBTATOR,
         CONLL,
         BRAT,
