@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clinical_tl.data.formats.bioc import BIOC_JSON, BIOC_XML
 from clinical_tl.data.formats.brat import BRAT
 from clinical_tl.data.formats.chemprot import CHEMPROT
 from clinical_tl.data.formats.codiesp import CODIESP
@@ -20,6 +21,8 @@ FORMATS: dict[str, Format] = {
         CSV,
         TSV,
         PARQUET,
+        BIOC_XML,
+        BIOC_JSON,
         WEBANNO_TSV,
         WEBANNO_TSV_2,
         PUBTATOR,

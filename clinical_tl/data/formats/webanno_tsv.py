@@ -8,18 +8,20 @@ that of INCEpTION's user guide, versions 3.0 to 3.3.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
+from clinical_tl.data.formats.counting import UTF16, Quoted
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.mention import quotes
 from clinical_tl.data.formats.packing import UNPACKERS
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
+from clinical_tl.data.formats.stretches import CHARACTERS, Stretch, join
 from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import shown_id, shown_ids
 from clinical_tl.schema import Note, Relation, Span
@@ -153,13 +155,17 @@ def _note(
     if len(faults) > mark:
         return None
     chosen = _chosen(layers, asked, faults)
-    text, at = _rebuilt(sentences)
     units = [unit for sentence in sentences for unit in sentence.units]
+    tokens = [Quoted([(unit.begin, unit.end)], unit.said) for unit in units]
+    # As INCEpTION reads its own files.
+    lines = [Stretch(s.units[0].begin, "\n".join(s.lines)) for s in sentences]
+    joined = join(lines, tokens, (UTF16, CHARACTERS))
+    text = joined.text
     is_whole = all(layer in chosen or layer.kind == "RL" for layer in layers)
     gathered = _Gathered(place, faults, {layer.type: layer for layer in chosen}, is_whole)
     for unit in units:
-        start, end = at.get(unit.begin), at.get(unit.end)
-        if start is None or end is None or not quotes(text, [(start, end)], unit.said):
+        pieces = joined.pieces([(unit.begin, unit.end)])
+        if pieces is None or not quotes(text, pieces, unit.said):
             faults.add(
                 place.at(unit.line),
                 f"offsets {unit.begin}-{unit.end} where the sentence's #Text has another token",
@@ -167,7 +173,7 @@ def _note(
             )
             return None
         for layer in layers:
-            gathered.add(layer, unit, start, end)
+            gathered.add(layer, unit, *pieces[0])
     labels = {layer.type: _label_feature(layer, feature) for layer in chosen}
     spans, ids = _spans(gathered, labels, faults)
     relations = _relations(gathered, ids, place, faults)
@@ -214,38 +220,6 @@ def _parsed(file: File, place: Place, faults: Faults) -> tuple[list[_Layer], lis
                 own = tuple(cells[3 : 3 + width])
                 sentences[-1].units.append(_Unit(number, cells[0], begin, end, cells[2], own))
     return layers, [sentence for sentence in sentences if sentence.units]
-
-
-def _rebuilt(sentences: Sequence[_Sentence]) -> tuple[str, Mapping[int, int]]:
-    """The text, and where each of the file's offsets lies in it."""
-    for width in (_utf16, len):
-        text = _joined(sentences, width)
-        at = {end: i for i, end in enumerate([0, *accumulate(map(width, text))])}
-        units = [unit for sentence in sentences for unit in sentence.units]
-        if all(
-            quotes(text, [(at.get(unit.begin, 0), at.get(unit.end, 0))], unit.said)
-            for unit in units
-        ):
-            return text, at
-    text = _joined(sentences, _utf16)
-    return text, {end: i for i, end in enumerate([0, *accumulate(map(_utf16, text))])}
-
-
-def _utf16(text: str) -> int:
-    return len(text) + sum(char > "\uffff" for char in text)
-
-
-def _joined(sentences: Sequence[_Sentence], width: Callable[[str], int]) -> str:
-    pieces: list[str] = []
-    length = 0
-    for sentence in sentences:
-        # As INCEpTION reads its own files.
-        gap = sentence.units[0].begin - length
-        own = "\n".join(sentence.lines)
-        blank = ("\n" if pieces else " ") + " " * (gap - 1) if gap > 0 else ""
-        pieces += [blank, own]
-        length += len(blank) + width(own)
-    return "".join(pieces)
 
 
 def _unescaped(text: str) -> str:
