@@ -9,6 +9,7 @@ from clinical_tl.data.formats.codiesp import CODIESP
 from clinical_tl.data.formats.conll import CONLL
 from clinical_tl.data.formats.doc_bin import DOC_BIN
 from clinical_tl.data.formats.format import Format
+from clinical_tl.data.formats.i2b2_xml import I2B2_XML
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
@@ -23,6 +24,7 @@ FORMATS: dict[str, Format] = {
         PARQUET,
         BIOC_XML,
         BIOC_JSON,
+        I2B2_XML,
         WEBANNO_TSV,
         WEBANNO_TSV_2,
         PUBTATOR,

@@ -12,14 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from clinical_tl.data.formats.counting import UTF16, Quoted
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.mention import quotes
-from clinical_tl.data.formats.packing import UNPACKERS
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 from clinical_tl.data.formats.stretches import CHARACTERS, Stretch, join
 from clinical_tl.display.discreet import Discreet
@@ -135,16 +133,9 @@ def read_webanno_tsv(
             By default the only one, parts of speech, lemmas and the like apart.
         feature: which feature is the label; by default the only one, or `value`.
     """
-    place = Place(file.name, note_id=_note_id(file))
+    place = Place(file.name, note_id=file.bare_name)
     asked = [layer] if isinstance(layer, str) else layer
     yield from faults.reading(partial(_note, file, place, faults, asked, feature), place)
-
-
-def _note_id(file: File) -> str:
-    name = file.name.removesuffix(
-        next((end for end in UNPACKERS if file.name.lower().endswith(end)), "")
-    )
-    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _note(

@@ -25,7 +25,7 @@ def xml_elements(file: File, faults: Faults, name: str = "") -> Iterator[tuple[i
     """Yields (line from 1, element) for every element of a name, or the outermost one.
 
     Names come without their namespaces. What holds an element is not kept. XML that breaks off
-    is refused with its line, after the elements before it.
+    is a fault with its line; where it may have held more elements, the input is refused.
 
     Args:
         file: the file; its encoding is what the XML says, or a byte-order mark, or `encoding=`.
@@ -47,19 +47,30 @@ def xml_elements(file: File, faults: Faults, name: str = "") -> Iterator[tuple[i
             chunk = stream.read(READ_BYTES)
             try:
                 parser.Parse(chunk, not chunk)
-            except expat.ExpatError as error:
+            except (expat.ExpatError, UnreadableError) as error:
                 yield from gathering.taken()
-                found = f"broken XML at column {error.offset + 1}: {expat.ErrorString(error.code)}"
-                faults.refuse(Place(file.name, error.lineno), found, "one whole XML document")
-                return
-            except UnreadableError as error:
-                yield from gathering.taken()
-                place = Place(file.name, parser.CurrentLineNumber)
-                faults.refuse(place, error.found, error.allowed)
+                _tell(error, Place(file.name, parser.CurrentLineNumber), faults, name)
                 return
             yield from gathering.taken()
             if not chunk:
                 return
+
+
+def _tell(
+    error: expat.ExpatError | UnreadableError, place: Place, faults: Faults, name: str
+) -> None:
+    if isinstance(error, UnreadableError):
+        found, allowed = error.found, error.allowed
+    else:
+        place = place.at(error.lineno)
+        found = f"broken XML at column {error.offset + 1}: {expat.ErrorString(error.code)}"
+        allowed = "one whole XML document"
+    if name:
+        # Nobody knows what would have followed.
+        faults.refuse(place, found, allowed)
+        return
+    faults.add(place, found, allowed)
+    faults.rejected += 1
 
 
 def _refuse_entity(*_: object) -> NoReturn:
