@@ -13,6 +13,7 @@ from clinical_tl.data.formats.i2b2_xml import I2B2_XML
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
+from clinical_tl.data.formats.unread_xml import UNREAD_XML
 from clinical_tl.data.formats.webanno_tsv import WEBANNO_TSV, WEBANNO_TSV_2
 
 FORMATS: dict[str, Format] = {
@@ -25,6 +26,7 @@ FORMATS: dict[str, Format] = {
         BIOC_XML,
         BIOC_JSON,
         I2B2_XML,
+        *UNREAD_XML,
         WEBANNO_TSV,
         WEBANNO_TSV_2,
         PUBTATOR,
