@@ -298,6 +298,9 @@ def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iter
             if is_numbered and UNNUMBERED.fullmatch(cells[0]):
                 faults.passed_over["rows of tokens of several words, or of none"] += 1
                 continue
+            if len(rows) == 1 and rows[0][1][0] == "#" and len(rows[0][1]) != len(cells):
+                # A source, as GermEval has it above its sentences, and no token.
+                rows = []
             if not rows and blanks > 1 and number > blanks + 1:
                 block += 1
             rows.append((number, cells))
