@@ -53,6 +53,13 @@ class File:
         return stem(PurePosixPath(self.name))
 
     @property
+    def bare_name(self) -> str:
+        """Its name with folders, without the endings of its packing and its kind."""
+        packing = next(filter(self.name.lower().endswith, UNPACKERS), "")
+        name = self.name[: len(self.name) - len(packing)]
+        return PurePosixPath(name).with_suffix("").as_posix()
+
+    @property
     def size(self) -> int:
         """How many bytes it takes up on disk; of an archive, all of it."""
         return self.path.stat().st_size
