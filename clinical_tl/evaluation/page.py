@@ -75,7 +75,7 @@ def _header(report: EvaluationReport) -> Markup:
         said.append(model.saved_as or model.kind)
         said.append(f"encoder {model.encoder}" if model.encoder else "")
     if made is not None:
-        said += [made.date, f"clinical_tl {made.version}"]
+        said += [made.day, f"clinical_tl {made.version}"]
     warned = [
         sections.paragraph(element("strong", leak), class_="warning") for leak in report.leaks
     ]

