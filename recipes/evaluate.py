@@ -9,7 +9,6 @@ from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.data.seen_notes import Leak
 from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.errors import ConfigError, shown_path
-from clinical_tl.evaluation.html import write_page
 from clinical_tl.evaluation.report import EvaluationReport
 from clinical_tl.saved.evaluations import record_scores
 from clinical_tl.storage.output import require_replaceable
@@ -94,8 +93,8 @@ def main(
         against=None if against is None else ctl.load(against),
     )  # fmt: skip
     print(report)
-    print(report.save(output))
-    print(write_page(report, Path(output) / "report.html"))
+    print(report.save(Path(output) / "report.json"))
+    print(report.save(Path(output) / "report.html"))
     if card:
         leak = None if report.leakage is None else Leak(**report.leakage)
         records = list(annotated)

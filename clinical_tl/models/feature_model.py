@@ -70,6 +70,7 @@ class FeatureModel:
     cache: Path | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     seen: SeenNotes | None = field(default=None, repr=False, compare=False)
+    saved_as: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -355,7 +356,8 @@ class FeatureModel:
         ):
             layer, pooling = description["features"]["layer"], description["features"]["pooling"]
         classifier = FeatureClassifier.load(folder)
-        return cls(task, loaded, classifier, layer, pooling, metrics=read_metrics(folder))
+        metrics = read_metrics(folder)
+        return cls(task, loaded, classifier, layer, pooling, metrics=metrics, saved_as=saved.name)
 
     def _note_probabilities(
         self, task: NoteTask, notes: Sequence[Note], *, progress: bool

@@ -92,6 +92,8 @@ class TransferModel:
         self.start: dict[str, Any] = {}
         """What the weights were before any training, for a checkpoint to be known as this run's."""
         self.seen: SeenNotes | None = None
+        self.saved_as: str | None = None
+        """The name of the folder, or the Hub id, that it was loaded from."""
 
     @classmethod
     def from_pretrained(
@@ -197,6 +199,7 @@ class TransferModel:
         model = cls(network.to(place), task, tokenizer, windowing, source, read_metrics(folder))
         if NoveltyDetector.is_saved(folder):
             model.novelty = NoveltyDetector.load(folder)
+        model.saved_as = saved.name
         model.network.eval()
         return model
 

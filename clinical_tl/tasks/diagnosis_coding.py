@@ -464,6 +464,7 @@ class DiagnosisCoding(NoteTask):
             (len(notes), max(len(kept) + len(unseen), 1)),
             {name: name for name in _AVERAGES},
             means,
+            labels=[*(names[i] for i in kept), *unseen],
         )
 
     def _gold(self, notes: Sequence[Note]) -> np.ndarray:

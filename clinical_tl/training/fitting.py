@@ -102,6 +102,8 @@ def fit(
         if spent is not None:
             result = replace(result, privacy=result.privacy.after(*spent))
     model.seen = seen
+    # It is no longer what lies in the folder that it was loaded from.
+    model.saved_as = None
     model.metrics["training"] = {
         **asdict(result),
         **training_notes(train, train_notes, private=result.privacy is not None),
