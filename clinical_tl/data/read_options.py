@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from clinical_tl.data.formats.conll import Grouping, Scheme
+from clinical_tl.data.formats.brat import NotesAs
+from clinical_tl.data.formats.conll import Grouping
 from clinical_tl.data.formats.doc_bin import Categories, Mentions
+from clinical_tl.data.formats.i2b2_xml import LabelledBy
 from clinical_tl.data.formats.problems import Duplicates
 from clinical_tl.data.formats.tables import Quoting
+from clinical_tl.data.formats.tag_schemes import Scheme
 from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import OnError, read_notes
 from clinical_tl.errors import ConfigError
@@ -43,14 +46,21 @@ class ReadOptions:
         encoding: of the file's text, where it is not UTF-8.
         labels: the labels to keep, e.g. [Drug, Dose], or what each becomes, e.g. {Medication:
             Drug}; null leaves one out.
-        delimiter: of a CSV file, the character between its cells, e.g. ";"; by default a comma.
+        delimiter: of a CSV file, the character between its cells, e.g. ";"; by default the one that its
+            header shows.
         quoting: of a CSV or TSV file: minimal where quotes enclose cells, none where they are
-            characters like any other.
+            characters like any other, backslash where one stands before a quote within a cell.
         scheme: of a CoNLL file, how its tags are written.
         grouping: of a CoNLL file, what a note is: its documents, each sentence, or the file.
         token_column: of a CoNLL file, the words' column by number from 0; -1 is the last.
         tag_column: of a CoNLL file, the tags' column.
         id_column: of a CoNLL file, the column of document ids, if it has one.
+        mention_label: of a CoNLL file whose tags are B, I and O alone, what all mentions are.
+        layer: of a WebAnno file, the layer (or layers) of the mentions, where it has several.
+        feature: of a WebAnno file, the feature that is a mention's label.
+        label_key: of a BioC file, the infon that is a mention's label.
+        labelled_by: of an i2b2 file, whether a mention's label is its type or its element's name.
+        notes_as: of a BRAT folder, what annotators' notes on mentions are.
         texts: of a CodiEsp folder, the folder of the texts.
         codes_file: of a CodiEsp folder, the table of the codes.
         no_relation: of a ChemProt file, the label of pairs that are not related.
@@ -85,6 +95,12 @@ class ReadOptions:
     token_column: int | None = None
     tag_column: int | None = None
     id_column: int | None = None
+    mention_label: str | None = None
+    layer: str | tuple[str, ...] | None = None
+    feature: str | None = None
+    label_key: str | None = None
+    labelled_by: LabelledBy | None = None
+    notes_as: NotesAs | None = None
     texts: str | None = None
     codes_file: str | None = None
     no_relation: str | None = None

@@ -89,7 +89,7 @@ def read_conll(
     token_column: int | None = None,
     tag_column: int | None = None,
     id_column: int | None = None,
-    label: str | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every document.
 
@@ -116,7 +116,7 @@ def read_conll(
         tag_column: which column holds the tag. By default the last one, or, if that holds no
             tags, the last one that holds nothing else.
         id_column: a column with a document id, which then decides the documents.
-        label: what all mentions are, in a file whose tags are `B`, `I` and `O` alone.
+        mention_label: what all mentions are, in a file whose tags are `B`, `I` and `O` alone.
 
     Raises:
         ConfigError: an unknown scheme or grouping.
@@ -125,7 +125,7 @@ def read_conll(
     _check_choice("grouping", grouping, get_args(Grouping))
     name = file.stem
     given = (token_column, tag_column, id_column)
-    plan = _plan(file, given, None if scheme == "auto" else scheme, label, faults)
+    plan = _plan(file, given, None if scheme == "auto" else scheme, mention_label, faults)
     if plan is None:
         return
     schemes = _Schemes(plan.tagging)
@@ -180,7 +180,9 @@ def _plan(
     tag = _tag_column(seen, scheme, label) if tag is None else tag
     if label is None and seen[tag].lack_labels:
         found = "tags without labels, such as B, I and O alone"
-        faults.refuse(Place(file.name), found, "label='…', what all mentions of the file are")
+        faults.refuse(
+            Place(file.name), found, "mention_label='…', what all mentions of the file are"
+        )
         return None
     tagging = seen[tag].tagging(scheme, label)
     if tagging.scheme != "BIO" and scheme is None:

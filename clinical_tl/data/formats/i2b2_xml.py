@@ -24,7 +24,7 @@ from clinical_tl.data.formats.xml_elements import xml_elements
 from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.schema import Note, Relation, Span
 
-Labels = Literal["type", "element"]
+LabelledBy = Literal["type", "element"]
 
 OFFSETS = re.compile(r"[0-9]{1,12}~[0-9]{1,12}(?:,[0-9]{1,12}~[0-9]{1,12})*")
 # The corpora of 2014 name their files by patient and visit.
@@ -33,7 +33,9 @@ ROOTS_OF_2014 = ("deIdi2b2", "root")
 OWN_ATTRIBUTES = frozenset({"id", "start", "end", "spans", "text", "comment"})
 
 
-def read_i2b2_xml(file: File, faults: Faults, *, labels: Labels = "type") -> Iterator[Note]:
+def read_i2b2_xml(
+    file: File, faults: Faults, *, labelled_by: LabelledBy = "type"
+) -> Iterator[Note]:
     """Yields a note for every record: the one of a file, or each `RECORD` of it.
 
     The id is the file's name (within a folder, its path), or the record's. The patient of
@@ -49,14 +51,16 @@ def read_i2b2_xml(file: File, faults: Faults, *, labels: Labels = "type") -> Ite
     Args:
         file: the file.
         faults: where what is wrong goes.
-        labels: what labels a span: its `type` (`PATIENT`), if it has one, or the name of its
+        labelled_by: what labels a span: its `type` (`PATIENT`), if it has one, or the name of its
             `element` (`NAME`). The other one is an attribute.
 
     Raises:
-        ConfigError: unknown `labels`.
+        ConfigError: unknown `labelled_by`.
     """
-    if labels not in get_args(Labels):
-        raise ConfigError(f"labels={shown_value(labels)}; allowed: {list(get_args(Labels))}")
+    if labelled_by not in get_args(LabelledBy):
+        raise ConfigError(
+            f"labelled_by={shown_value(labelled_by)}; allowed: {list(get_args(LabelledBy))}"
+        )
     sight = Sight.of(file)
     has_records = re.search(r"<RECORD\b", sight.text) is not None
     for line, element in xml_elements(file, faults, "RECORD" if has_records else ""):
@@ -64,7 +68,9 @@ def read_i2b2_xml(file: File, faults: Faults, *, labels: Labels = "type") -> Ite
         named = OF_PATIENT.fullmatch(note_id) if sight.root in ROOTS_OF_2014 else None
         patient = named["patient"] if named else None
         place = Place(file.name, line, note_id)
-        yield from faults.reading(partial(_note, element, place, faults, patient, labels), place)
+        yield from faults.reading(
+            partial(_note, element, place, faults, patient, labelled_by), place
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class _Tag:
 
 
 def _note(
-    record: Element, place: Place, faults: Faults, patient: str | None, labels: Labels
+    record: Element, place: Place, faults: Faults, patient: str | None, labelled_by: LabelledBy
 ) -> Note | None:
     holder = record.find("TEXT")
     if holder is None:
@@ -101,7 +107,7 @@ def _note(
             has_codes = True
     settled = settle(text, [tag.mention for tag in tags], faults)
     spans = [
-        _span(tag, own, settled.hint, text, place, faults, labels)
+        _span(tag, own, settled.hint, text, place, faults, labelled_by)
         for tag, own in zip(tags, settled.pieces, strict=True)
     ]
     is_annotated = bool(tags) or (record.find("TAGS") is not None and not has_codes)
@@ -153,10 +159,10 @@ def _span(
     text: str,
     place: Place,
     faults: Faults,
-    labels: Labels,
+    labelled_by: LabelledBy,
 ) -> Span | None:
     element, kind = tag.element, _type(tag.element)
-    label = kind if kind and labels == "type" else element.tag
+    label = kind if kind and labelled_by == "type" else element.tag
     attributes = [
         (name, value)
         for name, value in element.attrib.items()
@@ -165,7 +171,7 @@ def _span(
     if element.get("comment", "").strip():
         attributes.append(("comment", element.get("comment", "")))
     if kind and kind != element.tag:
-        other = ("element", element.tag) if labels == "type" else ("type", kind)
+        other = ("element", element.tag) if labelled_by == "type" else ("type", kind)
         attributes.insert(0, other)
     return read_mention(
         text,

@@ -113,7 +113,7 @@ def test_losses_are_refused_or_counted(tmp_path, caplog):
         "1",
         "no high fever",
         patient_id="p",
-        label="l",
+        mention_label="l",
         codes=(),
         spans=(
             Span(3, 13, "a", id="T1"),
@@ -304,9 +304,9 @@ def test_labels_alone_are_tags_beside_an_o_and_nothing_else(tmp_path):
 
 def test_marks_without_labels_need_one(tmp_path):
     content = "a\tB\nb\tI\n\nc\tO\n"
-    with pytest.raises(FaultyNotesError, match="label='…'"):
+    with pytest.raises(FaultyNotesError, match="mention_label='…'"):
         read(tmp_path, content, on_error="skip")
-    notes = read(tmp_path, content, label="Disease")
+    notes = read(tmp_path, content, mention_label="Disease")
     assert [note.spans for note in notes] == [(Span(0, 3, "Disease"),), ()]
 
 

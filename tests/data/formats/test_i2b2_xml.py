@@ -38,11 +38,11 @@ def test_de_identification_of_2014(tmp_path):
             Span(24, 29, "DOCTOR", id="P24", attributes=(("element", "NAME"), ("comment", "sure"))),
         ),
     )
-    (note,) = read(tmp_path, content, name="220-01.xml", labels="element")
+    (note,) = read(tmp_path, content, name="220-01.xml", labelled_by="element")
     assert [span.label for span in note.spans] == ["DATE", "NAME"]
     assert note.spans[1].attributes[0] == ("type", "DOCTOR")
-    with pytest.raises(ConfigError, match="labels='tag'; allowed"):
-        read(tmp_path, content, labels="tag")
+    with pytest.raises(ConfigError, match="labelled_by='tag'; allowed"):
+        read(tmp_path, content, labelled_by="tag")
 
 
 def test_a_record_without_anything_to_tag_is_annotated(tmp_path):
