@@ -46,8 +46,8 @@ class ReadOptions:
         encoding: of the file's text, where it is not UTF-8.
         labels: the labels to keep, e.g. [Drug, Dose], or what each becomes, e.g. {Medication:
             Drug}; null leaves one out.
-        delimiter: of a CSV file, the character between its cells, e.g. ";"; by default the one that its
-            header shows.
+        delimiter: of a CSV file, the character between its cells, e.g. ";"; by default the one
+            that its header shows.
         quoting: of a CSV or TSV file: minimal where quotes enclose cells, none where they are
             characters like any other, backslash where one stands before a quote within a cell.
         scheme: of a CoNLL file, how its tags are written.

@@ -90,6 +90,9 @@ class Sight:
             if not rest.startswith(("<?", "<!")):
                 break
             end = next(end for start, end in _BEFORE_ROOT.items() if rest.startswith(start))
+            if end == ">" and "[" in rest.partition(">")[0]:
+                # What a DOCTYPE declares itself.
+                rest, end = rest.partition("]")[2], ">"
             rest = rest.partition(end)[2].lstrip()
         found = re.match(r"<(?:[\w.-]{1,100}:)?([\w.-]{1,100})[\s>/]", rest)
         return found[1] if found else ""

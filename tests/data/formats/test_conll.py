@@ -113,7 +113,7 @@ def test_losses_are_refused_or_counted(tmp_path, caplog):
         "1",
         "no high fever",
         patient_id="p",
-        mention_label="l",
+        label="l",
         codes=(),
         spans=(
             Span(3, 13, "a", id="T1"),
