@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from clinical_tl.data.traces import text_key
-from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.saved.evaluations import set_digest
 from clinical_tl.schema import Note
+from clinical_tl.storage.clock import now
 from clinical_tl.tasks.task import Task
 from clinical_tl.version import __version__
 
-CLOCK = "SOURCE_DATE_EPOCH"
-"""What reproducible builds call the time to be written (reproducible-builds.org)."""
 _PEFT = {
     "peft_type": "method",
     "r": "rank",
@@ -30,7 +27,8 @@ _PEFT = {
 }
 # A setting, and no path or sentence.
 _SETTING = re.compile(r"[\w.+-][\w .+:-]{0,63}")
-_NO_SETTINGS = ("sha256", "path", "dir", "folder", "statement", "best_value")
+# What is no setting, and the adapter, of which its own config tells.
+_NO_SETTINGS = ("sha256", "path", "dir", "folder", "statement", "best_value", "adapter")
 
 Setting = str | int | float | bool
 
@@ -39,9 +37,9 @@ Setting = str | int | float | bool
 class Provenance:
     """When, with which version and on what data a report was made.
 
-    `made` is year, month and day, UTC: those of `SOURCE_DATE_EPOCH` where that is set, so that the
-    same inputs give the same file. `notes_sha256` is of the texts, in any order, as in a
-    model's `metrics.json`; `gold_sha256` of the texts with what the task's annotators said.
+    `made` is year, month and day, UTC (`storage.clock.now`). `notes_sha256` is of the texts, in
+    any order, as in a model's `metrics.json`; `gold_sha256` of the texts with what the task's
+    annotators said.
     """
 
     made: tuple[int, int, int]
@@ -110,12 +108,7 @@ class EvaluatedModel:
 
 
 def _today() -> tuple[int, int, int]:
-    given = os.environ.get(CLOCK)
-    if given is not None and not given.isdecimal():
-        raise ConfigError(
-            f"{CLOCK}={shown_value(given)}; allowed: the seconds since 1970, as a whole number"
-        )
-    day = datetime.now(UTC) if given is None else datetime.fromtimestamp(int(given), UTC)
+    day = now()
     # In parts: the release gate takes a written date in a model's folder for a patient's.
     return day.year, day.month, day.day
 
@@ -189,7 +182,9 @@ def _plain_settings(row: Mapping[str, Any]) -> Iterator[tuple[str, Setting]]:
     for name, value in row.items():
         if any(part in name for part in _NO_SETTINGS):
             continue
-        if isinstance(value, Mapping):
+        if name == "languages" and isinstance(value, Mapping):
+            yield name, ", ".join(value) or "not known"
+        elif isinstance(value, Mapping):
             yield from _plain_settings(value)
         elif isinstance(value, bool | int | float) or (
             isinstance(value, str) and _SETTING.fullmatch(value)
