@@ -16,10 +16,11 @@ from . import training as training
 from . import transfer as transfer
 from .data.corpora import note_splits as note_splits
 from .data.notes import Notes as Notes
+from .data.read_options import ReadOptions as ReadOptions
 from .data.reading import read_notes as read_notes
 from .data.splits import split_notes as split_notes
 from .errors import ClinicalTLError as ClinicalTLError
-from .evaluation.report import evaluation_report as evaluation_report
+from .evaluation.evaluating import evaluation_report as evaluation_report
 from .models.feature_model import FeatureModel as FeatureModel
 from .models.loading import load as load
 from .models.transfer_model import TransferModel as TransferModel

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 
@@ -15,10 +16,7 @@ from .command_line import run
 def main(
     notes: str | None = None,
     corpus: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     limit: int | None = None,
     encoder: str = "offline",
     adapter: Literal["lora", "full"] = "lora",
@@ -35,10 +33,7 @@ def main(
         notes: your unlabelled notes (JSON lines, a table, a folder of texts, …).
         corpus: a public corpus by name (unlabelled, or the training notes of any other), or
             "synthetic", the default.
-        format: of the file, where its ending does not tell.
-        columns: field to column, for tables and JSON lines.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the file is read, e.g. --read.columns.text letter.
         limit: use at most so many notes.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: a LoRA adapter that is folded in at the end, or all weights.
@@ -53,16 +48,12 @@ def main(
         Perplexity and accuracy on held-out notes before and after, and what was read.
     """
     if notes is None:
-        read = ctl.note_splits(corpus, limit=limit)["train"]
+        unlabelled = ctl.note_splits(corpus, limit=limit)["train"]
     else:
-        read = ctl.read_notes(
-            notes, format=format, columns=columns, as_written=as_written,
-            allow_implausible=allow_implausible,
-        )  # fmt: skip
-        read = read[:limit]
+        unlabelled = read.read(notes)[:limit]
     result = ctl.transfer.adapt_encoder(
         encoder,
-        read,
+        unlabelled,
         output,
         adapter=lora if adapter == "lora" else adapter,
         config=training,

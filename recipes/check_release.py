@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.errors import ReleaseError, shown_path
 from clinical_tl.release.gate import check_release
 
@@ -18,10 +19,7 @@ def main(
     corpus: str | None = None,
     train: str | None = None,
     held_out: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     overrides: list[str] | None = None,
     encoder: str | None = None,
 ) -> bool:
@@ -37,10 +35,7 @@ def main(
         corpus: a public corpus by name: its training and test notes.
         train: the training notes, to look for quotations and to audit memorisation.
         held_out: notes like them that training did not see, such as the test notes.
-        format: of the files, where their ending does not tell.
-        columns: field to column, for tables and JSON lines.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the files are read, e.g. --read.columns.text letter.
         overrides: checks whose block is lifted, e.g. ["licence=mit"].
         encoder: where the model's encoder lies, if not where it was in training; to audit
             memorisation.
@@ -48,10 +43,7 @@ def main(
     Returns:
         True: the folder may leave.
     """
-    notes = gate_notes(
-        corpus, train, held_out, format=format, columns=columns, as_written=as_written,
-        allow_implausible=allow_implausible,
-    )  # fmt: skip
+    notes = gate_notes(corpus, train, held_out, read)
     report = check_release(
         model,
         data_use=data_use,
@@ -61,7 +53,7 @@ def main(
         encoder=encoder,
     )
     for row in report.table():
-        print(f"{row['status']:<6} {row['check']}: {row['reason']}")
+        print(f"{row['status']:<9} {row['check']}: {row['reason']}")
     if not report.allowed:
         names = [check.name for check in report.blocked]
         lifted = [check.name for check in report.blocked if check.liftable]

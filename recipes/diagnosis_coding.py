@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
+from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.network.lora import LoRA
 from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.training.config import TrainingConfig
 
+from .account import account
 from .claim import claim_output
 from .command_line import run
 
@@ -19,10 +22,7 @@ def main(
     train: str | None = None,
     dev: str | None = None,
     test: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     allow_leakage: bool = False,
     limit: int | None = None,
     encoder: str = "offline",
@@ -45,10 +45,7 @@ def main(
         train: your own training notes (JSON lines, CSV, a CodiEsp-style folder, …) with codes.
         dev: notes to choose epochs and thresholds on; split off train if not given.
         test: notes to score on; split off train by patient if not given.
-        format: of the files, where their ending does not tell.
-        columns: field to column, e.g. {"text": "note", "codes": "icd10"}.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the files are read, e.g. --read.columns.text letter.
         allow_leakage: go on where the sets share patients or texts; the scores are marked.
         limit: use at most so many notes of each set, for a quick look.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
@@ -69,9 +66,9 @@ def main(
     """
     claim_output(output)
     splits = ctl.note_splits(
-        corpus, train, dev, test, format=format, columns=columns, limit=limit,
-        as_written=as_written, allow_implausible=allow_implausible, allow_leakage=allow_leakage,
-    )  # fmt: skip
+        corpus, train, dev, test, read=read, limit=limit, allow_leakage=allow_leakage
+    )
+    print(account(splits, "codes"))
     task = ctl.DiagnosisCoding.from_notes(
         splits["train"],
         head=head,
@@ -79,7 +76,7 @@ def main(
         level=level,
         describe_labels=describe_labels,
         per_label_thresholds=per_label_thresholds,
-        allow_implausible=allow_implausible,
+        allow_implausible=read.allow_implausible,
     )
     model = ctl.TransferModel.from_pretrained(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
@@ -92,7 +89,9 @@ def main(
     print(scores)
     for said in leaks_of(model.metrics).values():
         print(said)
-    print(f"model: {model.save_pretrained(f'{output}/model')}")
+    folder = model.save_pretrained(f"{output}/model")
+    SplitRecord.of(splits, splits.origin).save(folder)
+    print(f"model: {folder}")
     if push_to:
         address = model.push_to_hub(
             push_to, data_use=data_use, train=splits["train"], held_out=splits["test"]

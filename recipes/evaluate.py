@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.data.seen_notes import Leak
+from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.errors import ConfigError, shown_path
-from clinical_tl.evaluation.html import write_page
 from clinical_tl.evaluation.report import EvaluationReport
 from clinical_tl.saved.evaluations import record_scores
 from clinical_tl.storage.output import require_replaceable
@@ -25,11 +25,9 @@ def main(
     dev: str | None = None,
     against: str | None = None,
     by: list[str] | None = None,
-    name: str = "test",
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    split: str | None = None,
+    name: str | None = None,
+    read: ReadOptions = ReadOptions(),
     allow_leakage: bool = False,
     encoder: str | None = None,
     revision: str | None = None,
@@ -51,11 +49,10 @@ def main(
             probabilities could be.
         against: another saved model of the same task, to be compared with on the same notes.
         by: metadata fields to compare groups of patients by, e.g. [sex, age_band].
-        name: of the set of notes, in the report and the card.
-        format: of the notes, where the ending does not tell.
-        columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        split: score only this side (train, dev, test) of the notes that the model was trained
+            with, as the recipe kept it beside the model (model.split.json).
+        name: of the set of notes, in the report and the card; by default that of split, or test.
+        read: how the notes are read, e.g. --read.columns.text letter.
         allow_leakage: go on where notes share patients or texts with train; the scores are marked.
         encoder: where the model's encoder lies, if not where it was in training.
         revision: of a Hub id: a branch, tag or commit.
@@ -69,29 +66,26 @@ def main(
         The report.
     """
     claim_output(output)
+    if card:
+        require_replaceable(_folder(model, "--card"))
     if (notes is None) == (corpus is None):
         raise ConfigError(
             "give one of the two: notes (a file or folder), or corpus (the name of a public one)"
         )
-    reading: dict[str, Any] = {
-        "format": format,
-        "columns": columns,
-        "as_written": as_written,
-        "allow_implausible": allow_implausible,
-    }
+    record = None if split is None else SplitRecord.beside(_folder(model, "--split"))
+    own = read.read_each({"notes": notes, "train": train, "dev": dev})
+    trained, chosen = own.get("train"), own.get("dev")
     if corpus is not None:
         splits = ctl.note_splits(corpus)
-        trained, annotated = splits["train"], splits["test"]
+        trained, annotated = splits["train"], splits[split if split in splits else "test"]
     else:
-        annotated = ctl.read_notes(str(notes), **reading)
-        trained = None if train is None else ctl.read_notes(train, **reading)
-    if card and not Path(model).is_dir():
-        raise ConfigError(
-            f"--card writes into the model's folder, and {shown_path(model)} is none here"
-        )
-    if card:
-        require_replaceable(model)
-    chosen = None if dev is None else ctl.read_notes(dev, **reading)
+        annotated = own["notes"]
+        if record is not None and trained is None and record.has("train", annotated):
+            trained = record.find("train", annotated)
+    if record is not None and split is not None:
+        annotated = record.find(split, annotated)
+        print(f"{len(annotated)} {split} notes of the model's split ({record.origin})")
+    name = name or split or "test"
     loaded = ctl.load(model, encoder=encoder, revision=revision)
     report = ctl.evaluation_report(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,
@@ -99,8 +93,8 @@ def main(
         against=None if against is None else ctl.load(against),
     )  # fmt: skip
     print(report)
-    print(report.save(output))
-    print(write_page(report, Path(output) / "report.html"))
+    print(report.save(Path(output) / "report.json"))
+    print(report.save(Path(output) / "report.html"))
     if card:
         leak = None if report.leakage is None else Leak(**report.leakage)
         records = list(annotated)
@@ -109,6 +103,12 @@ def main(
         report.save(model)
         print(ctl.saved.write_card(model))
     return report
+
+
+def _folder(model: str, flag: str) -> str:
+    if not Path(model).is_dir():
+        raise ConfigError(f"{flag} is for a model's folder, and {shown_path(model)} is none here")
+    return model
 
 
 if __name__ == "__main__":

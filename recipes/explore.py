@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.estimators.terms import distinctive_terms
 
 from .command_line import run
@@ -22,10 +23,7 @@ def main(
     train: str | None = None,
     test: str | None = None,
     outside: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     allow_leakage: bool = False,
     limit: int | None = None,
     encoder: str = "offline",
@@ -44,10 +42,7 @@ def main(
         train: your own notes (JSON lines, CSV, BRAT, …); labels are used if there are any.
         test: more notes of the same kind; split off train by patient, as dev is, if not given.
         outside: notes of another kind: a public corpus by name (its test notes) or a file.
-        format: of the files, where their ending does not tell.
-        columns: field to column, for tables and JSON lines.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the files are read, e.g. --read.columns.text letter.
         allow_leakage: go on where the files share patients or texts.
         limit: use at most so many notes of each set, for a quick look.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
@@ -66,9 +61,8 @@ def main(
     from clinical_tl.network.embeddings import embed
 
     splits = ctl.note_splits(
-        corpus, train, None, test, format=format, columns=columns, limit=limit,
-        as_written=as_written, allow_implausible=allow_implausible, allow_leakage=allow_leakage,
-    )  # fmt: skip
+        corpus, train, None, test, read=read, limit=limit, allow_leakage=allow_leakage
+    )
     notes = splits["train"]
     matrix = embed(encoder, notes, cache=cache).matrix
     clustering = Clustering(
@@ -85,7 +79,7 @@ def main(
         figures |= clustering_scores(clustering.labels_, labels).summary()
         print(ctl.display.format_table([figures]))
     if outside is not None:
-        other = ctl.read_notes(outside) if Path(outside).exists() else ctl.data.load_corpus(outside)
+        other = read.read(outside) if Path(outside).exists() else ctl.data.load_corpus(outside)
         strange = other["test"] if isinstance(other, dict) else other
         strange = strange[:limit]
         like_train = ctl.Notes([*splits["dev"], *splits["test"]])

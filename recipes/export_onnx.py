@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.integrations.onnx_export import export_onnx
 
 from .command_line import run
@@ -13,10 +14,7 @@ def main(
     output: str,
     int8: bool = False,
     notes: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     limit: int | None = 100,
     encoder: str | None = None,
 ) -> dict[str, float | int | None]:
@@ -27,27 +25,16 @@ def main(
         output: folder for the exported model.
         int8: 8-bit weights: about a quarter of the size, less exact.
         notes: a file or folder of notes to compare on; synthetic ones if not given.
-        format: of the notes, where the ending does not tell.
-        columns: field to column, e.g. {"note_id": "ID", "text": "note"}.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the notes are read, e.g. --read.columns.text letter.
         limit: compare at most so many notes.
         encoder: where the model's encoder lies, if not where it was in training.
 
     Returns:
         Size and differences, name to value.
     """
-    if notes is None:
-        read = ctl.data.generate_notes(20, seed=0)
-    else:
-        read = ctl.read_notes(
-            notes, format=format, columns=columns, as_written=as_written,
-            allow_implausible=allow_implausible,
-        )  # fmt: skip
-    if limit is not None:
-        read = read[:limit]
+    compared = ctl.data.generate_notes(20, seed=0) if notes is None else read.read(notes)
     report = export_onnx(
-        ctl.TransferModel.load(model, encoder=encoder), output, int8=int8, check=read
+        ctl.TransferModel.load(model, encoder=encoder), output, int8=int8, check=compared[:limit]
     )
     rows = report.to_dict()
     print(ctl.display.format_table([{"figure": k, "value": v} for k, v in rows.items()], digits=7))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
+from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.saved.evaluations import leaks_of
 
+from .account import ANNOTATION, account
 from .budgets import Level, TaskName, VectorPooling, fit_task
 from .claim import claim_output
 from .command_line import run
@@ -16,10 +19,7 @@ def main(
     train: str | None = None,
     dev: str | None = None,
     test: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     allow_leakage: bool = False,
     limit: int | None = None,
     level: Level = "category",
@@ -38,10 +38,7 @@ def main(
         train: your own annotated notes.
         dev: notes to tune thresholds on; split off train by patient if not given.
         test: notes to score on; split off train by patient if not given.
-        format: of the files, where their ending does not tell.
-        columns: field to column, for tables and JSON lines.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the files are read, e.g. --read.columns.text letter.
         allow_leakage: go on where the sets share patients or texts; the scores are marked.
         limit: use at most so many notes of each set, for a quick look.
         level: of diagnosis codes: code, category or chapter.
@@ -57,12 +54,12 @@ def main(
     """
     claim_output(output)
     splits = ctl.note_splits(
-        corpus, train, dev, test, format=format, columns=columns, limit=limit,
-        as_written=as_written, allow_implausible=allow_implausible, allow_leakage=allow_leakage,
-    )  # fmt: skip
+        corpus, train, dev, test, read=read, limit=limit, allow_leakage=allow_leakage
+    )
+    print(account(splits, ANNOTATION[task]))
     model = ctl.FeatureModel.fit(
         encoder,
-        fit_task(task, splits["train"], level, allow_implausible=allow_implausible),
+        fit_task(task, splits["train"], level, allow_implausible=read.allow_implausible),
         splits["train"],
         splits["dev"],
         layer=layer,
@@ -80,7 +77,9 @@ def main(
     print(ctl.display.format_table([{"metric": name, "value": v} for name, v in scores.items()]))
     for said in leaks_of(model.metrics).values():
         print(said)
-    print(f"model: {model.save_pretrained(f'{output}/model')}")
+    folder = model.save_pretrained(f"{output}/model")
+    SplitRecord.of(splits, splits.origin).save(folder)
+    print(f"model: {folder}")
     return scores
 
 

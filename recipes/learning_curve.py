@@ -11,6 +11,7 @@ from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
 
+from .account import ANNOTATION, account
 from .budgets import (
     Level,
     TaskName,
@@ -93,7 +94,9 @@ def main(
     if "rules" in methods:
         settings["rules"] = rules
     results = Results(f"{output}/results.json", settings)
-    n_notes = len(ctl.note_splits(corpus, limit=limit)["train"])
+    splits = ctl.note_splits(corpus, limit=limit)
+    print(account(splits, ANNOTATION[task]))
+    n_notes = len(splits["train"])
     chosen = choose_methods(methods, task, adapted_encoder)
     if left_out := [name for name in methods if name not in chosen]:
         print(

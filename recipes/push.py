@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.storage.output import require_replaceable
 
 from .command_line import run
@@ -28,10 +29,7 @@ def main(
     corpus: str | None = None,
     train: str | None = None,
     held_out: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
 ) -> str:
     """Push what a training recipe has saved. Log in first: `hf auth login`.
 
@@ -54,10 +52,7 @@ def main(
         corpus: a public corpus by name: its training and test notes, for the release gate.
         train: the training notes, to look for quotations and to audit memorisation.
         held_out: notes like them that training did not see, such as the test notes.
-        format: of these files, where their ending does not tell.
-        columns: field to column, for tables and JSON lines.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the files are read, e.g. --read.columns.text letter.
 
     Returns:
         The address of the commit, or of the pull request.
@@ -74,15 +69,7 @@ def main(
         "data_use": data_use,
         "overrides": overrides,
         "encoder": encoder,
-        **gate_notes(
-            corpus,
-            train,
-            held_out,
-            format=format,
-            columns=columns,
-            as_written=as_written,
-            allow_implausible=allow_implausible,
-        ),
+        **gate_notes(corpus, train, held_out, read),
     }
     if merge:
         from clinical_tl.models.transfer_model import TransferModel

@@ -6,6 +6,7 @@ from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl import rules as ctl_rules
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.rules.disagreement import disagreements
 from clinical_tl.rules.voting import HOWS, combine
 
@@ -21,10 +22,7 @@ def main(
     train: str | None = None,
     dev: str | None = None,
     test: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     allow_leakage: bool = False,
     limit: int | None = None,
     rules: RuleSources = RuleSources(),
@@ -42,10 +40,7 @@ def main(
         train: your own source notes with spans, instead of a corpus.
         dev: notes to choose settings on; split off train by patient if not given.
         test: notes to score on; split off train by patient if not given.
-        format: of the files, where their ending does not tell.
-        columns: field to column, for tables and JSON lines.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the files are read, e.g. --read.columns.text letter.
         allow_leakage: go on where the files share patients or texts.
         limit: use at most so many notes of each set, for a quick look.
         rules: where the rules come from, and which of them stay.
@@ -61,9 +56,8 @@ def main(
     """
     claim_output(output)
     splits = ctl.note_splits(
-        corpus, train, dev, test, format=format, columns=columns, limit=limit,
-        as_written=as_written, allow_implausible=allow_implausible, allow_leakage=allow_leakage,
-    )  # fmt: skip
+        corpus, train, dev, test, read=read, limit=limit, allow_leakage=allow_leakage
+    )
     source, notes = splits["train"], splits[split]
     compiled = rules_from(rules, source, limit)
     print(f"{compiled.summary()}\nrules: {compiled.save(f'{output}/rules.jsonl')}")

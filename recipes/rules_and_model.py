@@ -13,6 +13,7 @@ from clinical_tl.rules.voting import HOWS, combine
 from clinical_tl.storage.replacement import whole_folder
 from clinical_tl.training.config import TrainingConfig
 
+from .account import account
 from .budgets import check_budgets, run_settings, subset, with_tracked_folder
 from .claim import claim_output
 from .command_line import run
@@ -65,7 +66,9 @@ def main(
         "encoder": encoder, "lora": lora, "training": training,
     }  # fmt: skip
     results = Results(f"{output}/results.json", settings)
-    n_notes = len(ctl.note_splits(corpus, limit=limit)["train"])
+    splits = ctl.note_splits(corpus, limit=limit)
+    print(account(splits, "spans"))
+    n_notes = len(splits["train"])
     cells = [
         (key, corpus, limit, rules, encoder, lora, training, output)
         for key in (

@@ -10,6 +10,7 @@ from clinical_tl.errors import ConfigError
 from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 
+from .account import ANNOTATION, account
 from .budgets import (
     Level,
     TaskName,
@@ -86,6 +87,7 @@ def main(
     if allow_leakage:
         settings["allow_leakage"] = options["allow_leakage"] = True
     results = Results(f"{output}/results.json", settings)
+    print(account(ctl.note_splits(corpus, limit=limit), ANNOTATION[task]))
     cells = [
         (key, task, corpus, unlabelled, level, limit, encoder, lora, training, options)
         for key in ({"share": share, "seed": seed} for seed in range(seeds) for share in shares)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.errors import ConfigError
 
 from .budgets import Level, TaskName, fit_task
@@ -14,10 +15,7 @@ def main(
     target: str | None = None,
     source_notes: str | None = None,
     target_notes: str | None = None,
-    format: str | None = None,
-    columns: dict[str, str] | None = None,
-    as_written: tuple[str, ...] = (),
-    allow_implausible: bool = False,
+    read: ReadOptions = ReadOptions(),
     encoder: str = "offline",
     encoders: list[str] | None = None,
     source_models: dict[str, str] | None = None,
@@ -34,10 +32,7 @@ def main(
         target: the same, of the notes to transfer to.
         source_notes: your own source notes (BRAT, CoNLL, PubTator, JSON lines, …).
         target_notes: your own target notes.
-        format: of the files, where their ending does not tell.
-        columns: field to column, for tables and JSON lines.
-        as_written: fields whose cells mean what they say, e.g. [label] where "NA" is a label.
-        allow_implausible: take labels and ids that look like text and not like names.
+        read: how the files are read, e.g. --read.columns.text letter.
         encoder: a folder, "hub:org/name" (a Hub id) or "offline"; the notes are compared with it.
         encoders: two or more encoders to rank for the task on the target notes.
         source_models: encoder to the folder of a model that was trained on a source task with
@@ -58,24 +53,17 @@ def main(
             "encoders are named but no task; say what they are ranked for, e.g. "
             "--task=entity_recognition"
         )
+    own = read.read_each({"source": source_notes, "target": target_notes})
     ours, theirs = (
-        ctl.read_notes(
-            file,
-            format=format,
-            columns=columns,
-            as_written=as_written,
-            allow_implausible=allow_implausible,
-        )
-        if file
-        else ctl.data.load_corpus(corpus or "synthetic", seed=seed)["train"]
-        for file, corpus in ((source_notes, source), (target_notes, target))
+        own.get(side) or ctl.data.load_corpus(corpus or "synthetic", seed=seed)["train"]
+        for side, corpus in (("source", source), ("target", target))
     )
     found = ctl.transfer.similarity(
         ours, theirs, encoder, max_notes=max_notes, cache=cache, seed=seed
     )
     print(found)
     if encoders and task:
-        fitted = fit_task(task, theirs, level, allow_implausible=allow_implausible)
+        fitted = fit_task(task, theirs, level, allow_implausible=read.allow_implausible)
         models = {
             name: ctl.TransferModel.load(folder) for name, folder in (source_models or {}).items()
         }

@@ -11,6 +11,7 @@ from clinical_tl.network.lora import LoRA
 from clinical_tl.storage.replacement import whole_folder
 from clinical_tl.training.config import TrainingConfig
 
+from .account import account
 from .budgets import check_budgets, run_settings, subset, with_labels, with_tracked_folder
 from .claim import claim_output
 from .command_line import run
@@ -61,7 +62,9 @@ def main(
     results = Results(f"{output}/results.json", settings)
     source_model = _source_model(source, labels, limit, encoder, lora, training, output)
     starts = {"pretrained encoder": None, f"adapter from {source}": source_model}
-    n_notes = len(ctl.note_splits(target, limit=limit)["train"])
+    splits = ctl.note_splits(target, limit=limit)
+    print(account(splits, "spans"))
+    n_notes = len(splits["train"])
     keys = [
         {"start": start, "budget": budget, "seed": seed}
         for seed in range(seeds)

@@ -8,8 +8,8 @@ import pytest
 
 from clinical_tl.data.predictions import predictions_table
 from clinical_tl.display.table import Tabular
+from clinical_tl.evaluation.evaluating import report_on
 from clinical_tl.evaluation.highlighting import highlight
-from clinical_tl.evaluation.report import report_on
 from clinical_tl.metrics.calibration import calibration_scores
 from clinical_tl.metrics.classification import classification_scores
 from clinical_tl.metrics.coding import coding_scores

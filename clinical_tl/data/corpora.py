@@ -7,28 +7,34 @@ names; nothing is downloaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from clinical_tl.data.formats.columns import Columns
 from clinical_tl.data.notes import Notes
+from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.seen_notes import require_apart
+from clinical_tl.data.split_record import SplitOrigin
 from clinical_tl.data.splits import split_notes
 from clinical_tl.data.traces import Traces
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
 from clinical_tl.storage.paths import as_path
 
-if TYPE_CHECKING:
-    pass
-
-Splits = dict[str, Notes]
-
 VARIABLE = "CLINICAL_TL_CORPORA"
 SYNTHETIC = "synthetic"
 SYNTHETIC_NOTES = 400
+SYNTHETIC_FRACTIONS = {"train": 0.6, "dev": 0.15, "test": 0.25}
+SHARES = {"dev": 0.15, "test": 0.20}
+"""Of a user's training notes, for the sides that were not given."""
+
+
+class Splits(dict[str, Notes]):
+    """Sides of notes by name; `origin` says how they came about."""
+
+    def __init__(self, sides: Mapping[str, Notes], origin: SplitOrigin) -> None:
+        super().__init__(sides)
+        self.origin = origin
 
 
 def note_splits(
@@ -37,18 +43,15 @@ def note_splits(
     dev: str | Path | None = None,
     test: str | Path | None = None,
     *,
-    format: str | None = None,  # noqa: A002  (as in read_notes)
-    columns: Columns | None = None,
-    as_written: Sequence[str] = (),
+    read: ReadOptions = ReadOptions(),
     seed: int = 0,
     limit: int | None = None,
-    allow_implausible: bool = False,
     allow_leakage: bool = False,
 ) -> Splits:
     """`train`, `dev` and `test` of a named corpus, or of a user's own files; synthetic if neither.
 
-    `format`, `columns`, `as_written` and `allow_implausible` are those of `read_notes`. `limit`
-    keeps at most so many notes of each, the first ones: for a quick look.
+    `read` says how the files are read. `limit` keeps at most so many notes of each, the first
+    ones: for a quick look. How the sides came about is their `origin`.
 
     Raises `ConfigError` where both are given, or dev or test notes without training notes.
     """
@@ -59,26 +62,18 @@ def note_splits(
             f"both corpus={shown_id(corpus, 'corpus')!r} and train were given; give one of them "
             "(in a config, corpus: null)"
         )
-    if train is None:
-        splits = load_corpus(corpus or SYNTHETIC, seed=seed)
+    if train is not None:
+        splits = read_splits(train, dev, test, read=read, seed=seed, allow_leakage=allow_leakage)
     else:
-        splits = read_splits(
-            train,
-            dev,
-            test,
-            format=format,
-            columns=columns,
-            as_written=as_written,
-            seed=seed,
-            allow_implausible=allow_implausible,
-            allow_leakage=allow_leakage,
-        )
+        name = corpus or SYNTHETIC
+        splits = Splits(load_corpus(name, seed=seed), _origin_of_corpus(name, seed))
     if limit is None:
         return splits
-    return {name: notes[:limit] for name, notes in splits.items()}
+    kept = {name: notes[:limit] for name, notes in splits.items()}
+    return Splits(kept, replace(splits.origin, limit=limit))
 
 
-def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> Splits:
+def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> dict[str, Notes]:
     """The official splits of a public corpus: `train`, `dev` and `test` (MTS-Dialog: `test2`).
 
     `"unlabelled"`, English case reports without annotation, has `train` alone.
@@ -93,7 +88,7 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
         from clinical_tl.data.synthetic import generate_notes
 
         notes = generate_notes(SYNTHETIC_NOTES, seed=seed, length="short")
-        return split_notes(notes, fractions={"train": 0.6, "dev": 0.15, "test": 0.25}, seed=seed)
+        return split_notes(notes, fractions=SYNTHETIC_FRACTIONS, seed=seed)
     if name not in _LOADERS:
         raise ConfigError(
             f"corpus {shown_id(name, 'corpus')!r}: choose one of {sorted([SYNTHETIC, *_LOADERS])}"
@@ -104,7 +99,10 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
             f"the corpus {name!r} is not in the folder {shown_path(root)!r}; put it there, or name "
             f"the corpora's folder in the environment variable {VARIABLE}"
         )
-    return _LOADERS[name](root / name)
+    splits = _LOADERS[name](root / name)
+    for notes in splits.values():
+        notes.division = f"the sets that the corpus {name} is published in"
+    return splits
 
 
 def corpora_folder() -> Path:
@@ -123,46 +121,50 @@ def read_splits(
     dev: str | Path | None = None,
     test: str | Path | None = None,
     *,
-    format: str | None = None,  # noqa: A002  (as in read_notes)
-    columns: Columns | None = None,
-    as_written: Sequence[str] = (),
+    read: ReadOptions = ReadOptions(),
     seed: int = 0,
-    allow_implausible: bool = False,
     allow_leakage: bool = False,
 ) -> Splits:
     """A user's own notes as `train`, `dev` and `test`.
 
     What is not given as a file is split off the training notes by patient (15 % for dev, 20 %
-    for test). Files that share patients or texts are an error (`require_apart`), or with
-    `allow_leakage` a warning.
+    for test). Where no note has a patient, every note counts as another patient's. Files that
+    share patients or texts are an error (`require_apart`), or with `allow_leakage` a warning.
 
     Raises as `read_notes` and `split_notes` do, and `NoteError` for leakage.
     """
-    files = {"train": train, "dev": dev, "test": test}
-    read = {
-        name: read_notes(
-            file,
-            format=format,
-            columns=columns,
-            as_written=as_written,
-            allow_implausible=allow_implausible,
-        )
-        for name, file in files.items()
-        if file is not None
-    }
-    shares = {"dev": 0.15, "test": 0.20}
-    missing = {name: share for name, share in shares.items() if name not in read}
+    sides = read.read_each({"train": train, "dev": dev, "test": test})
+    for notes in sides.values():
+        notes.division = "given as a file of its own"
+    missing = {name: share for name, share in SHARES.items() if name not in sides}
+    origin = SplitOrigin(given=tuple(sides))
     if missing:
-        fractions = {"train": 1 - sum(missing.values()), **missing}
-        by = "patient_id" if any(p is not None for p in read["train"]["patient_id"]) else "note_id"
-        read |= split_notes(
-            read["train"], by=by, fractions=fractions, seed=seed, allow_leakage=allow_leakage
+        by = "patient_id" if any(p is not None for p in sides["train"]["patient_id"]) else "note_id"
+        origin = SplitOrigin(
+            given=tuple(name for name in sides if name != "train"),
+            fractions={"train": round(1 - sum(missing.values()), 6), **missing},
+            by=by,
+            seed=seed,
+            kept_texts=not allow_leakage,
         )
-    _require_apart(read, allow_leakage=allow_leakage)
-    return read
+        sides |= split_notes(
+            sides["train"],
+            by=by,
+            fractions=origin.fractions,
+            seed=seed,
+            allow_leakage=allow_leakage,
+        )
+    _require_apart(sides, allow_leakage=allow_leakage)
+    return Splits(sides, origin)
 
 
-def _require_apart(splits: Splits, *, allow_leakage: bool) -> None:
+def _origin_of_corpus(name: str, seed: int) -> SplitOrigin:
+    if name != SYNTHETIC:
+        return SplitOrigin(corpus=name, given=("train", "dev", "test"))
+    return SplitOrigin(corpus=name, fractions=SYNTHETIC_FRACTIONS, by="patient_id", seed=seed)
+
+
+def _require_apart(splits: Mapping[str, Notes], *, allow_leakage: bool) -> None:
     traces = {name: Traces.of(notes.records) for name, notes in splits.items()}
     for known, name in (("train", "dev"), ("train", "test"), ("dev", "test")):
         require_apart(
@@ -174,7 +176,7 @@ def _require_apart(splits: Splits, *, allow_leakage: bool) -> None:
         )
 
 
-def _pubtator(folder: Path, *, label: str | None = None) -> Splits:
+def _pubtator(folder: Path, *, label: str | None = None) -> dict[str, Notes]:
     splits = {
         # One document of NCBI-disease is in the training file twice.
         name: read_notes(folder / f"{name}.pubtator.txt", format="pubtator", duplicates="first")
@@ -193,15 +195,15 @@ def _relabel(notes: Notes, label: str) -> Notes:
     )
 
 
-def _ncbi_disease(folder: Path) -> Splits:
+def _ncbi_disease(folder: Path) -> dict[str, Notes]:
     return _pubtator(folder, label="Disease")
 
 
-def _bc5cdr(folder: Path) -> Splits:
+def _bc5cdr(folder: Path) -> dict[str, Notes]:
     return _pubtator(folder)
 
 
-def _codiesp(folder: Path) -> Splits:
+def _codiesp(folder: Path) -> dict[str, Notes]:
     return {
         name: read_notes(
             folder / name, format="codiesp", texts="text_files_en", codes_file=f"{name}D.tsv"
@@ -210,14 +212,14 @@ def _codiesp(folder: Path) -> Splits:
     }
 
 
-def _chemprot(folder: Path) -> Splits:
+def _chemprot(folder: Path) -> dict[str, Notes]:
     return {
         name: read_notes(folder / f"{name}.txt", format="chemprot")
         for name in ("train", "dev", "test")
     }
 
 
-def _mts_dialog(folder: Path) -> Splits:
+def _mts_dialog(folder: Path) -> dict[str, Notes]:
     columns = {"note_id": "ID", "text": "section_text", "label": "section_header"}
     files = {
         "train": "MTS-Dialog-TrainingSet.csv",
@@ -228,12 +230,12 @@ def _mts_dialog(folder: Path) -> Splits:
     return {name: read_notes(folder / file, columns=columns) for name, file in files.items()}
 
 
-def _unlabelled(folder: Path) -> Splits:
+def _unlabelled(folder: Path) -> dict[str, Notes]:
     """Case reports without annotation: training notes alone."""
     return {"train": read_notes(folder / "e3c_case_reports_en.jsonl.gz")}
 
 
-_LOADERS: dict[str, Callable[[Path], Splits]] = {
+_LOADERS: dict[str, Callable[[Path], dict[str, Notes]]] = {
     "ncbi_disease": _ncbi_disease,
     "bc5cdr": _bc5cdr,
     "codiesp": _codiesp,

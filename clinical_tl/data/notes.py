@@ -52,6 +52,9 @@ class Notes(Sequence[Note]):
     Notes(1 notes; annotated: label 1)
     """
 
+    division: str | None = None
+    """How this set was divided from others (`split_notes`, a corpus' own sets), in words."""
+
     def __init__(self, notes: Iterable[Note] | Dataset = ()) -> None:
         self._records: list[Note] | None = None
         if hasattr(notes, "column_names"):
@@ -125,6 +128,7 @@ class Notes(Sequence[Note]):
         chosen = [index(position) for position in positions]
         mapped = "dataset" in self.__dict__
         part = Notes(self.dataset.select(chosen) if mapped else [self[i] for i in chosen])
+        part.division = self.division
         if mapped and self._records is not None:
             part.__dict__["_records"] = [self._records[i] for i in chosen]
         return part

@@ -1,35 +1,211 @@
-"""Predictions as JSON lines and as a table: ids, labels, offsets and scores, never text."""
+"""Predictions as files for people, programs and annotation tools, and as a table."""
 
 from __future__ import annotations
 
+import gzip
 import json
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, cast
 
+from clinical_tl.data.notes import Notes, NotesLike
+from clinical_tl.data.results.matched_notes import matched, note_set
+from clinical_tl.data.results.note_nlp import NOTE_NLP, note_nlp_rows
+from clinical_tl.data.results.predicted import predicted_notes
+from clinical_tl.data.results.row_files import (
+    RowWriter,
+    write_csv,
+    write_parquet,
+    write_plain_csv,
+    write_tsv,
+    write_xlsx,
+)
+from clinical_tl.data.results.tidy_rows import TidyRows
+from clinical_tl.data.writing import ENDINGS as NOTE_ENDINGS
+from clinical_tl.data.writing import WRITERS as NOTE_WRITERS
+from clinical_tl.data.writing import write_notes
 from clinical_tl.display.table import Table
-from clinical_tl.schema import SAID_NAMES, Prediction
+from clinical_tl.errors import ConfigError, shown_path, shown_value
+from clinical_tl.schema import SAID_NAMES, Note, Prediction
+from clinical_tl.storage.output import require_file, writing
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replacing_file
 
+log = logging.getLogger(__name__)
 
-def write_predictions(predictions: Iterable[Prediction], path: str | os.PathLike[str]) -> int:
-    """Write one JSON object a prediction (`Prediction.to_dict`); returns how many.
+JSON_LINES, OMOP = "json_lines", "omop"
+TABLES: dict[str, RowWriter] = {
+    "csv": write_csv,
+    "tsv": write_tsv,
+    "parquet": write_parquet,
+    "xlsx": write_xlsx,
+}
+OMOP_TABLES: dict[str, RowWriter] = {".csv": write_plain_csv, ".parquet": write_parquet}
+FORMATS = (JSON_LINES, *TABLES, OMOP)
+ENDINGS = {
+    ".jsonl": JSON_LINES,
+    ".jsonl.gz": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    **{f".{name}": name for name in TABLES},
+}
 
-    The file appears only when it is complete; what there is of it when an error ends the writing
-    is kept as `<path>.part`.
-    Raises `OutputError` where the file system refuses.
+
+def write_predictions(
+    predictions: Iterable[Prediction],
+    path: str | os.PathLike[str],
+    notes: NotesLike | None = None,
+    format: str | None = None,  # noqa: A002  (the word everyone looks for)
+    *,
+    text: bool = False,
+) -> int:
+    """Write predictions to a file; returns how many there were.
+
+    - `json_lines` (`.jsonl`, `.jsonl.gz`): an object a prediction (`Prediction.to_dict`).
+    - `csv`, `tsv`, `parquet`, `xlsx` (by their endings): a row for each class, code, mention or
+      relation, and one for a note of which nothing is said; always the same columns. With
+      `notes`, their patient ids and metadata too. CSV is UTF-8 with a byte order mark, which
+      Excel needs; its cells stand as they are, also those that a spreadsheet would take for
+      formulas (`=…`), which the log counts. In `.xlsx` text stays text.
+    - `omop` (`.csv`, `.parquet`): rows of NOTE_NLP of the OMOP CDM 5.4; note ids are whole numbers.
+    - what `write_notes` writes (`brat`, `conll`, …): the notes with the predictions as their
+      annotations (`predicted_notes`), for annotation tools. It needs `notes`, and holds their
+      text. They are written when the last prediction is there; until then the predictions are
+      kept as JSON lines in `<path>.part.jsonl`. What a format has no room for (often scores and
+      metadata) is counted in the log.
+
+    The others are written as the predictions come. A file appears only when it is complete;
+    what there is of it when an error ends the writing is kept as `<path>.part`.
+
+    Args:
+        predictions: a list, or a stream (`predict_stream`).
+        path: where to; an existing file is replaced.
+        notes: the notes that were predicted; best in the predictions' order. Metadata can be as
+            confidential as text.
+        format: where the ending does not say it, or `omop`.
+        text: whether what mentions and evidence read in the notes goes into a table (a column
+            `text`; `snippet` and `lexical_variant` of `omop`). No text of notes is written
+            otherwise.
+
+    Raises:
+        ConfigError: an unknown ending or format, one that needs `notes`, or `text` without them.
+        NoteError: predictions of notes that are not among `notes`.
+        MissingExtraError: `.xlsx` without the extra `[excel]`.
+        OutputError: the file system refuses, or Excel has no room for it.
     """
     target = as_path(path)
-    n = 0
-    part = target.with_name(f"{target.name}.part")
-    with (
-        replacing_file(target, keep=part) as draft,
-        draft.open("w", encoding="utf-8", newline="\n") as stream,
-    ):
-        for prediction in predictions:
-            stream.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
-            n += 1
-    return n
+    chosen = _chosen(target, format, has_notes=notes is not None)
+    if text and (notes is None or chosen == JSON_LINES):
+        raise ConfigError(
+            "text=True: JSON lines hold no text; write a table, e.g. .csv"
+            if chosen == JSON_LINES
+            else "text=True needs the notes that were predicted: notes=…"
+        )
+    counted = _Counted(predictions)
+    if notes is not None and chosen not in FORMATS:
+        _write_annotated(notes, counted, target, chosen)
+        return counted.n
+    # JSON lines say nothing of the notes but their ids.
+    beside = None if notes is None or chosen == JSON_LINES else note_set(notes)
+    with replacing_file(target, keep=target.with_name(f"{target.name}.part")) as draft:
+        if chosen == JSON_LINES:
+            _write_json_lines(counted, draft, packed=target.name.lower().endswith(".gz"))
+        elif chosen == OMOP:
+            writer = OMOP_TABLES[target.suffix.lower()]
+            writer(note_nlp_rows(_pairs(counted, beside), text=text), NOTE_NLP, draft)
+        else:
+            tidy = TidyRows(beside, text=text)
+            rows = (row for said, note in _pairs(counted, beside) for row in tidy.of(said, note))
+            TABLES[chosen](rows, tidy.columns, draft)
+    return counted.n
+
+
+class _Counted(Iterator[Prediction]):
+    """Passes predictions on; `n` of them so far."""
+
+    def __init__(self, predictions: Iterable[Prediction]) -> None:
+        self.n = 0
+        self._predictions = iter(predictions)
+
+    def __next__(self) -> Prediction:
+        prediction = next(self._predictions)
+        self.n += 1
+        return prediction
+
+
+def _chosen(target: Path, given: str | None, *, has_notes: bool) -> str:
+    """The format, before anything is predicted."""
+    name = target.name.lower()
+    # The longest ending: `.jsonl.gz` is not `.gz`.
+    known = {**NOTE_ENDINGS, **ENDINGS}
+    ending = max(filter(name.endswith, known), key=len, default="")
+    chosen = given or known.get(ending)
+    annotated = [name for name in NOTE_WRITERS if name not in FORMATS]
+    if chosen is None:
+        raise ConfigError(
+            f"{shown_path(target.name)}: this ending does not tell the format; allowed: "
+            f"{list(ENDINGS)}, or format=…: one of {list(FORMATS)}, and with notes=… of {annotated}"
+        )
+    if chosen not in (*FORMATS, *annotated):
+        raise ConfigError(
+            f"format={shown_value(chosen)}; allowed: {list(FORMATS)}, and with notes=… {annotated}"
+        )
+    if chosen in annotated and not has_notes:
+        raise ConfigError(
+            f"{chosen} holds the notes' text with the predictions in it, which have none; give the "
+            "notes that were predicted: notes=…"
+        )
+    if chosen == OMOP and target.suffix.lower() not in OMOP_TABLES:
+        raise ConfigError(
+            f"{shown_path(target.name)}: NOTE_NLP is written as one of {list(OMOP_TABLES)}; name "
+            "the file so"
+        )
+    return chosen
+
+
+def _pairs(
+    predictions: Iterable[Prediction], notes: Notes | None
+) -> Iterator[tuple[Prediction, Note | None]]:
+    if notes is None:
+        return ((prediction, None) for prediction in predictions)
+    return ((prediction, note) for prediction, note in matched(predictions, notes))
+
+
+def _write_json_lines(predictions: Iterable[Prediction], path: Path, *, packed: bool) -> None:
+    with ExitStack() as stack:
+        stream: BinaryIO = stack.enter_context(path.open("wb"))
+        if packed:
+            # Without a name and a time in it: the same predictions are the same bytes.
+            packing = gzip.GzipFile("", "wb", fileobj=stream, mtime=0)
+            stream = cast("BinaryIO", stack.enter_context(packing))
+        stream.writelines(map(_line, predictions))
+
+
+def _line(prediction: Prediction) -> bytes:
+    return json.dumps(prediction.to_dict(), ensure_ascii=False).encode() + b"\n"
+
+
+def _write_annotated(
+    notes: NotesLike, predictions: Iterable[Prediction], target: Path, chosen: str
+) -> None:
+    part = target.with_name(f"{target.name}.part.jsonl")
+    require_file(part)
+    try:
+        with writing(part), part.open("wb") as stream:
+            annotated = predicted_notes(notes, _kept(predictions, stream))
+        write_notes(annotated, target, format=chosen, lossy=True)
+    except BaseException:
+        log.warning("%s is unfinished; what was predicted is in %s", target, part)
+        raise
+    part.unlink()
+
+
+def _kept(predictions: Iterable[Prediction], stream: BinaryIO) -> Iterator[Prediction]:
+    for prediction in predictions:
+        stream.write(_line(prediction))
+        yield prediction
 
 
 def predictions_table(predictions: Iterable[Prediction]) -> Table:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, get_args
 
+from clinical_tl.data.choosing import choose_labels
 from clinical_tl.data.formats.cells import judge_columns
 from clinical_tl.data.formats.columns import Columns, Layout, MetadataColumns
 from clinical_tl.data.formats.encodings import likely_encoding
@@ -109,6 +110,7 @@ def read_notes(
     make_ids: bool = False,
     split: str | None = None,
     encoding: str | None = None,
+    labels: Sequence[str] | Mapping[str, str | None] | None = None,
     on_error: OnError = "raise",
     rejects: str | os.PathLike[str] | None = None,
     duplicates: Duplicates = "fault",
@@ -139,6 +141,8 @@ def read_notes(
         encoding: of texts that are not UTF-8, e.g. `"cp1252"`, as Windows writes them. A
             byte-order mark is believed first. It is never guessed: one that likely fits is named in
             the error.
+        labels: the classes, codes, types of mentions and of relations to keep, or old → new name
+            (`choose_labels`).
         on_error: `raise` one error with every fault, or `skip` faulty notes: they are counted
             in the log and listed in `rejects`.
         rejects: the side file, JSON lines with line and reason; `<source>.rejected.jsonl`
@@ -194,6 +198,8 @@ def read_notes(
     )
     dataset = tabulate(notes, None if cache_dir is None else _arrow_file(as_path(cache_dir), asked))
     _conclude(dataset, faults, side, asked)
+    if labels is not None:
+        dataset = choose_labels(dataset, labels)
     if columns and not allow_implausible:
         _check_columns(dataset, layout)
     return dataset

@@ -166,6 +166,9 @@ def split_notes(
         name: dataset.select(np.flatnonzero(side_of_note == position).tolist())
         for position, name in enumerate(wanted)
     }
+    tied = "whatever their texts" if allow_leakage else "notes with one text kept together"
+    for side in splits.values():
+        side.division = f"at random by {by}, {tied}, seed {seed}"
     if not allow_leakage:
         report = check_leakage(splits, by=by, near_duplicates=None)
         if not report.is_clean:

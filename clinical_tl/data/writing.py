@@ -23,6 +23,14 @@ WRITERS: dict[str, Write] = {
 }
 # Whose writers pack a file whose name ends in `.gz`.
 _PACKING = ("json_lines", "csv", "tsv")
+ENDINGS: dict[str, str] = {
+    ending + packing: known.name
+    for known in FORMATS.values()
+    if known.write is not None
+    for ending in known.endings
+    for packing in ("", *((".gz",) if known.name in _PACKING else ()))
+}
+"""Ending → the format that is written under it."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +102,11 @@ def _require_room(target: Path, *, is_folder: bool) -> None:
 
 
 def _guess_format(path: Path) -> Format:
-    name = path.name.lower()
-    known = [f for f in FORMATS.values() if f.write is not None and f.endings]
-    for chosen in known:
-        packed = [f"{end}.gz" for end in chosen.endings if chosen.name in _PACKING]
-        if name.endswith((*chosen.endings, *packed)):
-            return chosen
+    # The longest ending: `.pubtator.txt` is not `.txt`.
+    ending = max(filter(path.name.lower().endswith, ENDINGS), key=len, default=None)
+    if ending is not None:
+        return FORMATS[ENDINGS[ending]]
     raise ConfigError(
         f"{shown_path(path.name)}: this ending does not tell the format; say it: format='…', one "
-        f"of {list(WRITERS)}. Endings that do: {[end for f in known for end in f.endings]}"
+        f"of {list(WRITERS)}. Endings that do: {list(ENDINGS)}"
     )

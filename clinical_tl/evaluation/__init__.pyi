@@ -2,9 +2,9 @@ from .baselines import cooccurrence as cooccurrence
 from .baselines import majority as majority
 from .baselines import memorised_mentions as memorised_mentions
 from .baselines import tfidf as tfidf
+from .evaluating import report_on as report_on
 from .highlighting import displacy_record as displacy_record
 from .highlighting import highlight as highlight
-from .html import report_page as report_page
-from .html import write_page as write_page
+from .page import report_page as report_page
+from .page import write_page as write_page
 from .report import EvaluationReport as EvaluationReport
-from .report import report_on as report_on

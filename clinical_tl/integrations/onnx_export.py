@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import EncoderError, NoteError, shown_path
 from clinical_tl.saved.artifact import write_artifact
+from clinical_tl.saved.encoder_licence import shareable_name
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.output import require_replaceable, writing
 from clinical_tl.storage.paths import as_path
@@ -220,6 +221,7 @@ def _predict(model: TransferModel, exported: Network, notes: Sequence[Note]) -> 
 
 def _write(model: TransferModel, report: OnnxReport, files: Sequence[Path]) -> None:
     from clinical_tl.models.onnx_model import ONNX
+    from clinical_tl.saved.card import model_card
     from clinical_tl.version import __version__
 
     def write_files(draft: Path) -> None:
@@ -230,7 +232,8 @@ def _write(model: TransferModel, report: OnnxReport, files: Sequence[Path]) -> N
     description = {
         "package_version": __version__,
         "task": model.task.to_dict(),
-        "encoder": model.source.to_dict(),
+        # The graphs carry it: the folder that it lies in here is nobody's business.
+        "encoder": replace(model.source, name=shareable_name(model.source.name)).to_dict(),
         "adapter": ONNX,
         "windowing": asdict(model.windowing),
         ONNX: report.to_dict(),
@@ -239,24 +242,6 @@ def _write(model: TransferModel, report: OnnxReport, files: Sequence[Path]) -> N
         report.folder,
         description,
         metrics=model.metrics,
-        card=_card(description, report),
+        card=model_card(description, model.metrics),
         write_files=write_files,
     )
-
-
-def _card(description: Mapping[str, Any], report: OnnxReport) -> str:
-    weights = "8-bit integers" if report.int8 else "fp32"
-    return f"""# {description["task"]["kind"].replace("_", " ").capitalize()} model, ONNX
-
-Exported by clinical_tl {description["package_version"]} from a model on the encoder
-`{description["encoder"]["name"]}`; weights in {weights}, {report.megabytes:.1f} MB.
-Largest difference of a logit from the model exported: {report.largest_logit_difference:.2e};
-of {report.notes} notes compared, {report.changed_notes} are decided otherwise.
-
-```python
-from clinical_tl.models.onnx_model import OnnxModel
-
-model = OnnxModel.load("path/to/this/folder")
-predictions = model.predict(["The text of a note."])
-```
-"""

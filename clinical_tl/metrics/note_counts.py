@@ -33,7 +33,7 @@ class NoteCounts:
 
     `tp`, `fp`, `fn` are (n, labels) sparse counts of the labels in gold or predicted; `averages`
     has metric → the average of these counts that it is, `means` metric → (n,), NaN for a note
-    on which it is undefined.
+    on which it is undefined. `labels` names the columns, where they are known.
     """
 
     tp: csr_array
@@ -41,6 +41,7 @@ class NoteCounts:
     fn: csr_array
     averages: Mapping[str, str]
     means: Mapping[str, Floats] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.tp.shape[0])
@@ -86,6 +87,13 @@ class NoteCounts:
             found[metric] = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0)
         return found
 
+    def label_f1(self, weights: Floats) -> Floats:
+        """Each label's F1 under each weighting, shape (r, labels); NaN where nothing is of it."""
+        tp, wrong = weights @ self.tp, weights @ (self.fp + self.fn)
+        whole = 2 * tp + wrong
+        f1: Floats = np.divide(2 * tp, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+        return f1
+
 
 def count_labels(
     notes: Sequence[NoteLabels],
@@ -112,6 +120,7 @@ def count_labels(
         np.array(counts, dtype=np.float64).reshape(-1, 3),
         (len(notes), max(len(columns), 1)),
         averages,
+        labels=tuple(columns),
     )
 
 
@@ -122,12 +131,14 @@ def counts_at(
     shape: tuple[int, int],
     averages: Mapping[str, str],
     means: Mapping[str, Floats] | None = None,
+    *,
+    labels: Sequence[str] = (),
 ) -> NoteCounts:
-    """Counts (tp, fp, fn), shape (m, 3), at m rows (notes) and places (labels)."""
+    """Counts (tp, fp, fn), shape (m, 3), at m rows (notes) and places (of these labels)."""
     from scipy.sparse import csr_array
 
     tp, fp, fn = (csr_array((counts[:, i], (rows, places)), shape=shape) for i in range(3))
-    return NoteCounts(tp, fp, fn, averages, means or {})
+    return NoteCounts(tp, fp, fn, averages, means or {}, tuple(labels))
 
 
 def _averages(

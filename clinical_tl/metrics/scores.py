@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinical_tl.display.table import Table, Tabular
+from clinical_tl.metrics.label_plot import draw_labels, draw_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Scores(Tabular):
@@ -47,6 +51,20 @@ class Scores(Tabular):
     def glance(self) -> Iterable[str | Table]:
         """The summary."""
         return type(self).__name__, self._metrics()
+
+    def plot(self) -> Figure:
+        """F1, precision and recall by label, as a matplotlib figure; metrics where none are.
+
+        A report's `plot()` has intervals as well.
+
+        Raises `MissingExtraError` without matplotlib (extra `[plots]`).
+        """
+        title = type(self).__name__
+        labels = getattr(self, "per_label", None)
+        if labels:
+            return draw_labels([score.row() for score in labels], title=title)
+        metrics = {n: v for n, v in self.summary().items() if isinstance(v, float)}
+        return draw_metrics(metrics, title=title)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values, labels with their precision, recall and F1."""

@@ -21,9 +21,11 @@ from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, sh
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
 from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
 from clinical_tl.saved.artifact import read_metrics, write_artifact
-from clinical_tl.saved.evaluations import leak_of, record_scores, set_digest
+from clinical_tl.saved.evaluations import leak_of, record_scores
 from clinical_tl.saved.hub import SavedFolder, find_saved
+from clinical_tl.saved.said_language import LANGUAGE, said_language
 from clinical_tl.saved.saved_task import saved_task
+from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
@@ -68,6 +70,7 @@ class FeatureModel:
     cache: Path | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     seen: SeenNotes | None = field(default=None, repr=False, compare=False)
+    saved_as: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -135,7 +138,16 @@ class FeatureModel:
                 encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix
             classifier.fit(features, task.gold(written), related_notes(written).tolist())
-        trained = {"train_notes": len(records), "notes_sha256": set_digest(records), "seed": seed}
+        trained = {
+            **training_notes(train, records),
+            "adapter": {"kind": "linear model on frozen features"},
+            "settings": {
+                "strength": float(classifier.strength_),
+                "layer": layer,
+                "pooling": pooling,
+            },
+            "seed": seed,
+        }
         model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained}, seen)
         if dev_records is None:
             return model
@@ -229,14 +241,22 @@ class FeatureModel:
         record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores
 
-    def save_pretrained(self, folder: str | Path) -> Path:
+    def save_pretrained(
+        self, folder: str | Path, *, language: str | Sequence[str] | None = None
+    ) -> Path:
         """Write task, linear model and tokenizer as a plain folder; the encoder is named in it.
 
-        Of several processes the first writes it.
+        Of several processes the first writes it. `language` is that of the notes, as
+        `TransferModel.save_pretrained` takes it.
         """
         folder = as_path(folder)
+        self._say(language)
         on_main_process(lambda: self._write(folder))
         return folder
+
+    def _say(self, language: str | Sequence[str] | None) -> None:
+        if language is not None:
+            self.metrics[LANGUAGE] = said_language(language)
 
     def _write(self, folder: Path) -> None:
         from clinical_tl.saved.card import model_card
@@ -264,7 +284,12 @@ class FeatureModel:
         )
 
     def push_to_hub(
-        self, repo_id: str, *, folder: str | Path | None = None, **options: Unpack[PushOptions]
+        self,
+        repo_id: str,
+        *,
+        folder: str | Path | None = None,
+        language: str | Sequence[str] | None = None,
+        **options: Unpack[PushOptions],
     ) -> str:
         """Save the model and upload it in one commit, private by default; returns its address.
 
@@ -273,6 +298,7 @@ class FeatureModel:
         """
         from clinical_tl.release.push import push_saved
 
+        self._say(language)
         options.setdefault("encoder", self.encoder.source.path)
         return push_saved(self._write, repo_id, folder=folder, **options)
 
@@ -330,7 +356,8 @@ class FeatureModel:
         ):
             layer, pooling = description["features"]["layer"], description["features"]["pooling"]
         classifier = FeatureClassifier.load(folder)
-        return cls(task, loaded, classifier, layer, pooling, metrics=read_metrics(folder))
+        metrics = read_metrics(folder)
+        return cls(task, loaded, classifier, layer, pooling, metrics=metrics, saved_as=saved.name)
 
     def _note_probabilities(
         self, task: NoteTask, notes: Sequence[Note], *, progress: bool

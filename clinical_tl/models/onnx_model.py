@@ -46,6 +46,8 @@ class OnnxModel:
         self.tokenizer = tokenizer
         self.windowing = windowing
         self.export = export
+        self.saved_as: str | None = None
+        """The name of the folder that it was loaded from."""
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None) -> OnnxModel:
@@ -73,7 +75,9 @@ class OnnxModel:
         ):
             network = load_graphs(folder, task.head_spec, threads=threads)
         tokenizer = NoteTokenizer.from_pretrained(folder)
-        return cls(network, task, tokenizer, windowing, description[ONNX])
+        model = cls(network, task, tokenizer, windowing, description[ONNX])
+        model.saved_as = folder.resolve().name
+        return model
 
     def predict(
         self,

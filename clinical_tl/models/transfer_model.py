@@ -26,6 +26,7 @@ from clinical_tl.network.structure import base_model
 from clinical_tl.network.weights import (
     HEAD_FILE,
     adapter_kind,
+    carries_encoder,
     load_network,
     merged_model,
     merged_network,
@@ -35,6 +36,7 @@ from clinical_tl.saved.artifact import read_metrics, refuse_others, write_artifa
 from clinical_tl.saved.encoder_licence import shareable_name
 from clinical_tl.saved.evaluations import leak_of, record_scores
 from clinical_tl.saved.hub import SavedFolder, find_saved
+from clinical_tl.saved.said_language import LANGUAGE, said_language
 from clinical_tl.saved.saved_task import saved_task
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.paths import as_path
@@ -90,6 +92,8 @@ class TransferModel:
         self.start: dict[str, Any] = {}
         """What the weights were before any training, for a checkpoint to be known as this run's."""
         self.seen: SeenNotes | None = None
+        self.saved_as: str | None = None
+        """The name of the folder, or the Hub id, that it was loaded from."""
 
     @classmethod
     def from_pretrained(
@@ -195,6 +199,7 @@ class TransferModel:
         model = cls(network.to(place), task, tokenizer, windowing, source, read_metrics(folder))
         if NoveltyDetector.is_saved(folder):
             model.novelty = NoveltyDetector.load(folder)
+        model.saved_as = saved.name
         model.network.eval()
         return model
 
@@ -216,15 +221,26 @@ class TransferModel:
         self.network.to(choose_device(device))
         return self
 
-    def save_pretrained(self, folder: str | Path) -> Path:
+    def save_pretrained(
+        self, folder: str | Path, *, language: str | Sequence[str] | None = None
+    ) -> Path:
         """Write the model as a plain folder (`clinical_tl.saved.artifact` lists its files).
 
         The folder is complete or not there at all; of several processes the first writes it.
-        Raises `ArtifactError` if it holds something else.
+        `language` says what the notes are in, for the card: a code of ISO 639 (`"de"`) or
+        several; by default it is what `fit` detected. It stays with the model.
+
+        Raises `ArtifactError` if the folder holds something else, `ConfigError` for a language
+        that is no such code.
         """
         folder = as_path(folder)
+        self._say(language)
         on_main_process(lambda: self._write(folder))
         return folder
+
+    def _say(self, language: str | Sequence[str] | None) -> None:
+        if language is not None:
+            self.metrics[LANGUAGE] = said_language(language)
 
     def _write(self, folder: Path) -> None:
         from clinical_tl.saved.card import model_card
@@ -236,10 +252,12 @@ class TransferModel:
             if self.novelty is not None:
                 self.novelty.save(draft)
 
+        # What carries its encoder needs no folder of this machine, and so names none.
+        source = self._nameless_source() if carries_encoder(self.network) else self.source
         description = {
             "package_version": __version__,
             "task": self.task.to_dict(),
-            "encoder": self.source.to_dict(),
+            "encoder": source.to_dict(),
             "adapter": adapter_kind(self.network),
             "auto_class": self.network.auto_class,
             "windowing": asdict(self.windowing),
@@ -258,6 +276,7 @@ class TransferModel:
         *,
         folder: str | Path | None = None,
         merge: bool = False,
+        language: str | Sequence[str] | None = None,
         **options: Unpack[PushOptions],
     ) -> str:
         """Save the model and upload it in one commit, private by default; returns its address.
@@ -265,30 +284,40 @@ class TransferModel:
         Needs the network and a token. `options` are those of `clinical_tl.release.push_folder`
         (`private`, `revision`, `create_pr`, `tag`, `token`). The saved model stays in `folder`
         if that is given, and wherever it lies if the push fails. `merge` pushes `merged()`,
-        for an encoder that nobody else has. Of several processes the first pushes.
+        for an encoder that nobody else has; a full fine-tune carries its encoder anyway.
+        `language` is as for `save_pretrained`. Of several processes the first pushes.
 
         Raises:
             HubError: the Hub can't be reached or refuses; the message says how to go on.
-            ReleaseError: the release gate refuses, as it always does an encoder that is a local
-                folder, or a novelty detector that holds single notes' embeddings.
+            ReleaseError: the release gate refuses, as it always does an adapter of an encoder
+                that is a local folder, or a novelty detector that holds single notes' embeddings.
         """
         from clinical_tl.release.push import push_saved
 
         def save(place: Path) -> None:
             (self.merged() if merge else self)._write(place)  # noqa: SLF001  (its own)
 
+        self._say(language)
         options.setdefault("encoder", self.source.path)
         return push_saved(save, repo_id, folder=folder, **options)
 
     def merged(self) -> TransferModel:
         """A copy with the adapter folded into the weights: a full model, free of its encoder."""
-        source = replace(self.source, name=shareable_name(self.source.name))
         network = merged_network(self.network).eval()
         model = TransferModel(
-            network, self.task, self.tokenizer, self.windowing, source, self.metrics
+            network,
+            self.task,
+            self.tokenizer,
+            self.windowing,
+            self._nameless_source(),
+            self.metrics,
         )
         model.novelty, model.seen = self.novelty, self.seen
         return model
+
+    def _nameless_source(self) -> EncoderSource:
+        """The encoder without the folder that it lies in here."""
+        return replace(self.source, name=shareable_name(self.source.name))
 
     def merge(self, folder: str | Path) -> Path:
         """Write a plain transformers folder, the adapter folded into the weights.

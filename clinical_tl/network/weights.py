@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from clinical_tl.errors import ArtifactError, EncoderError, shown_path
+from clinical_tl.network.adapter import block_suffixes
 from clinical_tl.network.encoder import EncoderSource, hub_name, load_config
 from clinical_tl.network.heads import Head
 from clinical_tl.network.network import Network, quiet_transformers
@@ -122,6 +123,31 @@ def adapter_kind(network: Network) -> str:
     return "frozen" if network.frozen_encoder else "full"
 
 
+def carries_encoder(network: Network) -> bool:
+    """Whether `save_network` writes all weights, the encoder's with them."""
+    kind = adapter_kind(network)
+    return kind == "full" or (kind == "frozen" and network.head is None)
+
+
+def adapter_settings(network: Network) -> dict[str, Any]:
+    """How the network was adapted: `kind`, and for an adapter peft's own settings of it.
+
+    `targets` are the layers that got one, by their names within a block.
+    """
+    kind = adapter_kind(network)
+    if kind != "peft":
+        return {"kind": kind}
+    model: Any = network.model
+    config = model.peft_config["default"]
+    known = {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "dora": "use_dora",
+             "rslora": "use_rslora"}  # fmt: skip
+    return {
+        "kind": str(getattr(config.peft_type, "value", config.peft_type)),
+        **{name: getattr(config, at) for name, at in known.items() if hasattr(config, at)},
+        "targets": block_suffixes(getattr(model, "targeted_module_names", ())),
+    }
+
+
 def save_network(network: Network, folder: Path) -> None:
     """Write the trained weights as plain peft or plain transformers files.
 
@@ -136,7 +162,7 @@ def save_network(network: Network, folder: Path) -> None:
         # the embeddings are as they were.
         model.save_pretrained(str(folder), save_embedding_layers=False)
         model.get_base_model().config.save_pretrained(str(folder))
-    elif kind == "full" or network.head is None:
+    elif carries_encoder(network):
         model.save_pretrained(str(folder))
     if network.head is not None:
         state = {name: t.contiguous() for name, t in network.head.state_dict().items()}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["pass", "warn", "block"]
+Status = Literal["pass", "partial", "unchecked", "warn", "block"]
+"""`pass`: all that the check looks for was looked for, and is not there. `partial`: some of it
+was not looked for, the rest is not there. `unchecked`: nothing was looked for."""
 DataUse = Literal["public", "credentialed", "local"]
 
 
@@ -15,7 +17,7 @@ class ReleaseCheck:
 
     `name` is also the name of its override. `reason` gives files, places, kinds and counts,
     never what was found there. A block that is not `liftable` stands whatever is overridden;
-    `overridden_by` is the override that lifted one, as given.
+    `overridden_by` is the override that lifted a block or answered a warning, as given.
     """
 
     name: str

@@ -55,6 +55,13 @@ def check_data_use(
             "stated to be public, but the card or the notes' metadata name a credentialed corpus",
         )
     where = "a public repository" if public else "a private repository"
+    if data_use == "public" and (train is None or held_out is None):
+        return ReleaseCheck(
+            NAME,
+            "partial",
+            f"public data, {where}; credentialed corpora were looked for in the card, but not in "
+            "the metadata of all notes: give the training notes and held-out ones",
+        )
     if not public or data_use == "public":
         return ReleaseCheck(NAME, "pass", f"{data_use} data, {where}")
     if data_use == "credentialed":

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from clinical_tl.data.seen_notes import Leak
 from clinical_tl.data.traces import text_key
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import ReleaseFolder
-from clinical_tl.saved.evaluations import EVALUATED, TRAINING, scored_sets, set_digest
+from clinical_tl.saved.evaluations import (
+    EVALUATED,
+    LEAKAGE,
+    TRAINING,
+    leaks_of,
+    scored_sets,
+    set_digest,
+)
 from clinical_tl.schema import Note
 
 NAME = "evaluation"
@@ -51,12 +59,24 @@ def check_evaluation(
             NAME, "warn", "scored on dev notes alone, by which the model was chosen"
         )
     named = ", ".join(evaluated)
+    if folder.kind == "adapted_encoder":
+        return ReleaseCheck(
+            NAME, "pass", f"scored on {named} notes, kept apart from the others when it was adapted"
+        )
+    told = leaks_of(folder.metrics)
     if train is None or held_out is None:
+        leaks = folder.metrics.get(LEAKAGE) or {}
+        if any(leaks.get(name) and Leak(**leaks[name]).is_serious for name in evaluated):
+            return ReleaseCheck(NAME, "warn", " ".join(told[n] for n in evaluated if n in told))
+        if not any(name in told for name in evaluated):
+            return ReleaseCheck(
+                NAME, "pass", f"scored on {named}, compared with the training notes at that time"
+            )
         return ReleaseCheck(
             NAME,
-            "pass",
-            f"scored on {named}; that these are no training notes can't be seen here: give the "
-            "training notes and the held-out ones",
+            "partial",
+            f"scored on {named}; texts and patients of training were not looked for in these: give "
+            "the training notes and the held-out ones",
         )
     held = set_digest(held_out)
     matching = [name for name in evaluated if digests.get(name) == held]

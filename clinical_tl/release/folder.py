@@ -14,6 +14,7 @@ from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import ArtifactError, shown_path
 from clinical_tl.release.patterns import find_identifiers
 from clinical_tl.saved.artifact import ADAPTATION_FILE, CARD_FILE, METRICS_FILE, TASK_FILE
+from clinical_tl.saved.run_settings import SETTINGS_FILE
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.sealed_json import read_object
 
@@ -80,8 +81,21 @@ class ReleaseFolder:
 
     @property
     def files(self) -> list[Path]:
-        """Every file and link, those of subfolders included, sorted."""
-        return sorted(p for p in self.path.rglob("*") if p.is_symlink() or not p.is_dir())
+        """Every file and link that would leave, those of subfolders included, sorted.
+
+        A run's settings stay here when a saved model is pushed.
+        """
+        return sorted(
+            p
+            for p in self.path.rglob("*")
+            if (p.is_symlink() or not p.is_dir()) and p != self.settings
+        )
+
+    @property
+    def settings(self) -> Path | None:
+        """The file of the run's settings that a push leaves here, if there is one."""
+        file = self.path / SETTINGS_FILE
+        return file if self.kind == "artifact" and file.is_file() else None
 
     @property
     def encoder(self) -> str | None:

@@ -43,6 +43,11 @@ class ReleaseReport:
         """Whether the folder may leave."""
         return not self.blocked
 
+    @property
+    def licence_override(self) -> str | None:
+        """The override by which a person answers for the encoder's licence, as it was given."""
+        return next((c.overridden_by for c in self.checks if c.name == "licence"), None)
+
     def table(self) -> list[dict[str, str]]:
         """Rows for `format_table`, one a check."""
         return [check.row() for check in self.checks]
@@ -73,9 +78,9 @@ def check_release(
         public: whether everybody is to have it.
         train: the training notes, to look for quotations and to audit memorisation.
         held_out: notes like them that training did not see, such as the test notes.
-        overrides: names of checks whose block is lifted, each with a reason if there is one
-            (`"licence=mit"`); they stay in the report. An encoder that nobody else has, and a
-            novelty detector that holds notes, never leave.
+        overrides: names of checks whose block is lifted, or whose warning is answered, each with
+            a reason if there is one (`"licence=mit"`); they stay in the report. An encoder that
+            nobody else has, and a novelty detector that holds notes, never leave.
         encoder: where the encoder lies that the model was trained from, if not where it was in
             training: the audit of memorisation loads it.
 
@@ -112,7 +117,7 @@ def check_release(
         data_use,
         tuple(
             replace(check, overridden_by=lifted[check.name])
-            if check.status == "block" and check.liftable and check.name in lifted
+            if check.status in ("block", "warn") and check.liftable and check.name in lifted
             else check
             for check in checks
         ),

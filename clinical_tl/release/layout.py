@@ -22,6 +22,7 @@ from clinical_tl.saved.artifact import (
     TASK_FILE,
     read_artifact,
 )
+from clinical_tl.saved.run_settings import SETTINGS_FILE
 
 NAME = "layout"
 SHOWN = 8
@@ -62,7 +63,17 @@ def check_layout(folder: ReleaseFolder) -> ReleaseCheck:
     if wrong:
         shown = wrong[:SHOWN] + ([f"… and {len(wrong) - SHOWN} more"] if wrong[SHOWN:] else [])
         return ReleaseCheck(NAME, "block", "; ".join(shown))
-    return ReleaseCheck(NAME, "pass", f"{len(folder.files)} files, all declared")
+    found = f"{len(folder.files)} files, all declared"
+    if folder.settings is not None:
+        found += f"; {SETTINGS_FILE} stays here"
+    if folder.kind != "artifact":
+        return ReleaseCheck(
+            NAME,
+            "partial",
+            f"{found}; whether they changed since they were saved was not looked for: there is no "
+            f"{TASK_FILE} with their hashes",
+        )
+    return ReleaseCheck(NAME, "pass", found)
 
 
 def _fault(file: Path, folder: ReleaseFolder) -> str | None:
@@ -80,6 +91,8 @@ def _fault(file: Path, folder: ReleaseFolder) -> str | None:
         return "a pickle or archive, which can run code when it is loaded"
     if file.suffix in _CODE or start[:2] == b"#!" or start == b"\x7fELF":
         return "code"
+    if file == folder.path / SETTINGS_FILE:
+        return "the settings of a run, which name files of this machine; leave it out"
     declared = file.parent == folder.path and (
         file.name in DECLARED or WEIGHTS.fullmatch(file.name) is not None
     )

@@ -142,7 +142,7 @@ def check_memorisation(
                 liftable=False,
             )
     open_notes = data_use == "public"
-    unaudited: Status = "block" if public and not open_notes else "warn"
+    unaudited: Status = "block" if public and not open_notes else "unchecked"
     if train is None or held_out is None:
         return ReleaseCheck(
             NAME, unaudited, "not audited: give the training notes and held-out notes"
@@ -170,8 +170,10 @@ def check_memorisation(
     above = auc > MEMBERSHIP_BOUND or (exposure is not None and exposure > EXPOSURE_BOUND)
     if above:
         return ReleaseCheck(NAME, "warn" if open_notes else "block", reason)
-    unsure = high > MEMBERSHIP_BOUND and not open_notes
-    return ReleaseCheck(NAME, "warn" if unsure else "pass", reason)
+    if high > MEMBERSHIP_BOUND and not open_notes:
+        return ReleaseCheck(NAME, "warn", reason)
+    no_canaries = folder.kind == "adapted_encoder" and exposure is None
+    return ReleaseCheck(NAME, "partial" if no_canaries else "pass", reason)
 
 
 def _exposure(folder: ReleaseFolder, train: Sequence[Note]) -> tuple[float | None, str]:
@@ -180,7 +182,7 @@ def _exposure(folder: ReleaseFolder, train: Sequence[Note]) -> tuple[float | Non
         return None, "canaries are for adapted encoders, which learn text"
     planted = planted_canaries(train)
     if not planted:
-        return None, "no canaries among the training notes (canary_notes)"
+        return None, "not looked for: canaries, as none were planted (canary_notes)"
     highest = canary_exposure(MaskedModel.load(folder.path), planted).highest
     says = f"highest exposure of {len(planted)} canaries {highest:.1f} bits, bound {EXPOSURE_BOUND}"
     return highest, says

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from clinical_tl.errors import ConfigError, HubError, shown_id, shown_path, shown_value
 from clinical_tl.release.gate import ReleaseReport, require_release
 from clinical_tl.saved.artifact import CARD_FILE, TASK_FILE, read_artifact
+from clinical_tl.saved.card_licence import licence_named, with_stated_licence
 from clinical_tl.saved.hub import declared_files
 from clinical_tl.storage.hub_failure import speaking_to_hub
 from clinical_tl.storage.paths import as_path
@@ -82,7 +83,8 @@ def push_folder(
         endpoint: another Hub's address; by default that of `HF_ENDPOINT`.
         data_use: the terms of the training notes, `"public"`, `"credentialed"` or `"local"`;
             without them nothing leaves (see `release.gate`).
-        overrides: names of checks whose block is lifted.
+        overrides: names of checks whose block is lifted or whose warning is answered. A licence
+            that is stated so (`"licence=mit"`) is also written into the card that is sent.
         encoder: where the model's encoder lies, for the audit, if not where it was in training.
         train: the training notes, to look for quotations and to audit memorisation.
         held_out: notes like them that training did not see.
@@ -114,14 +116,16 @@ def push_folder(
     for check in report.checks:
         if check.status != "pass":
             lifted = (
-                f" (block lifted by {shown_id(check.overridden_by, 'reason')!r})"
+                f" (lifted by {shown_id(check.overridden_by, 'reason')!r})"
                 if check.overridden_by
                 else ""
             )
             logger.warning("release gate, %s: %s%s", check.name, check.reason, lifted)
-    names = [*description["files"], TASK_FILE]
+    contents: dict[str, Path | bytes] = {
+        name: folder / name for name in (*description["files"], TASK_FILE)
+    }
     if (folder / CARD_FILE).is_file():
-        names.append(CARD_FILE)
+        contents[CARD_FILE] = _card(folder / CARD_FILE, report)
     api = HfApi(endpoint=endpoint, token=token)
     with speaking_to_hub(
         f"the push of {shown_path(folder)} to {repo_id!r} failed",
@@ -139,7 +143,7 @@ def push_folder(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         message = f"clinical_tl {description['package_version']}: {description['task']['kind']}"
         commit = _commit(
-            api, repo_id, folder, names, (message, _account(report)), revision, create_pr=create_pr
+            api, repo_id, contents, (message, _account(report)), revision, create_pr=create_pr
         )
         if tag is not None:
             _tag(api, repo_id, tag, commit)
@@ -180,6 +184,15 @@ def push_saved(
     return on_main_process(push)
 
 
+def _card(file: Path, report: ReleaseReport) -> Path | bytes:
+    """The card to send: with the licence that was stated in the place of one that is known."""
+    override = report.licence_override
+    if override is None:
+        return file
+    text = file.read_text(encoding="utf-8")
+    return with_stated_licence(text, licence_named(override)).encode()
+
+
 def _account(report: ReleaseReport) -> str:
     """For the commit: the data's terms, and how each check of the release gate ended.
 
@@ -195,8 +208,7 @@ def _account(report: ReleaseReport) -> str:
 def _commit(
     api: HfApi,
     repo_id: str,
-    folder: Path,
-    names: list[str],
+    contents: Mapping[str, Path | bytes],
     message: tuple[str, str],
     revision: str | None,
     *,
@@ -210,13 +222,16 @@ def _commit(
     earlier: list[str] = []
     if TASK_FILE in there:
         earlier = declared_files(Path(api.hf_hub_download(repo_id, TASK_FILE, revision=head))) or []
-    stale = sorted((there & set(earlier)) - set(names))
+    stale = sorted((there & set(earlier)) - set(contents))
     # `upload_folder` may divide an upload into several commits; half a model must never be seen.
     return api.create_commit(
         repo_id,
         [
             *(CommitOperationDelete(name) for name in stale),
-            *(CommitOperationAdd(name, str(folder / name)) for name in names),
+            *(
+                CommitOperationAdd(name, str(content) if isinstance(content, Path) else content)
+                for name, content in contents.items()
+            ),
         ],
         commit_message=message[0],
         commit_description=message[1],

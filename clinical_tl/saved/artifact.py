@@ -8,6 +8,7 @@ task.json                                        task, encoder, windows, hashes 
                                                  and its own
 metrics.json                                     scores and training figures
 report.json                                      an evaluation report, where one was added
+config.yaml                                      what a recipe was called with (never pushed)
 tokenizer.json, …                                the tokenizer
 README.md                                        a model card to complete
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_tl.errors import ArtifactError, shown_id, shown_ids, shown_path
+from clinical_tl.saved.run_settings import SETTINGS_FILE, write_settings
 from clinical_tl.storage.replacement import replacing_folder, whole_folder
 from clinical_tl.storage.sealed_json import file_digest, read_object, read_sealed, write_sealed
 
@@ -93,7 +95,8 @@ def write_artifact(
         written = hashlib.sha256(card.encode()).hexdigest()
         row = {"format": FORMAT, **description, "files": files, "card": written}
         write_sealed(draft / TASK_FILE, row)
-        _keep_others(folder, draft)
+        write_settings(draft)
+        _keep_others(folder, draft, files)
 
 
 def refuse_others(folder: Path, draft: Path) -> None:
@@ -107,12 +110,19 @@ def refuse_others(folder: Path, draft: Path) -> None:
         )
 
 
-def _keep_others(folder: Path, draft: Path) -> None:
-    """Take over what lies in an artifact's folder without being a part of it, by hard links."""
+def _keep_others(folder: Path, draft: Path, files: Mapping[str, str]) -> None:
+    """Take over what lies in an artifact's folder without being a part of it, by hard links.
+
+    The settings of a run are kept with the model that it made, not beside another one.
+    """
     try:
-        parts = set(dict(read_sealed(folder / TASK_FILE, mend="")["files"])) | _OWN
+        earlier = dict(read_sealed(folder / TASK_FILE, mend="")["files"])
     except (ArtifactError, TypeError, ValueError, KeyError):
         return
+    parts = set(earlier) | _OWN
+    # Scores are added to a model by evaluating it.
+    if {**earlier, METRICS_FILE: ""} != {**files, METRICS_FILE: ""}:
+        parts.add(SETTINGS_FILE)
     for other in folder.iterdir():
         if other.name in parts or (draft / other.name).exists() or _DECIDES.fullmatch(other.name):
             continue

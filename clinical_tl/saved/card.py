@@ -5,7 +5,8 @@ Metadata as the Hub reads it (Mitchell et al. 2019, arXiv 1810.03993, is where c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from clinical_tl.saved.artifact import ADAPTATION_FILE, CARD_FILE, METRICS_FILE,
 from clinical_tl.saved.card_details import CardDetails
 from clinical_tl.saved.card_snippets import load_with_package, load_without_package
 from clinical_tl.saved.encoder_licence import encoder_licence
+from clinical_tl.saved.evaluations import EVALUATED
+from clinical_tl.saved.said_language import said_language
 from clinical_tl.saved.saved_report import read_report
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replace_text
@@ -25,7 +28,11 @@ from clinical_tl.tasks.task import task_class
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-_LIBRARY = {"peft": "peft", "full": "transformers", "frozen": "transformers"}
+_LIBRARY = {"peft": "peft", "full": "transformers", "frozen": "transformers", "onnx": "onnx"}
+_OF_ADAPTATION = (
+    "train_notes", "train_patients", "languages", "tokens", "seconds", "steps", "epochs_run",
+    "device", "precision",
+)  # fmt: skip
 UNNAMED = "the authors' notes"
 
 
@@ -43,8 +50,10 @@ def model_card(
         metrics: the content of `metrics.json`.
         report: what an evaluation adds, each part as far as there is one: `intervals`, set of
             notes → metric → `{"low", "high"}`, with the `value` that they are around where it
-            is known, `confidence` (else 0.95); `subgroups`, rows of a table; and
-            `calibration`, metric → value.
+            is known, `confidence` (else 0.95); `subgroups`, rows of a table;
+            `calibration`, metric → value, with the `temperature` that was fitted on dev notes and
+            what it leaves of the calibration (`at_temperature`); and `comparison`, rows of a
+            table.
         details: what its authors say; what they leave out is marked as to be completed.
     """
     from huggingface_hub import ModelCard, ModelCardData
@@ -60,7 +69,7 @@ def model_card(
         pipeline_tag=task_class(kind).pipeline_tag,
         tags=["clinical-tl", kind],
         license=details.licence or known or "unknown",
-        language=details.language,
+        language=_language_tag(metrics, details),
         datasets=list(details.datasets) or None,
         model_name=_title(kind) if results else None,
         eval_results=results or None,
@@ -74,6 +83,7 @@ def model_card(
         f"## Evaluation\n\n{sections.scores(metrics, report)}",
         f"## Subgroups\n\n{sections.subgroups(report)}",
         f"## Calibration\n\n{sections.calibration(report)}",
+        f"## Comparison\n\n{sections.comparison(report)}",
         f"## Environmental cost\n\n{sections.cost(metrics)}",
         f"## Licence\n\n{sections.licence(details, known)}",
         f"## Use with clinical_tl\n\n{load_with_package(description)}",
@@ -88,13 +98,17 @@ def write_card(
     *,
     report: Mapping[str, Any] | None = None,
     details: CardDetails | None = None,
+    language: str | Sequence[str] | None = None,
 ) -> Path:
     """Write the card of a saved model, or of an adapted encoder, anew; returns its file.
 
-    `report` is by default what `EvaluationReport.save` left in the folder. Raises
-    `ArtifactError` for a folder that is neither, or a report that is damaged.
+    `report` is by default what `EvaluationReport.save` left in the folder, `language` that of
+    `details`. Raises `ArtifactError` for a folder that is neither, or a report that is damaged,
+    `ConfigError` for a language that is no code of ISO 639.
     """
     folder = as_path(folder)
+    if language is not None:
+        details = replace(details or CardDetails(), language=tuple(said_language(language)))
     if (folder / TASK_FILE).is_file():
         description, metrics = _read(folder / TASK_FILE), _read(folder / METRICS_FILE)
     elif (folder / ADAPTATION_FILE).is_file():
@@ -109,6 +123,13 @@ def write_card(
     return replace_text(
         folder / CARD_FILE, model_card(description, metrics, report=report, details=details)
     )
+
+
+def _language_tag(metrics: Mapping[str, Any], details: CardDetails) -> str | list[str] | None:
+    """For the Hub: what was said, else what was detected; nothing where that is not known."""
+    said, detected = sections.languages(metrics, details)
+    codes = said or list(detected or ())
+    return codes[0] if len(codes) == 1 else codes or None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -126,7 +147,7 @@ def _adaptation(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         "adapter": "full",
         "auto_class": "AutoModelForMaskedLM",
     }
-    metrics = {
+    metrics: dict[str, Any] = {
         f"held out, {when.replace('_', ' ')}": {
             "perplexity": float(found[f"perplexity_{when}"]),
             "accuracy": float(found[f"accuracy_{when}"]),
@@ -134,11 +155,16 @@ def _adaptation(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         for when in ("before", "head_alone", "after")
         if found.get(f"perplexity_{when}") is not None
     }
+    given = found.get("training", {})
+    adapter = found.get("adapter")
     metrics["training"] = {
-        "train_notes": found["train_notes"],
-        "tokens": found["tokens"],
-        "seconds": found["seconds"],
+        **{name: found.get(name) for name in _OF_ADAPTATION},
+        "settings": found.get("settings") or given,
+        "seed": given.get("seed"),
+        "adapter": {"kind": "full"} if adapter == "full" else {"kind": "LORA", **(adapter or {})},
     }
+    of = {"notes": found.get("held_out_notes"), "patients": found.get("held_out_patients")}
+    metrics[EVALUATED] = {name: of for name in metrics if name != "training"}
     return description, metrics
 
 

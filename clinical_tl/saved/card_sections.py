@@ -7,12 +7,20 @@ from math import isclose, isfinite
 from typing import Any
 
 from clinical_tl.display.table import format_table
+from clinical_tl.errors import count_words
 from clinical_tl.saved.artifact import TASK_FILE
 from clinical_tl.saved.card_details import CardDetails
-from clinical_tl.saved.evaluations import leaks_of, scored_sets
+from clinical_tl.saved.evaluations import EVALUATED, leaks_of, scored_sets
+from clinical_tl.saved.said_language import LANGUAGE, said_language
+from clinical_tl.tasks.task import task_class
 
 SAME = 1e-9
 """What rounding makes of one figure computed in two ways, at most."""
+MOST_LABELS = 50
+MOST_WORDS, LONGEST_LABEL = 8, 80
+"""Of a label that is shown: no name of a condition or a section has more."""
+_SETTINGS = {"batch_tokens": "batch (tokens a step)", "epochs": "epochs planned"}
+_SHOWN = ("steps", "tokens", "best_epoch", "metric", "precision", "seed")
 CONFIDENCE = 0.95
 """Of the intervals of a report that does not say."""
 
@@ -38,10 +46,19 @@ def introduction(description: Mapping[str, Any], base: str | None) -> str:
     encoder = f"`{base}`" if base else "a local folder"
     labels = description["task"].get("labels")
     gives = f" It gives {len(labels['names'])} labels, listed in `{TASK_FILE}`." if labels else ""
+    export = description.get("onnx")
+    exported = ""
+    if export:
+        exported = (
+            f"\n\nExported to ONNX, weights in {'8-bit integers' if export['int8'] else 'fp32'}, "
+            f"{export['megabytes']:.1f} MB. Largest difference of a logit from the model exported: "
+            f"{export['largest_logit_difference']:.2e}; of {export['notes']} notes compared, "
+            f"{export['changed_notes']} are decided otherwise."
+        )
     return (
         f"Trained with clinical_tl {description['package_version']} on the encoder {encoder} "
         f"(adapter: {description['adapter']}; weights' SHA-256 "
-        f"{description['encoder']['sha256']}).{gives}"
+        f"{description['encoder']['sha256']}).{gives}{exported}"
     )
 
 
@@ -63,38 +80,136 @@ def training_data(
 ) -> str:
     """What it was trained on: described, never quoted."""
     told = details.training_data or "To be completed by its authors (described, never quoted)."
-    n = metrics.get("training", {}).get("train_notes")
-    support = description["task"].get("labels", {}).get("support") or ()
+    figures, task = metrics.get("training", {}), description["task"]
+    n, division = figures.get("train_notes"), figures.get("division")
+    support = task.get("labels", {}).get("support") or ()
+    system, level = task_class(task["kind"]).code_system, task.get("level")
     facts = [
         f"{n} training notes." if n else "",
         f"A label has {min(support)} to {max(support)} training examples." if support else "",
+        f"Labels are {system} codes{f' (level: {level})' if level else ''}." if system else "",
         f"Public datasets: {', '.join(details.datasets)}." if details.datasets else "",
+        f"How the notes were divided: {division or 'not recorded'}.",
     ]
-    return " ".join([told, *filter(None, facts)])
+    parts = [" ".join([told, *filter(None, facts)]), _language(metrics, details)]
+    return "\n\n".join([*parts, *_sets(metrics), *_supports(task.get("labels", {}))])
+
+
+def languages(
+    metrics: Mapping[str, Any], details: CardDetails
+) -> tuple[list[str], Mapping[str, float] | None]:
+    """The languages that were said, and those of the training notes with their shares.
+
+    The second is `None` where they were not looked for.
+
+    Raises `ConfigError` for a language that is no code of ISO 639.
+    """
+    said = details.language or metrics.get(LANGUAGE) or ()
+    detected = metrics.get("training", {}).get("languages")
+    return (said_language(said) if said else []), detected
+
+
+def _language(metrics: Mapping[str, Any], details: CardDetails) -> str:
+    said, detected = languages(metrics, details)
+    if said:
+        return f"Language: {', '.join(said)}, as its authors say."
+    if detected is None:
+        return "Language: not looked for in the training notes, and its authors do not say."
+    if not detected:
+        return "Language: can't be told from the training notes, and its authors do not say."
+    found = ", ".join(f"{code} ({share:.0%})" for code, share in detected.items())
+    mixed = "several, " if len(detected) > 1 else ""
+    return f"Language: {mixed}detected in the training notes: {found}, by share of the letters."
+
+
+def _sets(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """How many notes and patients each set has, as a table."""
+    figures, sets = metrics.get("training", {}), metrics.get(EVALUATED) or {}
+    counts = {"train": (figures.get("train_notes"), figures.get("train_patients"))}
+    counts |= {name: (of.get("notes"), of.get("patients")) for name, of in sets.items()}
+    rows = [
+        {
+            "notes of": name,
+            "notes": _count(notes),
+            "patients": "not known" if patients is None else _count(patients),
+        }
+        for name, (notes, patients) in counts.items()
+        if notes is not None
+    ]
+    if rows:
+        yield format_table(rows, style="markdown")
+
+
+def _supports(labels: Mapping[str, Any]) -> Iterator[str]:
+    """The labels with their training examples, the most frequent ones where there are many."""
+    names, support = labels.get("names") or (), labels.get("support") or ()
+    if not names or len(names) != len(support):
+        return
+    order = sorted(range(len(names)), key=lambda i: -support[i])
+    rows = [
+        {"label": _cell(names[i]), "training examples": _count(support[i])}
+        for i in order[:MOST_LABELS]
+    ]
+    left = len(names) - len(rows)
+    more = f"\n\n{left:,} rarer labels are listed in `{TASK_FILE}`." if left else ""
+    yield format_table(rows, style="markdown") + more
+
+
+def _cell(label: str) -> str:
+    """A label for a table; text that was taken for one is described."""
+    told = len(label) <= LONGEST_LABEL and count_words(label) <= MOST_WORDS and label.isprintable()
+    return label if told else f"<label of {len(label)} characters>"
 
 
 def training(description: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """How it was trained, as a table, and what privacy it guarantees."""
     figures = metrics.get("training", {})
     rows = [{"setting": "adapter", "value": description["adapter"]}]
+    rows += [
+        {"setting": name if name == "adapted by" else f"adapter {name}", "value": _figure(value)}
+        for name, value in _renamed(figures.get("adapter") or {}, {"kind": "adapted by"})
+    ]
     windowing = description.get("windowing")
     if windowing:
         value = f"{windowing['length']} tokens, overlapping by {windowing['overlap']}"
         rows.append({"setting": "windows", "value": value})
-    shown = ("trainable_parameters", "steps", "tokens", "best_epoch", "metric", "precision", "seed")
+    settings = figures.get("settings") or {}
+    facts = {
+        "trainable_parameters": figures.get("trainable_parameters"),
+        **{_SETTINGS.get(name, name): value for name, value in settings.items()},
+        "epochs run": _epochs_run(figures),
+        **{name: figures.get(name) for name in _SHOWN if figures.get(name) is not None},
+    }
     rows += [
-        {"setting": name.replace("_", " "), "value": _figure(figures[name])}
-        for name in shown
-        if figures.get(name) is not None
+        {"setting": name.replace("_", " "), "value": _figure(value)}
+        for name, value in facts.items()
+        if value is not None and name != "dp"
     ]
     table = format_table(rows, style="markdown")
     privacy = figures.get("privacy")
     return f"{table}\n\n{privacy['statement']}" if privacy else table
 
 
+def _epochs_run(figures: Mapping[str, Any]) -> int | None:
+    epochs = figures.get("epochs")
+    return len(epochs) if isinstance(epochs, list | tuple) else figures.get("epochs_run")
+
+
+def _renamed(row: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    yield from ((names.get(name, name), value) for name, value in row.items() if value is not None)
+
+
 def _figure(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return _count(value) if isinstance(value, int) else str(value)
+
+
+def _count(value: int) -> str:
     # In groups of three, so that a count of parameters does not look like a record's number.
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}"
 
 
 def scores(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> str:
@@ -110,8 +225,13 @@ def scores(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     if not rows:
         return "None."
     said = "" if report.get("intervals") else "\n\nNo intervals were computed."
-    leaks = "".join(f"\n\n{sentence}" for sentence in leaks_of(metrics).values())
-    return format_table(rows, style="markdown") + said + leaks
+    apart = {
+        name: f"The {name} notes were compared with the training notes: they share no patient and "
+        "no text of 20 words or more."
+        for name in scored_sets(metrics)
+    }
+    compared = "".join(f"\n\n{told}" for told in {**apart, **leaks_of(metrics)}.values())
+    return format_table(rows, style="markdown") + said + compared
 
 
 def subgroups(report: Mapping[str, Any]) -> str:
@@ -127,8 +247,33 @@ def calibration(report: Mapping[str, Any]) -> str:
     found = report.get("calibration")
     if not found:
         return "Not evaluated: do not read the scores as probabilities."
-    rows = [{"metric": name, "value": f"{value:.4g}"} for name, value in found.items()]
-    return format_table(rows, style="markdown")
+    temperature, scaled = found.get("temperature"), found.get("at_temperature") or {}
+    rows = []
+    for name, value in found.items():
+        if name in ("temperature", "at_temperature"):
+            continue
+        row = {"metric": name, "value": f"{value:.4g}"}
+        if name in scaled:
+            row[f"at temperature {temperature:.3g}"] = f"{scaled[name]:.4g}"
+        rows.append(row)
+    table = format_table(rows, style="markdown")
+    if temperature is None:
+        return f"{table}\n\nNo temperature was fitted."
+    return (
+        f"{table}\n\nA temperature of {temperature:.3g}, fitted on dev notes, would make the "
+        "probabilities as sure as they should be on the whole; the model's are as predicted."
+    )
+
+
+def comparison(report: Mapping[str, Any]) -> str:
+    """What another model scored on the same notes."""
+    rows: Sequence[Mapping[str, object]] = report.get("comparison") or ()
+    if not rows:
+        return "Not compared with another model."
+    return (
+        f"{format_table(rows, style='markdown')}\n\nAgainst another model on the same notes; "
+        "the interval is of the difference (paired bootstrap over patients)."
+    )
 
 
 def cost(metrics: Mapping[str, Any]) -> str:

@@ -14,6 +14,13 @@ ENCODER = "path/to/the/encoder"
 def load_with_package(description: Mapping[str, Any]) -> str:
     """A fenced snippet that loads the folder and uses it."""
     task = task_class(description["task"]["kind"])
+    if description["adapter"] == "onnx":
+        return _fenced(
+            "from clinical_tl.models.onnx_model import OnnxModel",
+            "",
+            f'model = OnnxModel.load("{FOLDER}")',
+            f"predictions = model.predict({task.example})",
+        )
     if not issubclass(task, DecidesNotes):
         return _fenced(
             "import clinical_tl as ctl",
@@ -33,6 +40,11 @@ def load_without_package(description: Mapping[str, Any], base: str | None) -> st
     adapter, auto = description["adapter"], description.get("auto_class")
     revision = description["encoder"].get("revision")
     at = f', revision="{revision}"' if revision else ""
+    if adapter == "onnx":
+        return (
+            "Any ONNX runtime runs the graphs; windows and decoding are clinical_tl's "
+            "(`clinical_tl.network.onnx_graph` lists the inputs)."
+        )
     if adapter == "features":
         return "A linear model on frozen features: only clinical_tl loads it."
     if auto is None:

@@ -12,11 +12,12 @@ from typing import Any
 from clinical_tl.data.seen_notes import Leak, SeenNotes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_id
+from clinical_tl.saved.said_language import LANGUAGE
 from clinical_tl.schema import Note
 
 EVALUATED = "evaluated"
 LEAKAGE = "leakage"
-NO_SCORES = frozenset({"training", "source", "self_training", EVALUATED, LEAKAGE})
+NO_SCORES = frozenset({"training", "source", "self_training", EVALUATED, LEAKAGE, LANGUAGE})
 """What `metrics.json` holds beside scores."""
 TRAINING = re.compile(r"train|(?<![a-z])fit(?![a-z])", re.IGNORECASE)
 """In the name of a set of notes: it is one that training saw."""
@@ -30,6 +31,12 @@ def set_digest(notes: Sequence[Note]) -> str:
     """
     keys = sorted(text_key(note.text) for note in notes)
     return hashlib.sha256(b"".join(keys)).hexdigest()
+
+
+def count_patients(notes: Sequence[Note]) -> int | None:
+    """How many patients notes are of; `None` where not every note says whose it is."""
+    whose = {note.patient_id for note in notes}
+    return None if None in whose else len(whose)
 
 
 def record_scores(
@@ -48,8 +55,12 @@ def record_scores(
     """
     check_name(name)
     metrics[name] = dict(scores)
-    sets = {**metrics.get(EVALUATED, {}), name: {"notes": len(notes), "sha256": set_digest(notes)}}
-    metrics[EVALUATED] = sets
+    of = {
+        "notes": len(notes),
+        "patients": count_patients(notes),
+        "sha256": set_digest(notes),
+    }
+    metrics[EVALUATED] = {**metrics.get(EVALUATED, {}), name: of}
     leaks = {**metrics.get(LEAKAGE, {}), name: None if leak is None else asdict(leak)}
     metrics[LEAKAGE] = leaks
 
@@ -103,7 +114,7 @@ def leak_of(
 
 
 def leaks_of(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Set of notes → what it shares with training, or that this is not known; in words."""
+    """Set of notes → what it shares with training, or what of that is not known; in words."""
     found = metrics.get(LEAKAGE) or {}
     said = {}
     for name in scored_sets(metrics):
@@ -119,6 +130,11 @@ def leaks_of(metrics: Mapping[str, Any]) -> dict[str, str]:
             said[name] = (
                 f"The {name} notes share with the training notes: {leak}. Scores on them are too "
                 "good."
+            )
+        elif leak.near is None:
+            said[name] = (
+                f"The {name} notes share no patient and no text of 20 words or more with the "
+                "training notes; nearly identical texts were not looked for."
             )
     return said
 

@@ -27,11 +27,13 @@ class SavedFolder:
     """A saved model's folder, found here or pulled, with every file's hash checked.
 
     `description` is the content of `task.json`. `pulled`: the Hub was asked for it by name.
+    `name` is the folder's own, without where it lies, or the Hub id.
     """
 
     path: Path
     description: dict[str, Any]
     pulled: bool = False
+    name: str = ""
 
 
 def find_saved(name: str | Path, *, revision: str | None = None) -> SavedFolder:
@@ -52,7 +54,7 @@ def find_saved(name: str | Path, *, revision: str | None = None) -> SavedFolder:
             f"revision={shown_value(revision)}: only repositories of the Hub ('hub:org/name') have "
             f"revisions, and {shown_path(name)!r} is a folder of this machine; leave it out"
         )
-    return SavedFolder(path, read_artifact(path))
+    return SavedFolder(path, read_artifact(path), name=path.resolve().name)
 
 
 def pull_folder(repo_id: str, *, revision: str | None = None, token: str | None = None) -> Path:
@@ -86,7 +88,7 @@ def _pull(wanted: HubId, revision: str | None, token: str | None) -> SavedFolder
         # The cache keeps for ever what it was sent once, damaged or not.
         folder = _pulled(wanted, revision, token, again=True)
         description = read_artifact(folder)
-    return SavedFolder(folder, description, pulled=wanted.asked)
+    return SavedFolder(folder, description, pulled=wanted.asked, name=wanted.repo)
 
 
 def _pulled(wanted: HubId, revision: str | None, token: str | None, *, again: bool = False) -> Path:

@@ -11,6 +11,7 @@ from clinical_tl.saved.artifact import REPORT_FILE
 from clinical_tl.storage.sealed_json import read_object
 
 SHARED = "on shared labels"
+CALIBRATION = ("ece", "mce", "brier")
 
 
 def card_report(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +53,25 @@ def card_report(report: Mapping[str, Any]) -> dict[str, Any]:
     calibration = report["calibration"]
     if calibration is not None:
         scores = calibration["scores"]
-        shown["calibration"] = {key: scores[key] for key in ("ece", "mce", "brier")}
+        shown["calibration"] = {key: scores[key] for key in CALIBRATION}
+        if calibration.get("temperature") is not None:
+            shown["calibration"]["temperature"] = calibration["temperature"]
+            scaled = calibration.get("scaled") or {}
+            at = {key: scaled[key] for key in CALIBRATION if key in scaled}
+            shown["calibration"]["at_temperature"] = at
+    compared = report.get("comparison")
+    if compared is not None:
+        shown["comparison"] = [
+            {
+                "metric": metric,
+                "value": report["scores"][metric],
+                "other": compared["scores"][metric],
+                "difference": found["value"],
+                "low": found["low"],
+                "high": found["high"],
+            }
+            for metric, found in compared["differences"].items()
+        ]
     return shown
 
 

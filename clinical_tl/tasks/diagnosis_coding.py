@@ -101,6 +101,7 @@ class DiagnosisCoding(NoteTask):
     fields: ClassVar[tuple[str, ...]] = ("codes",)
     multi_label: ClassVar[bool] = True
     monitor: ClassVar[str] = "map"
+    code_system: ClassVar[str | None] = "ICD-10-CM"
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -463,6 +464,7 @@ class DiagnosisCoding(NoteTask):
             (len(notes), max(len(kept) + len(unseen), 1)),
             {name: name for name in _AVERAGES},
             means,
+            labels=[*(names[i] for i in kept), *unseen],
         )
 
     def _gold(self, notes: Sequence[Note]) -> np.ndarray:

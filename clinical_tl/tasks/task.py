@@ -119,6 +119,8 @@ class Task(ABC):
     """The dev metric that early stopping watches by default; higher is better."""
     nothing: ClassVar[str | None] = None
     """The output that says there is nothing, whatever the labels are."""
+    code_system: ClassVar[str | None] = None
+    """What its labels are codes of, where they are."""
     pipeline_tag: ClassVar[str] = "text-classification"
     """What the Hub calls it."""
     example: ClassVar[str] = '["The text of a note."]'

@@ -11,7 +11,9 @@ from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
 from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.weights import adapter_settings
 from clinical_tl.saved.evaluations import record_scores, set_digest
+from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.log import TrainingResult
@@ -100,10 +102,12 @@ def fit(
         if spent is not None:
             result = replace(result, privacy=result.privacy.after(*spent))
     model.seen = seen
+    # It is no longer what lies in the folder that it was loaded from.
+    model.saved_as = None
     model.metrics["training"] = {
         **asdict(result),
-        "train_notes": len(train_notes),
-        "notes_sha256": set_digest(train_notes),
+        **training_notes(train, train_notes, private=result.privacy is not None),
+        "adapter": adapter_settings(model.network),
         "trainable_parameters": model.trainable_parameters,
         "seed": config.seed,
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from clinical_tl.storage.output import writing
 from clinical_tl.storage.replacement import replace_text
@@ -34,7 +36,9 @@ class TrainingResult:
     `best_epoch` (from 1) is the one whose weights the model has now, `metric` the dev metric
     it was chosen by and `best_value` its value (`None` without a dev set). `seconds` counts
     the time in training, stops left out; `tokens` those seen, padding left out (0 in private
-    training, which may not tell them), `privacy` what such training guarantees.
+    training, which may not tell them), `privacy` what such training guarantees. `settings` are
+    those of the config that decide what is learned, with what it left open as it was chosen:
+    `batch_tokens` are those of an optimiser step.
     """
 
     epochs: tuple[EpochResult, ...]
@@ -48,6 +52,7 @@ class TrainingResult:
     precision: str
     stopped_early: bool
     privacy: PrivacyReport | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TrainingLog:
@@ -91,6 +96,7 @@ def training_result(
     device: str,
     precision: str,
     privacy: PrivacyReport | None,
+    settings: Mapping[str, Any],
 ) -> TrainingResult:
     """What a finished run did."""
     return TrainingResult(
@@ -105,4 +111,5 @@ def training_result(
         precision=precision,
         stopped_early=progress.stopped_early,
         privacy=privacy,
+        settings=settings,
     )

@@ -42,12 +42,14 @@ from clinical_tl.tasks.task import HidesInputs, LosesGold, check_notes, dev_metr
 from clinical_tl.text.batches import split_batch
 from clinical_tl.training.accelerator import build_accelerator, deterministic_kernels
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
+from clinical_tl.training.config import FREE
 from clinical_tl.training.fingerprint import fingerprint
 from clinical_tl.training.interruption import Interruption
 from clinical_tl.training.log import EpochResult, TrainingLog, TrainingResult, training_result
 from clinical_tl.training.optimiser import (
     build_optimiser,
     optimiser_state,
+    peak_rates,
     restore_optimiser,
     set_rates,
     sum_gradients,
@@ -507,7 +509,23 @@ class TrainingRun:
             device=self.device.type,
             precision=self.precision,
             privacy=None if self.private is None else self.private.report,
+            settings=self._settings(),
         )
+
+    def _settings(self) -> dict[str, Any]:
+        """What decided the run, with what the config leaves open as it was chosen."""
+        config, schedule = self.config, self.schedule
+        given = {name: v for name, v in asdict(config).items() if name not in FREE}
+        encoder_rate, head_rate = peak_rates(self.network, config)
+        return {
+            **given,
+            "epochs": schedule.epochs,
+            "batch_tokens": None if self.private is not None else schedule.step_tokens,
+            "learning_rate": encoder_rate if _has_encoder_weights(self.network) else None,
+            "head_learning_rate": head_rate,
+            "precision": self.precision,
+            "metric": self.metric,
+        }
 
 
 def _check_metric(task: Task, metric: str, dev: Sequence[Note] | None) -> None:

@@ -25,8 +25,7 @@ def build_optimiser(network: Network, config: TrainingConfig) -> torch.optim.Ada
 
     Each group carries its peak rate as `peak`; biases, norms and other vectors don't decay.
     """
-    encoder_rate = config.learning_rate or (ADAPTER_RATE if is_peft(network.model) else FULL_RATE)
-    head_rate = config.head_learning_rate or HEAD_RATE
+    encoder_rate, head_rate = peak_rates(network, config)
     groups: list[dict[str, Any]] = []
     for in_head, rate in ((False, encoder_rate), (True, head_rate)):
         for decays in (True, False):
@@ -41,6 +40,12 @@ def build_optimiser(network: Network, config: TrainingConfig) -> torch.optim.Ada
                     {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
                 )
     return torch.optim.AdamW(groups, fused=True)
+
+
+def peak_rates(network: Network, config: TrainingConfig) -> tuple[float, float]:
+    """The learning rates of encoder (or adapter) and head at their peak."""
+    encoder_rate = config.learning_rate or (ADAPTER_RATE if is_peft(network.model) else FULL_RATE)
+    return encoder_rate, config.head_learning_rate or HEAD_RATE
 
 
 def set_rates(optimiser: torch.optim.Optimizer, step: int, total: int, warmup: float) -> float:

@@ -23,7 +23,9 @@ from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
 from clinical_tl.network.lora import LoRA
 from clinical_tl.saved.artifact import ADAPTATION_FILE
-from clinical_tl.saved.evaluations import set_digest
+from clinical_tl.saved.evaluations import count_patients, set_digest
+from clinical_tl.saved.run_settings import write_settings
+from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
 from clinical_tl.storage.folder_lock import holding
 from clinical_tl.storage.output import require_replaceable
@@ -153,7 +155,7 @@ def adapt_encoder(
         return finished
     with ExitStack() as held:
         on_main_process(lambda: held.enter_context(holding(reading.folder)))
-        network, figures = _train(reading, source, adapter, head_epochs)
+        network, figures, run = _train(reading, source, adapter, head_epochs)
         result = AdaptationResult(
             folder=str(output),
             encoder=source.name,
@@ -161,7 +163,14 @@ def adapt_encoder(
             held_out_notes=len(dev),
             **figures,
         )
-        report = {**asdict(result), **made_from}
+        report = {
+            **training_notes(notes, train, private=config.dp is not None),
+            "held_out_patients": count_patients(dev),
+            **{name: getattr(run, name) for name in ("settings", "steps", "device", "precision")},
+            "epochs_run": len(run.epochs),
+            **asdict(result),
+            **made_from,
+        }
         del report["folder"]
         on_main_process(lambda: _write(output, network, tokenizer, report))
         on_main_process(lambda: discard(reading.folder))
@@ -250,8 +259,8 @@ def _finished(
 
 def _train(
     reading: _Reading, source: EncoderSource, adapter: LoRA | Literal["full"], head_epochs: int
-) -> tuple[Network, dict[str, Any]]:
-    """The trained network, and the figures of `AdaptationResult`."""
+) -> tuple[Network, dict[str, Any], TrainingResult]:
+    """The trained network, the figures of `AdaptationResult`, and the encoder's own training."""
     import torch
 
     from clinical_tl.network.device import choose_device
@@ -291,7 +300,7 @@ def _train(
         network = Network(adapt_model(model, spec, adapter, source), spec)
     results.append(_run(network, reading, source, "encoder"))
     after = _scores(network, reading)
-    return network, {
+    figures = {
         "perplexity_before": before["perplexity"],
         "perplexity_head_alone": alone.get("perplexity"),
         "perplexity_after": after["perplexity"],
@@ -302,6 +311,7 @@ def _train(
         "tokens": sum(result.tokens for result in results),
         "seconds": sum(result.seconds for result in results),
     }
+    return network, figures, results[-1]
 
 
 def _run(
@@ -414,3 +424,4 @@ def _write(
         tokenizer.save_pretrained(draft)
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"
         (draft / ADAPTATION_FILE).write_text(text, encoding="utf-8")
+        write_settings(draft)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from clinical_tl.data.results.predicted import with_origin
 from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.confidence import confidence_thresholds
@@ -131,13 +132,13 @@ def _labels(task: NoteTask, said: _Said) -> SilverNotes:
     for i, labels in sorted(taken.items()):
         prediction = said.predictions[i]
         scores = {name: round(float(prediction.scores[name]), 4) for name in sorted(labels)}
-        metadata = _provenance(said.unlabelled[i], said.number, min(scores.values()))
+        origin = _origin(said.number, min(scores.values()))
         if task.multi_label:
-            metadata["silver"]["scores"] = scores
+            origin["scores"] = scores
             likely = task.likely(prediction, NEARLY)
-            metadata["silver"]["unsure_codes"] = sorted(likely - set(labels))
+            origin["unsure_codes"] = sorted(likely - set(labels))
         silver = task.labelled(said.unlabelled[i], tuple(scores))
-        notes.append(replace(silver, metadata=metadata))
+        notes.append(with_origin(silver, "silver", origin))
     return SilverNotes(tuple(notes), sum(map(len, taken.values())), dict(limits.by_class))
 
 
@@ -173,9 +174,8 @@ def _mentions(said: _Said) -> SilverNotes:
             for span in said.predictions[i].spans or ()
             if span.key not in kept
         ]
-        metadata = _provenance(said.unlabelled[i], said.number, _mean_score(sure[i]))
-        metadata["silver"]["unsure"] = unsure
-        notes.append(replace(said.unlabelled[i], spans=sure[i], metadata=metadata))
+        origin = _origin(said.number, _mean_score(sure[i])) | {"unsure": unsure}
+        notes.append(with_origin(replace(said.unlabelled[i], spans=sure[i]), "silver", origin))
     return SilverNotes(tuple(notes), sum(len(sure[i]) for i in chosen), dict(limits.by_class))
 
 
@@ -199,6 +199,5 @@ def _mean_score(spans: Sequence[Span]) -> float:
     return sum(float(span.score or 0.0) for span in spans) / len(spans)
 
 
-def _provenance(note: Note, number: int, score: float) -> dict[str, Any]:
-    silver = {"source": SOURCE, "round": number, "score": round(float(score), 4)}
-    return {**note.metadata, "silver": silver}
+def _origin(number: int, score: float) -> dict[str, Any]:
+    return {"source": SOURCE, "round": number, "score": round(float(score), 4)}

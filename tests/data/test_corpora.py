@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from clinical_tl.data.corpora import VARIABLE, load_corpus, note_splits
 from clinical_tl.data.leakage import check_leakage
+from clinical_tl.data.notes import Notes
+from clinical_tl.data.read_options import ReadOptions
+from clinical_tl.data.split_record import SplitOrigin
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError, NoteError
@@ -39,6 +44,39 @@ def test_own_files_are_split_by_patient_where_there_are_patients(tmp_path):
     assert not set(splits["train"]["patient_id"]) & set(splits["test"]["patient_id"])
     limited = note_splits(train=tmp_path / "notes.jsonl", seed=1, limit=5)
     assert {len(notes) for notes in limited.values()} == {5}
+    shares = {"train": 0.65, "dev": 0.15, "test": 0.2}
+    made = SplitOrigin(fractions=shares, by="patient_id", seed=1)
+    assert (splits.origin, limited.origin) == (made, replace(made, limit=5))
+
+
+def test_how_sides_came_about_is_said(tmp_path):
+    notes = generate_notes(60, seed=1, words=(20, 80))
+    write_notes(notes, tmp_path / "train.jsonl")
+    bare = [replace(note, patient_id=None) for note in notes]
+    write_notes(Notes(bare), tmp_path / "bare.jsonl")
+    other = [
+        replace(note, patient_id=f"other-{note.patient_id}")
+        for note in generate_notes(9, seed=2, words=(20, 80))
+    ]
+    write_notes(Notes(other), tmp_path / "test.jsonl")
+    found = [
+        str(note_splits(**told).origin)
+        for told in (
+            {"train": tmp_path / "bare.jsonl"},
+            {"train": tmp_path / "train.jsonl", "test": tmp_path / "test.jsonl", "limit": 3},
+            {"train": tmp_path / "train.jsonl", "seed": 4, "allow_leakage": True},
+            {"corpus": "synthetic"},
+        )
+    ]
+    assert found == [
+        "the training notes divided note by note, equal and nearly equal texts together: "
+        "train 0.65, test 0.2, dev 0.15 (seed 0)",
+        "test as given; the training notes divided by patient, equal and nearly equal texts "
+        "together: train 0.85, dev 0.15 (seed 0); at most 3 of each side, the first",
+        "the training notes divided by patient: train 0.65, test 0.2, dev 0.15 (seed 4)",
+        "the corpus 'synthetic' divided by patient, equal and nearly equal texts "
+        "together: train 0.6, test 0.25, dev 0.15 (seed 0)",
+    ]
 
 
 def test_own_files_are_read_as_written_where_it_is_told(tmp_path):
@@ -46,8 +84,8 @@ def test_own_files_are_read_as_written_where_it_is_told(tmp_path):
     file = tmp_path / "notes.csv"
     file.write_text(f"note_id,patient_id,text,label\n{rows}")
     found = [
-        {label for notes in note_splits(train=file, **told).values() for label in notes["label"]}
-        for told in ({}, {"as_written": ["label"]})
+        {label for notes in note_splits(train=file, read=read).values() for label in notes["label"]}
+        for read in (ReadOptions(), ReadOptions(as_written=("label",)))
     ]
     assert found == [{None, "I10"}, {"NA", "I10"}]
 

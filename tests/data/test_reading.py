@@ -207,3 +207,10 @@ def test_how_empty_cells_were_read_is_logged(tmp_path, caplog):
     read_notes(tmp_path / "a.csv")
     said = "empty cells: 2 of codes: no code; 1 of codes: not annotated; 2 of label: not annotated"
     assert said in caplog.text
+
+
+def test_labels_are_chosen_while_reading(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("note_id,text,codes\n1,a,I10;E11.9\n2,b,E11.65\n", encoding="utf-8")
+    assert read_notes(path, labels=["E11*"])["codes"] == [("E11.9",), ("E11.65",)]
+    assert read_notes(path, labels={"E11*": "diabetes"})["codes"][1] == ("diabetes",)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, TaskError
-from clinical_tl.evaluation.html import report_page, write_page
+from clinical_tl.evaluation.evaluating import evaluation_report, report_on
+from clinical_tl.evaluation.page import report_page, write_page
 from clinical_tl.evaluation.reliability import temperature_of
-from clinical_tl.evaluation.report import FEWEST_PATIENTS, evaluation_report, report_on
+from clinical_tl.evaluation.subgroups import FEWEST_PATIENTS
 from clinical_tl.metrics.intervals import bootstrap_interval
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from clinical_tl.data.notes import Notes, as_notes
+from clinical_tl.data.reading import read_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.writing import write_notes
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, NoteError
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
+from clinical_tl.release.gate import check_release
+from clinical_tl.saved.artifact import read_artifact
 from clinical_tl.tasks.note_classification import NoteClassification
-from recipes import evaluate
+from clinical_tl.training.config import TrainingConfig
+from recipes import evaluate, note_classification
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +109,66 @@ def test_notes_or_a_corpus(model, given):
 def test_a_card_needs_a_folder():
     with pytest.raises(ConfigError, match="is none here"):
         evaluate.main("org/name", corpus="synthetic", card=True)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_encoder, tmp_path_factory):
+    """A user's file, and the model that a recipe trained on a part of it."""
+    folder = tmp_path_factory.mktemp("own")
+    write_notes(generate_notes(60, seed=5, words=(30, 80)), folder / "notes.jsonl")
+    note_classification.main(
+        train=str(folder / "notes.jsonl"),
+        encoder=str(tiny_encoder),
+        training=TrainingConfig(epochs=1, min_steps=1, progress=False),
+        output=str(folder / "out"),
+    )
+    return folder
+
+
+def test_the_test_notes_of_a_training_are_found_again(trained, tmp_path, capsys):
+    model = str(trained / "out" / "model")
+    given = {"notes": str(trained / "notes.jsonl"), "resamples": 5, "output": str(tmp_path / "e")}
+    report = evaluate.main(model, split="test", **given)
+    assert report.name == "test"
+    # Of the same notes the training notes are known, so that leaks are looked for.
+    assert report.leakage is not None
+    told = TransferModel.load(model).metrics["test"]
+    assert {name: report.scores[name] for name in told} == told
+    assert f"{told['notes']} test notes of the model's split" in capsys.readouterr().out
+    assert evaluate.main(model, split="dev", **given).name == "dev"
+    with pytest.raises(ConfigError, match="split='tset'"):
+        evaluate.main(model, split="tset", **given)
+
+
+def test_a_split_is_refused_where_notes_are_missing_or_changed(trained, tmp_path):
+    model, notes = str(trained / "out" / "model"), read_notes(trained / "notes.jsonl")
+    for made, told in (
+        (notes[:20], "notes are not among these 20"),
+        ([replace(n, text=f"{n.text}.") for n in notes], "notes have changed since the training"),
+    ):
+        write_notes(made, tmp_path / "notes.jsonl")
+        with pytest.raises(NoteError, match=told):
+            evaluate.main(
+                model, str(tmp_path / "notes.jsonl"), split="test", output=str(tmp_path / "e")
+            )
+
+
+def test_a_split_of_a_model_from_elsewhere_is_not_guessed(model, notes, tmp_path):
+    out = str(tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"model\.split\.json is not there"):
+        evaluate.main(str(model), notes=notes, split="test", output=out)
+    with pytest.raises(ConfigError, match="--split is for a model's folder"):
+        evaluate.main("org/name", notes=notes, split="test", output=out)
+
+
+def test_the_split_never_leaves_with_the_model(trained, tmp_path):
+    assert (trained / "out" / "model.split.json").is_file()
+    folder = tmp_path / "model"
+    shutil.copytree(trained / "out" / "model", folder)
+    assert not any("split" in file.name for file in folder.iterdir())
+    shutil.copy(trained / "out" / "model.split.json", folder)
+    (layout,) = (c for c in check_release(folder, data_use="public").checks if c.name == "layout")
+    assert layout.blocks
+    assert "not a file of a saved model" in layout.reason
+    # Even where a person lifts that: what task.json does not declare is not sent.
+    assert "model.split.json" not in read_artifact(folder)["files"]

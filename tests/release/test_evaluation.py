@@ -2,6 +2,7 @@
 
 import pytest
 
+from clinical_tl.data.seen_notes import Leak
 from clinical_tl.errors import ConfigError
 from clinical_tl.release.evaluation import check_evaluation
 from clinical_tl.release.folder import ReleaseFolder
@@ -24,7 +25,7 @@ def check(tmp_path, metrics, *, public=True, train=None, held_out=None):
         ({}, False, "warn"),
         ({"training": {"seconds": 3}, "source": {"labels": 2}}, True, "block"),
         ({"dev": {"f1": 0.9}}, True, "warn"),
-        ({"dev": {"f1": 0.9}, "test": {"f1": 0.8}}, True, "pass"),
+        ({"dev": {"f1": 0.9}, "test": {"f1": 0.8}}, True, "partial"),
         ({"train": {"f1": 1.0}, "test": {"f1": 0.8}}, False, "block"),
         ({"Training set": {"f1": 1.0}, "test": {"f1": 0.8}}, False, "block"),
         ({"test": {"f1": float("nan")}}, True, "block"),
@@ -57,12 +58,24 @@ def test_scores_of_the_training_notes_block_whatever_they_are_called(tmp_path):
     assert check(tmp_path / "a", metrics).status == "block"
     # Nor does it help that training did not say what it read, if the gate is given the notes.
     del metrics["training"]
-    assert check(tmp_path / "b", metrics).status == "pass"
+    assert check(tmp_path / "b", metrics).status == "partial"
     other = [Note("9", "Pain.")]
     found = check(tmp_path / "c", metrics, train=TRAIN, held_out=other)
     assert (found.status, found.reason) == (
         "block", "metrics.json: scores of training notes ['test']",
     )  # fmt: skip
+
+
+def test_what_an_evaluation_compared_with_training_is_taken_from_it(tmp_path):
+    notes, metrics = [Note("8", "Chest pain.")], {}
+    for name, leak, status in (
+        ("clean", Leak(1, 0, 0, identical=0, near=0, short=0), "pass"),
+        ("not compared for near texts", Leak(1, 0, 0, identical=0, near=None, short=0), "partial"),
+        ("not compared", None, "partial"),
+        ("shared", Leak(1, 1, 1, identical=0, near=0, short=0), "warn"),
+    ):
+        record_scores(metrics, "test", notes, {"f1": 0.8}, leak=leak)
+        assert check(tmp_path / name, metrics).status == status
 
 
 def test_scores_of_other_notes_than_those_given_are_not_vouched_for(tmp_path):

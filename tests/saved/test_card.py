@@ -6,7 +6,9 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
-from clinical_tl.errors import ArtifactError
+from clinical_tl.data.splits import split_notes
+from clinical_tl.errors import ArtifactError, ConfigError
+from clinical_tl.evaluation.report import evaluation_report
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
@@ -14,7 +16,9 @@ from clinical_tl.release.patterns import find_identifiers
 from clinical_tl.saved.card import model_card, write_card
 from clinical_tl.saved.card_details import CardDetails
 from clinical_tl.saved.card_snippets import ENCODER, FOLDER
+from clinical_tl.saved.evaluations import record_scores
 from clinical_tl.schema import Note, Relation, Span
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
@@ -42,7 +46,9 @@ REPORT = {
     "subgroups": [{"group": "sex", "value": "female", "macro F1": 0.79}],
     "calibration": {"ece": 0.051},
 }
-DETAILS = CardDetails(licence="mit", datasets=("mts_dialog",), intended_use="Sorting sections.")
+DETAILS = CardDetails(
+    licence="mit", datasets=("mts_dialog",), intended_use="Sorting sections.", language="de"
+)
 RELATED = [
     Note(
         str(i),
@@ -62,7 +68,7 @@ def test_the_metadata_is_what_the_hub_reads():
     data = ModelCard(model_card(DESCRIPTION, METRICS, report=REPORT, details=DETAILS)).data
     assert data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     assert (data.library_name, data.pipeline_tag) == ("peft", "text-classification")
-    assert (data.license, data.language, data.datasets) == ("mit", "en", ["mts_dialog"])
+    assert (data.license, data.language, data.datasets) == ("mit", "de", ["mts_dialog"])
     assert data.tags == ["clinical-tl", "note_classification"]
     (result,) = data.eval_results
     assert (result.metric_type, result.metric_value) == ("macro_f1", 0.8123)
@@ -191,3 +197,154 @@ def test_large_counts_do_not_look_like_record_numbers():
     card = model_card(DESCRIPTION, {"training": counts})
     assert "2,656,133" in card
     assert not find_identifiers(card)
+
+
+SENTENCES = {
+    "de": "Der Patient wurde mit Brustschmerzen aufgenommen und am Folgetag entlassen.",
+    "es": "La paciente ingresó con dolor torácico y se le dio el alta al día siguiente.",
+    "fr": "La patiente a été hospitalisée pour une douleur thoracique et sort le lendemain.",
+    "zh": "患者因胸痛入院，既往有糖尿病史，次日出院。",
+}
+
+
+def fitted(encoder, texts):
+    notes = [
+        Note(str(i), f"{text} {i}", label="ab"[i % 2], patient_id=f"p{i // 2}")
+        for i, text in enumerate(texts * 6)
+    ]
+    model = TransferModel.from_pretrained(
+        encoder, NoteClassification.from_notes(notes), adapter=LoRA(r=2), window=64
+    )
+    fit(model, notes, config=TrainingConfig(epochs=1, progress=False))
+    return model
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_the_language_is_that_of_the_training_notes(code, tiny_encoder, tmp_path):
+    folder = fitted(tiny_encoder, [SENTENCES[code]]).save_pretrained(tmp_path / "model")
+    card = (folder / "README.md").read_text()
+    assert ModelCard(card).data.language == code
+    assert f"Language: detected in the training notes: {code} (100%)" in card
+    written = [f.read_text() for f in (folder / "metrics.json", folder / "task.json")]
+    assert not any(SENTENCES[code][:9] in text for text in written)
+    # Kept with the model, in whatever form it is written next.
+    again = TransferModel.load(folder).merged().save_pretrained(tmp_path / "merged")
+    assert ModelCard((again / "README.md").read_text()).data.language == code
+
+
+def test_mixed_and_undecidable_notes_have_several_languages_or_none(tiny_encoder, tmp_path):
+    mixed = fitted(tiny_encoder, [SENTENCES["de"], SENTENCES["fr"]])
+    card = (mixed.save_pretrained(tmp_path / "mixed") / "README.md").read_text()
+    assert sorted(ModelCard(card).data.language) == ["de", "fr"]
+    assert "Language: several, detected in the training notes: " in card
+    bare = fitted(tiny_encoder, ["RR 12/80"])
+    card = (bare.save_pretrained(tmp_path / "bare") / "README.md").read_text()
+    assert ModelCard(card).data.language is None
+    assert "Language: can't be told from the training notes" in card
+    assert "Language: not looked for" in model_card(DESCRIPTION, METRICS)
+
+
+def test_what_a_person_says_of_the_language_goes_before_what_was_detected(tiny_encoder, tmp_path):
+    model = fitted(tiny_encoder, [SENTENCES["de"]])
+    folder = model.save_pretrained(tmp_path / "model", language=("de", "lb"))
+    card = (folder / "README.md").read_text()
+    assert ModelCard(card).data.language == ["de", "lb"]
+    assert "Language: de, lb, as its authors say." in card
+    # It stays with the model.
+    again = TransferModel.load(folder).save_pretrained(tmp_path / "again")
+    assert ModelCard((again / "README.md").read_text()).data.language == ["de", "lb"]
+    assert ModelCard(write_card(folder, language="nl").read_text()).data.language == "nl"
+    for wrong in ("German", "", (), ["de", "Der Patient"]):
+        with pytest.raises(ConfigError, match="codes of ISO 639"):
+            model.save_pretrained(tmp_path / "wrong", language=wrong)
+
+
+def test_the_card_says_how_it_was_trained_and_on_whom(tiny_encoder, synthetic_notes, tmp_path):
+    splits = split_notes(synthetic_notes, fractions={"train": 0.6, "dev": 0.2, "test": 0.2})
+    task = DiagnosisCoding.from_notes(splits["train"], head="linear", level="category")
+    model = TransferModel.from_pretrained(tiny_encoder, task, adapter=LoRA(r=3), window=64)
+    config = TrainingConfig(epochs=2, learning_rate=3e-4, seed=7, progress=False)
+    result = fit(model, splits["train"], splits["dev"], config)
+    model.evaluate(splits["test"], progress=False)
+    folder = model.save_pretrained(tmp_path / "model")
+    rows = {
+        tuple(cell.strip() for cell in line.strip("| ").split("|"))
+        for line in (folder / "README.md").read_text().splitlines()
+        if line.startswith("|")
+    }
+    settings = model.metrics["training"]["settings"]
+    assert {
+        ("learning rate", "0.0003"),
+        ("head learning rate", "0.001"),
+        ("adapted by", "LORA"),
+        ("adapter rank", "3"),
+        ("adapter alpha", "6"),
+        ("batch (tokens a step)", f"{settings['batch_tokens']:,}"),
+        ("epochs planned", "2"),
+        ("epochs run", str(len(result.epochs))),
+        ("steps", str(result.steps)),
+        ("seed", "7"),
+        ("precision", result.precision),
+    } <= rows
+    for name, notes in splits.items():
+        assert (name, str(len(notes)), str(len(set(notes["patient_id"])))) in rows
+    for code, n in zip(task.labels.names, task.labels.support, strict=True):
+        assert (code, str(n)) in rows
+    card = (folder / "README.md").read_text()
+    assert "Labels are ICD-10-CM codes (level: category)." in card
+    assert "divided: at random by patient_id, notes with one text kept together, seed 0." in card
+    assert "The test notes were compared with the training notes" in card
+    assert not find_identifiers(card)
+    # A model that carries its encoder keeps how it was adapted.
+    merged = model.merged().save_pretrained(tmp_path / "merged")
+    assert "| adapter rank " in (merged / "README.md").read_text()
+
+
+def test_what_is_not_known_of_patients_and_divisions_is_said(tiny_encoder, tmp_path):
+    notes = [Note(str(i), f"Text {i}.", label="ab"[i % 2]) for i in range(6)]
+    model = TransferModel.from_pretrained(
+        tiny_encoder, NoteClassification.from_notes(notes), adapter="frozen", window=64
+    )
+    fit(model, notes, config=TrainingConfig(epochs=1, progress=False))
+    card = (model.save_pretrained(tmp_path / "model") / "README.md").read_text()
+    assert re.search(r"\| train +\| 6 +\| not known +\|", card)
+    assert "How the notes were divided: not recorded." in card
+    assert "| learning rate " not in card, "no weight of the encoder is trained"
+
+
+def test_many_labels_and_labels_that_are_text_do_not_swamp_the_card():
+    text = "The patient said that her mother had died of it"
+    names = [*(f"L{i}" for i in range(59)), "a|b", text]
+    labels = {"names": names, "support": list(range(61, 0, -1))}
+    task = {"kind": "note_classification", "labels": labels}
+    card = model_card({**DESCRIPTION, "task": task}, {})
+    assert "11 rarer labels are listed in `task.json`." in card
+    labels["support"] = labels["support"][::-1]
+    card = model_card({**DESCRIPTION, "task": task}, {})
+    assert "<label of 47 characters>" in card
+    assert "a\\|b" in card
+
+
+def test_a_report_beside_the_model_brings_its_temperature_and_comparison(
+    tiny_encoder, synthetic_notes, tmp_path
+):
+    notes = synthetic_notes.select(range(24))
+    task = NoteClassification.from_notes(notes)
+    first, other = (
+        TransferModel.from_pretrained(tiny_encoder, task, adapter="frozen", window=64, seed=seed)
+        for seed in (0, 1)
+    )
+    dev, test = notes.select(range(12)), notes.select(range(12, 24))
+    report = evaluation_report(
+        first, test, dev=dev, against=other, resamples=20, progress=False, allow_leakage=True
+    )
+    record_scores(first.metrics, "test", list(test), report.scores)
+    folder = first.save_pretrained(tmp_path / "model")
+    assert "Not compared with another model." in (folder / "README.md").read_text()
+    report.save(folder)
+    card = write_card(folder).read_text()
+    assert f"A temperature of {report.calibration.temperature:.3g}, fitted on dev notes" in card
+    assert f"{report.calibration.scaled.ece:.4g}" in card
+    assert re.search(r"\| metric +\| +value +\| +other \| +difference \| +low \| +high \|", card)
+    assert "Not compared" not in card
+    assert "No temperature was fitted." in model_card(DESCRIPTION, METRICS, report=REPORT)

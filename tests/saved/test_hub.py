@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, constants
 from huggingface_hub.utils import close_session
 
 from clinical_tl.data.notes import as_notes
@@ -19,11 +19,13 @@ from clinical_tl.errors import ArtifactError, ConfigError, HubError, ReleaseErro
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
+from clinical_tl.release.gate import check_release
 from clinical_tl.release.push import push_folder
 from clinical_tl.saved.artifact import read_artifact
 from clinical_tl.saved.card import write_card
 from clinical_tl.saved.card_details import CardDetails
 from clinical_tl.saved.hub import find_saved, pull_folder
+from clinical_tl.saved.run_settings import run_with
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
@@ -146,7 +148,8 @@ def test_a_push_is_one_commit_of_the_declared_files(hub, folder):
     pushed = repository.refs["main"].files
     declared = {*read_artifact(folder)["files"], "task.json", "README.md"}
     assert set(pushed) == {*declared, ".gitattributes"}
-    assert all(pushed[name] == (folder / name).read_bytes() for name in declared)
+    sent_as_they_are = declared - {"README.md"}  # It says that the licence was answered for.
+    assert all(pushed[name] == (folder / name).read_bytes() for name in sent_as_they_are)
 
 
 def test_what_is_there_is_not_sent_again(hub, folder):
@@ -325,6 +328,76 @@ def test_an_encoder_of_ones_own_is_pushed_merged(hub, synthetic_notes, tiny_enco
         torch.testing.assert_close(logits[0], made.network.model.eval()(input_ids=IDS).logits)
 
 
+@pytest.mark.parametrize("adapter", ["full", "frozen"])
+def test_a_full_fine_tune_of_a_folder_that_nobody_else_has_is_pushed_and_loaded_without_it(
+    hub, synthetic_notes, tiny_encoder, tmp_path, adapter
+):
+    mine = shutil.copytree(tiny_encoder, tmp_path / "mine")
+    notes = synthetic_notes.select(range(8))
+    made = TransferModel.from_pretrained(
+        mine, NoteClassification.from_notes(notes), adapter=adapter, window=64
+    )
+    fit(made, notes, config=TrainingConfig(epochs=1, progress=False))
+    saved = made.save_pretrained(tmp_path / "model")
+    expected = predicted(made)
+    # Its notes' terms, and what it remembers, are asked for as of every other.
+    with pytest.raises(ReleaseError, match="data_use: not stated"):
+        push_folder(saved, NAME)
+    with pytest.raises(ReleaseError, match="memorisation: not audited"):
+        push_folder(saved, NAME, data_use="local", private=False, overrides=["licence=mit"])
+    shutil.rmtree(mine)
+    push_folder(saved, NAME, **GATE)
+    pushed = hub.repositories[NAME].refs["main"].files
+    assert not [file for file in pushed if str(tmp_path).encode() in pushed[file]]
+    assert predicted(TransferModel.load(ASKED)) == expected
+
+
+@pytest.mark.parametrize("warned_of", ["local folder", "Hub", "merged model", "ONNX export"])
+def test_a_licence_that_a_person_states_is_in_the_card_and_in_the_report(
+    warned_of, hub, model, synthetic_notes, tiny_encoder, tmp_path
+):
+    saved = tmp_path / "model"
+    if warned_of == "local folder":
+        task = NoteClassification.from_notes(synthetic_notes)
+        TransferModel.from_pretrained(tiny_encoder, task, adapter="full").save_pretrained(saved)
+    elif warned_of == "Hub":
+        model.save_pretrained(saved)
+    elif warned_of == "merged model":
+        model.merged().save_pretrained(saved)
+    else:
+        pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+        from clinical_tl.integrations.onnx_export import export_onnx
+
+        export_onnx(model, saved)
+    before = contents(saved)
+    assert "license: unknown" in before["README.md"].decode()
+    # Of a private repository it is a warning, of a public one a block.
+    for public, status in ((False, "warn"), (True, "block")):
+        overrides = ("licence=MIT", "memorisation", "evaluation", "layout")
+        report = check_release(saved, data_use="public", public=public, overrides=overrides)
+        (row,) = [row for row in report.table() if row["check"] == "licence"]
+        assert row["status"] == f"{status}, overridden"
+        push_folder(saved, NAME, data_use="public", private=not public, overrides=overrides)
+        repository = hub.repositories.pop(NAME)
+        card = repository.refs["main"].files["README.md"].decode()
+        assert ModelCard(card).data.license == "mit"
+        assert "it was stated to be mit by who pushed the model." in card
+        assert "licence: lifted" in repository.refs["main"].message
+    assert contents(saved) == before
+
+
+def test_settings_of_the_run_stay_here(hub, model, tmp_path):
+    place = "/home/zebulon/notes.csv"
+    with run_with(f"train: {place}\ntext: {NOTE[0]}\n"):
+        saved = model.save_pretrained(tmp_path / "model")
+    assert place in (saved / "config.yaml").read_text()
+    push_folder(saved, NAME, **GATE)
+    pushed = hub.repositories[NAME].refs["main"].files
+    assert "config.yaml" not in pushed
+    assert not [name for name in pushed if place.encode() in pushed[name]]
+    assert not [name for name in pushed if NOTE[0].encode() in pushed[name]]
+
+
 def test_what_was_pulled_once_loads_without_a_network(hub, model, folder, monkeypatch):
     push_folder(folder, NAME, **GATE)
     TransferModel.load(ASKED)
@@ -497,7 +570,7 @@ def test_what_the_gate_found_is_told_and_kept_with_the_commit(hub, folder, caplo
     assert "release gate, memorisation: not audited" in caplog.text
     message = hub.repositories[NAME].refs["main"].message
     assert "Data use: local. Release gate: identifiers: " in message
-    assert "memorisation: warn" in message
+    assert "memorisation: unchecked" in message
     assert "Zebulon" not in message
 
 

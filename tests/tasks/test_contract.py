@@ -15,7 +15,7 @@ import torch
 from clinical_tl.data.notes import as_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.evaluation.report import evaluation_report
+from clinical_tl.evaluation.evaluating import evaluation_report
 from clinical_tl.integrations.onnx_export import export_onnx
 from clinical_tl.metrics.note_counts import count_labels
 from clinical_tl.metrics.thresholds import Thresholds

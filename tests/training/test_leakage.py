@@ -8,8 +8,8 @@ from clinical_tl.data.corpora import note_splits
 from clinical_tl.data.notes import as_notes
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import NoteError
-from clinical_tl.evaluation.html import report_page
-from clinical_tl.evaluation.report import evaluation_report
+from clinical_tl.evaluation.evaluating import evaluation_report
+from clinical_tl.evaluation.page import report_page
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.tasks.note_classification import NoteClassification

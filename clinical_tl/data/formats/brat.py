@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from clinical_tl.data.formats.counting import Quoted, settle
 from clinical_tl.data.formats.files import BYTE_ORDER_MARK, File
@@ -22,7 +22,7 @@ from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.formats.mention import read_mention
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError, note_problems
 from clinical_tl.display.discreet import Discreet
-from clinical_tl.errors import NoteError, shown_id
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
 from clinical_tl.schema import Note, Relation, Span
 
 # What all file systems agree on; `/` makes folders.
@@ -141,6 +141,10 @@ def _relation_lines(note: Note, ids: list[str], losses: Losses) -> Iterator[str]
 NO_TERMINOLOGY = "concept:"
 
 OFFSETS = re.compile(r"[0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*")
+REMARK = re.compile(r"#[^\t ]*\t(\S+) ([A-Z*][^\t ]*)[\t ]*\t(.*)")
+BETWEEN_CONCEPTS = re.compile(r"[\s;,|]+")
+
+NotesAs = Literal["concepts", "attributes"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,6 +171,7 @@ class Standoff(Discreet):
         attributes: (line, reference, name, value).
         concepts: (line, reference, concept).
         relations: (line, head, tail, label), arguments of events among them.
+        remarks: (line, reference, kind, remark) of the annotators.
     """
 
     mentions: dict[str, StandoffMention] = field(default_factory=dict)
@@ -175,6 +180,7 @@ class Standoff(Discreet):
     attributes: list[tuple[int, str, str, str]] = field(default_factory=list)
     concepts: list[tuple[int, str, str]] = field(default_factory=list)
     relations: list[tuple[int, str, str, str]] = field(default_factory=list)
+    remarks: list[tuple[int, str, str, str]] = field(default_factory=list)
 
 
 class _BrokenLineError(Exception):
@@ -186,6 +192,9 @@ def read_standoff(file: File, place: Place, faults: Faults) -> Standoff:
     standoff = Standoff()
     for number, line in file.lines():
         if not line.strip() or line.startswith("#"):
+            remark = REMARK.fullmatch(line)
+            if remark is not None:
+                standoff.remarks.append((number, remark[2], remark[1], remark[3].strip()))
             continue
         cells = line.split("\t")
         known = PARSERS.get(line[0])
@@ -266,7 +275,7 @@ PARSERS: dict[str, tuple[Parser, str]] = {
 RELATION_LINES = ("R", "E", "*")
 
 
-def read_brat(folder: Folder, faults: Faults) -> Iterator[Note]:
+def read_brat(folder: Folder, faults: Faults, *, notes_as: NotesAs | None = None) -> Iterator[Note]:
     r"""Yields a note for every `*.txt` at or under the folder, in the order of their names.
 
     Note ids are paths within the folder without the ending, which may be in capitals. Texts are
@@ -281,8 +290,22 @@ def read_brat(folder: Folder, faults: Faults) -> Iterator[Note]:
     - `N`: concepts (`MESH:D003110`).
     - `R`: relations; of or to an event: of or to its trigger. `*`: every member to the first.
     - `E`: one relation an argument, trigger to argument (or its trigger), labelled by role.
-    - `#`: annotators' remarks, passed over.
+    - `#`: annotators' remarks, see `notes_as`; comments.
+
+    Args:
+        folder: the folder.
+        faults: where what is wrong goes.
+        notes_as: what the annotators' remarks on mentions are (`#1 AnnotatorNotes T1 …`):
+            `concepts`, where a corpus keeps codes in them (several between blanks, `;`, `,` or
+            `|`), or `attributes`. By default they are passed over, and counted.
+
+    Raises:
+        ConfigError: an unknown `notes_as`.
     """
+    if notes_as is not None and notes_as not in get_args(NotesAs):
+        raise ConfigError(
+            f"notes_as={shown_value(notes_as)}; allowed: {list(get_args(NotesAs))} or None"
+        )
     texts, standoff = folder.members(faults, ".txt", ".ann")
     annotations: dict[str, list[File]] = {}
     for file in standoff:
@@ -294,7 +317,7 @@ def read_brat(folder: Folder, faults: Faults) -> Iterator[Note]:
         note_id = _bare(file)
         own = annotations.pop(note_id, [])
         place = Place((own or [file])[0].name, note_id=note_id)
-        read = partial(_note, file, own, folder, place, faults, has_relations)
+        read = partial(_note, file, own, folder, place, faults, has_relations, notes_as)
         yield from faults.reading(read, place)
     for orphan in sorted(file.name for files in annotations.values() for file in files):
         faults.add(Place(orphan), "no text", "a .txt file beside it")
@@ -321,6 +344,7 @@ def _note(
     place: Place,
     faults: Faults,
     has_relations: bool,
+    notes_as: NotesAs | None,
 ) -> Note | None:
     note_id = place.note_id or ""
     text = folder.text_of(file, replace(place, file=file.name), faults)
@@ -351,6 +375,17 @@ def _note(
     concepts: dict[str, list[str]] = {}
     for line, reference, concept in standoff.concepts:
         concepts.setdefault(resolve(reference, line), []).append(concept)
+    if notes_as is None and standoff.remarks:
+        said = "annotators' remarks (notes_as='concepts' or 'attributes' reads them)"
+        faults.passed_over[said] += len(standoff.remarks)
+    for line, reference, kind, remark in standoff.remarks if notes_as is not None else ():
+        if reference[:1] not in {"T", "E"}:
+            faults.passed_over["annotators' remarks on what is no mention"] += 1
+        elif notes_as == "attributes":
+            attributes.setdefault(resolve(reference, line), []).append((kind, remark))
+        else:
+            found = [part for part in BETWEEN_CONCEPTS.split(remark) if part]
+            concepts.setdefault(resolve(reference, line), []).extend(found)
     relations = [
         Relation(resolve(head, line), resolve(tail, line), label)
         for line, head, tail, label in standoff.relations

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, pairwise
@@ -17,72 +18,24 @@ from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.formats.problems import Faults, Place
+from clinical_tl.data.formats.sight import Sight
+from clinical_tl.data.formats.tag_schemes import (
+    OUTSIDE,
+    SCHEMES,
+    Scheme,
+    SeenTags,
+    Tagging,
+    tagged_runs,
+)
 from clinical_tl.display.discreet import Discreet
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path, shown_value
 from clinical_tl.schema import Note, Span
 from clinical_tl.text.scripts import Bounds, sets_blank
 from clinical_tl.text.words import word_bounds
 
-Scheme = Literal["BIO", "IOB1", "BILOU", "IOBES"]
+log = logging.getLogger(__name__)
 
-PREFIXES: dict[str, dict[str, str]] = {
-    "BIO": {"B": "B", "I": "I"},
-    "IOB1": {"B": "B", "I": "I"},
-    "BILOU": {"B": "B", "I": "I", "L": "L", "U": "U"},
-    "IOBES": {"B": "B", "I": "I", "E": "L", "S": "U"},
-}
-
-
-def tagged_runs(
-    tags: Sequence[str], scheme: Scheme
-) -> tuple[list[tuple[int, int, str]], list[tuple[int, str]]]:
-    """Decodes one sentence's tags.
-
-    Args:
-        tags: one a token: `O`, or prefix, dash and label.
-        scheme: `BIO` (IOB2: every run begins with B), `IOB1` (B only between adjoining runs of
-            one label), `BILOU` or `IOBES` (last and single tokens are marked, too).
-
-    Returns:
-        The runs as (first token, token after the last, label), and what is wrong as (token,
-        reason); a wrong tag ends the run before it and belongs to none.
-    """
-    runs: list[tuple[int, int, str]] = []
-    wrong: list[tuple[int, str]] = []
-    marks_ends = scheme in ("BILOU", "IOBES")
-    start, label = -1, ""
-    for i, tag in enumerate([*tags, "O"]):
-        prefix, own = _split(tag, scheme)
-        if prefix == "?":
-            wrong.append((i, f"a tag that is not of the scheme {scheme}"))
-        continues = start >= 0 and prefix in ("I", "L") and own == label
-        if start >= 0 and not continues:
-            if marks_ends:
-                wrong.append((i - 1, "a mention that is not closed"))
-            runs.append((start, i, label))
-            start = -1
-        if prefix == "U":
-            runs.append((i, i + 1, own))
-        elif prefix == "B" or (prefix == "I" and not continues and scheme == "IOB1"):
-            start, label = i, own
-        elif prefix in ("I", "L") and not continues:
-            wrong.append((i, "a tag inside a mention that has not begun"))
-        elif prefix == "L":
-            runs.append((start, i + 1, label))
-            start = -1
-    return runs, wrong
-
-
-def _split(tag: str, scheme: Scheme) -> tuple[str, str]:
-    if tag == "O":
-        return "O", ""
-    prefix, dash, label = tag.partition("-")
-    if not dash or not label or prefix not in PREFIXES[scheme]:
-        return "?", ""
-    return PREFIXES[scheme][prefix], label
-
-
-Grouping = Literal["auto", "sentence", "file"]
+Grouping = Literal["auto", "sentence", "blank_lines", "file"]
 
 # CoNLL-U, plain ids, JNLPBA ("###MEDLINE:1"), CoNLL-2012 and CoNLL-2003, in this order.
 DOCUMENT_MARK = re.compile(
@@ -91,7 +44,12 @@ DOCUMENT_MARK = re.compile(
     r"|#begin document(?:\s+\((?P<begun>[^()\t]+)\))?(?P<part>[^\t]*)"
     r"|-DOCSTART-(?:\s+\((?P<named>[^()\t]+)\))?(?:\s.*)?"
 )
-COMMENT = re.compile(r"#\s*\w[\w ]*=[^\t]*|#end document")
+COMMENT = re.compile(r"#\s*\w[\w .:-]*=.*|#\s*(?:end document|newpar)\b[^\t]*")
+# CoNLL-U numbers its rows; 3-4 is a token of several words, whose rows follow, 8.1 a word unsaid.
+ROW_NUMBER = re.compile(r"[0-9]+")
+UNNUMBERED = re.compile(r"[0-9]+[-.][0-9]+")
+# What stands so on every line is tags.
+SURE_TAG = re.compile(r"O|[BIESLUM]-\S+")
 
 
 # Marks and characters of zero width: they go with what stands before them.
@@ -100,48 +58,78 @@ _NO_BEGINNING = {"Mn", "Mc", "Me", "Cf"}
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Sentence(Discreet):
+    block: int  # how many times two blank lines or more stand above it, from 1
     document: int  # how many document marks stand above it
     document_id: str
     rows: tuple[tuple[int, list[str]], ...]  # line number, cells
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which column holds what, and how the tags are meant."""
+
+    token: int
+    tag: int
+    id: int | None
+    is_numbered: bool
+    has_tags: bool
+    tagging: Tagging
+
+    @property
+    def columns(self) -> list[int]:
+        return [self.token, self.tag, *([] if self.id is None else [self.id])]
 
 
 def read_conll(
     file: File,
     faults: Faults,
     *,
-    scheme: Scheme = "BIO",
+    scheme: Scheme | Literal["auto"] = "auto",
     grouping: Grouping = "auto",
-    token_column: int = 0,
-    tag_column: int = -1,
+    token_column: int | None = None,
+    tag_column: int | None = None,
     id_column: int | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every document.
 
-    Columns are separated by tabs, or by spaces in a line without a tab. The text is rebuilt:
+    Columns are separated by tabs, or by blanks in a line without a tab. The text is rebuilt:
     one space between tokens (none beside scripts that set none, as Chinese and Thai), one line
-    break between sentences. A document whose lines have
-    one column is not annotated (`spans=None`).
+    break between sentences. A document whose lines have one column is not annotated
+    (`spans=None`).
+
+    Tags may have their mark in front or behind, in capitals or not, after a dash or an
+    underscore (`B-Drug`, `b_Drug`, `Drug-B`), all of a file in one way.
 
     Args:
         file: the file.
         faults: where what is wrong goes, tag sequences against the scheme among it.
-        scheme: `BIO` (IOB2), `IOB1`, `BILOU` or `IOBES`.
+        scheme: `BIO` (IOB2), `IOB1`, `IOBES` (BMES too), `BILOU`, or `IO` (labels, or `I-` before
+            them). `auto`: the one in which all tags of the file are valid, `BIO` before the
+            others; where there is none, the likeliest, and what is invalid in it is a fault.
         grouping: `auto`: documents begin at `-DOCSTART-`, `# newdoc id = …`, `###<id>` and
             `#begin document` lines, and a sentence with no such line above it is a note of its
-            own; `sentence`: every sentence is a note; `file`: the file is one note.
-        token_column: which column holds the token; negative ones count from the end.
-        tag_column: which column holds the tag.
+            own; `sentence`: every sentence is a note; `blank_lines`: documents are parted by two
+            blank lines or more; `file`: the file is one note.
+        token_column: which column holds the token; negative ones count from the end. By default
+            the first that holds neither tags nor, as in CoNLL-U, numbers of rows.
+        tag_column: which column holds the tag. By default the last one, or, if that holds no
+            tags, the last one that holds nothing else.
         id_column: a column with a document id, which then decides the documents.
+        mention_label: what all mentions are, in a file whose tags are `B`, `I` and `O` alone.
 
     Raises:
         ConfigError: an unknown scheme or grouping.
     """
-    _check_choice("scheme", scheme, get_args(Scheme))
+    _check_choice("scheme", scheme, ["auto", *SCHEMES])
     _check_choice("grouping", grouping, get_args(Grouping))
     name = file.stem
-    schemes = _Schemes(scheme)
-    has_columns = tag_column != 0 and any(_cells(line)[1:] for _, line in file.lines())
-    sentences = enumerate(_sentences(file, faults), 1)
+    given = (token_column, tag_column, id_column)
+    plan = _plan(file, given, None if scheme == "auto" else scheme, mention_label, faults)
+    if plan is None:
+        return
+    schemes = _Schemes(plan.tagging)
+    sentences = enumerate(_sentences(file, faults, is_numbered=plan.is_numbered), 1)
 
     def key(numbered: tuple[int, _Sentence]) -> tuple[str, str]:
         number, sentence = numbered
@@ -150,6 +138,8 @@ def read_conll(
             return "id", cells[id_column] if -len(cells) <= id_column < len(cells) else ""
         if grouping == "file":
             return "file", name
+        if grouping == "blank_lines":
+            return "block", f"{name}-{sentence.block}"
         if grouping == "auto" and sentence.document:
             return f"document {sentence.document}", sentence.document_id
         return f"sentence {number}", f"{name}-{number}"
@@ -157,11 +147,69 @@ def read_conll(
     for (kind, note_id), group in groupby(sentences, key):
         members = [sentence for _, sentence in group]
         place = Place(file.name, members[0].rows[0][0], note_id)
-        columns = (token_column, tag_column, id_column)
-        is_alone = has_columns and kind.startswith("sentence")
-        read = partial(_checked, members, note_id, place, faults, columns, schemes, is_alone)
+        is_alone = plan.has_tags and kind.startswith("sentence")
+        read = partial(_checked, members, note_id, place, faults, plan, schemes, is_alone)
         yield from faults.reading(read, place)
     _judge(schemes, Place(file.name), faults)
+
+
+def _plan(
+    file: File,
+    given: tuple[int | None, int | None, int | None],
+    scheme: Scheme | None,
+    label: str | None,
+    faults: Faults,
+) -> _Plan | None:
+    """Looks through the file; `None` where its tags can't be understood, which is then told."""
+    token, tag, own_id = given
+    seen: dict[int, SeenTags] = defaultdict(SeenTags)
+    is_numbered, widest = True, 1
+    for sentence in _sentences(file, Faults(file.name)):
+        rows = [cells for _, cells in sentence.rows]
+        width = len(rows[0])
+        if width == 1 or any(len(cells) != width for cells in rows):
+            continue
+        widest = max(widest, width)
+        is_numbered = is_numbered and width > 2 and _are_numbered([cells[0] for cells in rows])
+        taken = {column % width for column in (token, own_id) if column is not None}
+        for column in range(-1, -width - 1, -1) if tag is None else [tag]:
+            if tag is not None and not -width <= tag < width:
+                continue
+            if tag is not None or column % width not in taken:
+                seen[column].add([cells[column] for cells in rows])
+    tag = _tag_column(seen, scheme, label) if tag is None else tag
+    if label is None and seen[tag].lack_labels:
+        found = "tags without labels, such as B, I and O alone"
+        faults.refuse(
+            Place(file.name), found, "mention_label='…', what all mentions of the file are"
+        )
+        return None
+    tagging = seen[tag].tagging(scheme, label)
+    if tagging.scheme != "BIO" and scheme is None:
+        log.info("%s: the tags are read as %s", shown_path(file.name), tagging.scheme)
+    is_numbered = is_numbered and widest > 2 and token != 0
+    if token is None:
+        others = {tag % widest, 0 if is_numbered else -1, -1 if own_id is None else own_id % widest}
+        token = next((column for column in range(widest) if column not in others), 0)
+    has_tags = tag != 0 and widest > 1
+    return _Plan(token, tag, own_id, is_numbered, has_tags, tagging)
+
+
+def _are_numbered(numbers: Sequence[str]) -> bool:
+    plain = [number for number in numbers if not UNNUMBERED.fullmatch(number)]
+    return plain == [str(i) for i in range(1, len(plain) + 1)]
+
+
+def _tag_column(seen: Mapping[int, SeenTags], scheme: Scheme | None, label: str | None) -> int:
+    """The last column, unless it holds no tags and another one nothing else."""
+    for column, tags in seen.items():
+        misfits = tags.tagging(scheme, label).misfits
+        if column == -1 and 2 * misfits < tags.counts.total():
+            break
+        has_marks = any(SURE_TAG.fullmatch(tag) for tag in tags.counts.keys() - {OUTSIDE})
+        if column != -1 and has_marks and not misfits:
+            return column
+    return -1
 
 
 def _checked(
@@ -169,7 +217,7 @@ def _checked(
     note_id: str,
     place: Place,
     faults: Faults,
-    columns: tuple[int, int, int | None],
+    plan: _Plan,
     schemes: _Schemes,
     is_alone: bool,
 ) -> Note | None:
@@ -181,47 +229,48 @@ def _checked(
             "a tag for every token; documents under marks such as '# newdoc id = …'",
         )
     else:
-        _check_rows(sentences, note_id, place, faults, columns)
+        _check_rows(sentences, note_id, place, faults, plan)
     if len(faults) > mark:
         return None
-    return _note(sentences, note_id, place, faults, columns, schemes)
+    return _note(sentences, note_id, place, faults, plan, schemes)
 
 
 @dataclass
 class _Schemes:
     """How many sentences with mentions are valid in each scheme, the chosen one among them."""
 
-    chosen: Scheme
+    tagging: Tagging
     sentences: int = 0
     valid: Counter[str] = field(default_factory=Counter)
 
     def count(self, tags: Sequence[str], *, is_valid: bool) -> None:
         """Counts one sentence."""
-        if set(tags) == {"O"}:
+        plain = [self.tagging.plain(tag) for tag in tags]
+        if set(plain) == {OUTSIDE}:
             return
         self.sentences += 1
-        self.valid[self.chosen] += is_valid
-        for other in get_args(Scheme):
-            if other != self.chosen and not tagged_runs(tags, other)[1]:
+        self.valid[self.tagging.scheme] += is_valid
+        # Any word is a label in IO.
+        for other in SCHEMES[:-1]:
+            if other != self.tagging.scheme and not tagged_runs(plain, other)[1]:
                 self.valid[other] += 1
 
 
 def _judge(schemes: _Schemes, place: Place, faults: Faults) -> None:
     # Where most mentions are faults, the sentences without any would be all that is kept.
-    fitting = schemes.valid[schemes.chosen]
+    chosen = schemes.tagging.scheme
+    fitting = schemes.valid[chosen]
     if 2 * fitting >= schemes.sentences:
         return
-    best = max(get_args(Scheme), key=lambda scheme: schemes.valid[scheme])
+    best = max(SCHEMES, key=lambda scheme: schemes.valid[scheme])
     found = (
-        f"tags that are not {schemes.chosen}: {fitting} of {schemes.sentences} sentences with "
+        f"tags that are not {chosen}: {fitting} of {schemes.sentences} sentences with "
         f"mentions fit it, {schemes.valid[best]} fit {best}"
     )
     if 2 * schemes.valid[best] > schemes.sentences:
         faults.refuse(place, found, f"scheme={best!r}")
     elif schemes.sentences > 1:
-        faults.refuse(
-            place, found, f"tags of one scheme, of {list(get_args(Scheme))}, in tag_column"
-        )
+        faults.refuse(place, found, f"tags of one scheme, of {list(SCHEMES)}, in tag_column")
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -229,31 +278,45 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ConfigError(f"{name}={shown_value(value)}; allowed: {list(allowed)}")
 
 
-def _sentences(file: File, faults: Faults) -> Iterator[_Sentence]:
-    documents, document_id, is_empty = 0, "", False
+def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iterator[_Sentence]:
+    documents, document_id, is_empty, blanks, block = 0, "", False, 0, 1
     rows: list[tuple[int, list[str]]] = []
     number = 0
     for number, line in file.lines():
         mark = DOCUMENT_MARK.fullmatch(line)
         if rows and (mark is not None or not line.strip()):
-            yield _Sentence(documents, document_id, tuple(rows))
+            yield _Sentence(block, documents, document_id, tuple(rows))
             rows = []
+            blanks = 0
         if mark is not None:
             if is_empty:
                 _add_empty(Place(file.name, number), faults)
             documents, is_empty = documents + 1, True
             document_id = _document_id(mark) or f"{file.stem}-{documents}"
-        elif line.strip() and not COMMENT.fullmatch(line):
-            rows.append((number, _cells(line)))
+        elif not line.strip():
+            blanks += 1
+        elif not COMMENT.fullmatch(line):
+            cells = _cells(line)
+            if is_numbered and UNNUMBERED.fullmatch(cells[0]):
+                faults.passed_over["rows of tokens of several words, or of none"] += 1
+                continue
+            if len(rows) == 1 and rows[0][1][0] == "#" and len(rows[0][1]) != len(cells):
+                # A source, as GermEval has it above its sentences, and no token.
+                rows = []
+            if not rows and blanks > 1 and number > blanks + 1:
+                block += 1
+            rows.append((number, cells))
             is_empty = False
     if rows:
-        yield _Sentence(documents, document_id, tuple(rows))
+        yield _Sentence(block, documents, document_id, tuple(rows))
     elif is_empty:
         _add_empty(Place(file.name, number), faults)
 
 
 def _cells(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else line.strip(" ").split(" ")
+    if "\t" in line:
+        return [cell.strip(" ") for cell in line.split("\t")]
+    return re.split(" +", line.strip(" "))
 
 
 def _document_id(mark: re.Match[str]) -> str:
@@ -271,24 +334,19 @@ def _add_empty(place: Place, faults: Faults) -> None:
 
 
 def _check_rows(
-    sentences: Sequence[_Sentence],
-    note_id: str,
-    place: Place,
-    faults: Faults,
-    columns: tuple[int, int, int | None],
+    sentences: Sequence[_Sentence], note_id: str, place: Place, faults: Faults, plan: _Plan
 ) -> None:
-    token_column, _, id_column = columns
     width = len(sentences[0].rows[0][1])
     # A file of tokens alone has no tag column to look for.
-    asked = [column for column in columns if column is not None and (width > 1 or column > 0)]
+    asked = [column for column in plan.columns if width > 1 or column > 0]
     for line, cells in (row for sentence in sentences for row in sentence.rows):
         if len(cells) != width:
             faults.add(place.at(line), f"{len(cells)} columns", f"{width}, as in the line above")
         elif any(not -width <= column < width for column in asked):
             faults.add(place.at(line), f"{width} columns", f"columns {asked} (from 0)")
-        elif not cells[token_column].strip():
+        elif not cells[plan.token].strip():
             faults.add(place.at(line), "a line without a token", "token and tag")
-        elif id_column is not None and cells[id_column] != note_id:
+        elif plan.id is not None and cells[plan.id] != note_id:
             faults.add(place.at(line), "another document's id within a sentence", "one id")
 
 
@@ -297,27 +355,25 @@ def _note(
     note_id: str,
     place: Place,
     faults: Faults,
-    columns: tuple[int, int, int | None],
+    plan: _Plan,
     schemes: _Schemes,
 ) -> Note:
-    token_column, tag_column, _ = columns
     is_tagged = len(sentences[0].rows[0][1]) > 1
     lines: list[str] = []
     spans: list[Span] = []
     offset = 0
     for sentence in sentences:
-        tokens = [cells[token_column] for _, cells in sentence.rows]
+        tokens = [cells[plan.token] for _, cells in sentence.rows]
         line, starts = _line(tokens, offset)
         lines.append(line)
         offset += len(line) + 1
         if is_tagged:
-            tags = [cells[tag_column] for _, cells in sentence.rows]
-            runs, wrong = tagged_runs(tags, schemes.chosen)
+            tags = [cells[plan.tag] for _, cells in sentence.rows]
+            runs, wrong = plan.tagging.runs(tags)
             schemes.count(tags, is_valid=not wrong)
             for i, reason in wrong:
-                faults.add(
-                    place.at(sentence.rows[i][0]), reason, f"a valid {schemes.chosen} sequence"
-                )
+                allowed = f"a valid {plan.tagging.scheme} sequence"
+                faults.add(place.at(sentence.rows[i][0]), reason, allowed)
             for first, end, label in runs:
                 spans.append(Span(starts[first], starts[end - 1] + len(tokens[end - 1]), label))
     return Note(note_id, "\n".join(lines), spans=tuple(spans) if is_tagged else None)
@@ -429,10 +485,26 @@ def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ..
         yield sentence
 
 
+def _looks(sight: Sight) -> bool:
+    """Whether every line is blank, a mark, or token and tag, with a mention among them."""
+    if "\n\n" not in sight.text.replace("\r", "") or "-" not in sight.text:
+        return False
+    # The last line may be cut off.
+    lines = sight.text.split("\n")[:-1]
+    rows = [
+        _cells(line.removesuffix("\r"))
+        for line in lines
+        if line.strip() and not COMMENT.match(line) and not DOCUMENT_MARK.match(line)
+    ]
+    tags = {cells[-1] if len(cells) > 1 else "" for cells in rows}
+    return all(map(SURE_TAG.fullmatch, tags)) and tags > {OUTSIDE}
+
+
 CONLL = Format(
     "conll",
     "CoNLL, a token and its tag a line",
     read_conll,
     write_conll,
-    endings=(".conll", ".bio", ".iob", ".iob2", ".iobes", ".bilou"),
+    endings=(".conll", ".conllu", ".bio", ".iob", ".iob2", ".iobes", ".bilou", ".bmes"),
+    looks=_looks,
 )

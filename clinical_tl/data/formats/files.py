@@ -53,6 +53,13 @@ class File:
         return stem(PurePosixPath(self.name))
 
     @property
+    def bare_name(self) -> str:
+        """Its name with folders, without the endings of its packing and its kind."""
+        packing = next(filter(self.name.lower().endswith, UNPACKERS), "")
+        name = self.name[: len(self.name) - len(packing)]
+        return PurePosixPath(name).with_suffix("").as_posix()
+
+    @property
     def size(self) -> int:
         """How many bytes it takes up on disk; of an archive, all of it."""
         return self.path.stat().st_size
@@ -155,10 +162,14 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 def check_encoding(name: str) -> None:
     """Raises `ConfigError` for a name that is no encoding of text."""
     try:
-        is_text = isinstance(b"".decode(name), str)
-    except (LookupError, TypeError, ValueError, UnicodeError):
-        is_text = False
-    if not is_text:
+        # Empty bytes are decoded by any name.
+        b"a".decode(name)
+        is_known = True
+    except UnicodeError:
+        is_known = True
+    except (LookupError, ValueError):
+        is_known = False
+    if not is_known:
         raise ConfigError(
             f"encoding={shown_value(name)} is none that Python knows; allowed: e.g. 'cp1252' "
             "(Windows), 'latin-1', 'utf-16', 'gb18030'"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from clinical_tl.data.formats.bioc import BIOC_JSON, BIOC_XML
 from clinical_tl.data.formats.brat import BRAT
 from clinical_tl.data.formats.chemprot import CHEMPROT
 from clinical_tl.data.formats.codiesp import CODIESP
 from clinical_tl.data.formats.conll import CONLL
 from clinical_tl.data.formats.doc_bin import DOC_BIN
 from clinical_tl.data.formats.format import Format
+from clinical_tl.data.formats.i2b2_xml import I2B2_XML
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.mimic import MIMIC, MIMIC_NOTES
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.spreadsheets import EXCEL
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
 from clinical_tl.data.formats.text_folders import CLASS_FOLDERS, LABELLED_TEXTS, TEXTS
+from clinical_tl.data.formats.unread_xml import UNREAD_XML
+from clinical_tl.data.formats.webanno_tsv import WEBANNO_TSV, WEBANNO_TSV_2
 
 FORMATS: dict[str, Format] = {
     known.name: known
@@ -23,6 +27,12 @@ FORMATS: dict[str, Format] = {
         TSV,
         PARQUET,
         EXCEL,
+        BIOC_XML,
+        BIOC_JSON,
+        I2B2_XML,
+        *UNREAD_XML,
+        WEBANNO_TSV,
+        WEBANNO_TSV_2,
         PUBTATOR,
         CONLL,
         BRAT,

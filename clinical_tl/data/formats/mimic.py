@@ -31,6 +31,7 @@ from clinical_tl.schema import Note
 MIMIC3_NOTES, MIMIC4_NOTES = "noteevents", ("discharge", "radiology")
 DIAGNOSES, PROCEDURES = "diagnoses_icd", "procedures_icd"
 DISCHARGE_SUMMARY = "Discharge summary"
+ALL = "all"
 VERSIONS = (9, 10)
 # No admission has so many diagnoses.
 AFTER_DIAGNOSES = 100
@@ -48,7 +49,7 @@ _NO_CODE = "rows of codes without a code"
 
 
 def read_mimic_notes(
-    file: File, faults: Faults, *, layout: Layout, category: str | Sequence[str] | None = None
+    file: File, faults: Faults, *, layout: Layout, category: str | Sequence[str] = ALL
 ) -> Iterator[Note]:
     """Yields the notes of one table, without codes.
 
@@ -57,8 +58,8 @@ def read_mimic_notes(
         faults: where what is wrong goes. Notes that MIMIC-III marks as errors are passed over.
         layout: other columns for the fields. Without it `note_id` is that of MIMIC-IV-Note or
             the `ROW_ID` of MIMIC-III, `patient_id` the `subject_id`.
-        category: which of MIMIC-III's categories to keep, e.g. `"Nursing"`, or several; all by
-            default.
+        category: which of MIMIC-III's categories to keep, e.g. `"Nursing"`, or several; `"all"`
+            by default.
     """
     yield from _notes(file, faults, layout, _kept(category), None)
 
@@ -69,7 +70,7 @@ def read_mimic(
     *,
     layout: Layout,
     icd_version: int | None = None,
-    category: str | Sequence[str] | None = DISCHARGE_SUMMARY,
+    category: str | Sequence[str] = DISCHARGE_SUMMARY,
     procedures: bool = False,
 ) -> Iterator[Note]:
     """Yields every note with the codes of its admission, in the order of the table of notes.
@@ -84,7 +85,7 @@ def read_mimic(
             categories, are passed over.
         layout: other columns for the fields than those of `read_mimic_notes`.
         icd_version: 9 or 10, needed where the codes are of both.
-        category: which notes to keep, as MIMIC-III calls them, or several; `None` for all. Of
+        category: which notes to keep, as MIMIC-III calls them, or several, or `"all"`. Of
             MIMIC-IV-Note there are `"Discharge summary"` and `"Radiology"`.
         procedures: whether the codes of procedures are added to those of diagnoses.
 
@@ -243,12 +244,12 @@ def _record(
     return {**row, "codes": found}
 
 
-def _kept(category: str | Sequence[str] | None) -> list[str] | None:
-    if category is None:
+def _kept(category: str | Sequence[str]) -> list[str] | None:
+    if category == ALL:
         return None
     names = [category] if isinstance(category, str) else list(category)
     if not names or not all(isinstance(name, str) for name in names):
-        raise ConfigError("category must be a name or a list of names, or None for all")
+        raise ConfigError("category must be a name or a list of names, or 'all'")
     return names
 
 

@@ -160,5 +160,5 @@ PUBTATOR = Format(
     "PubTator",
     read_pubtator,
     endings=(".pubtator", ".pubtator.txt"),
-    looks=lambda sight: re.match(r"\s*([^|\t\n]+)\|t\|.*\n\1\|a\|", sight.text) is not None,
+    looks=lambda sight: re.match(r"([^|\s]{1,100})\|t\|[^\n]*\n\1\|a\|", sight.start) is not None,
 )

@@ -24,6 +24,8 @@ _BINARY = (
     ("\udc93NUMPY", "a NumPy file", "a table or JSON lines"),
     ("\udc80", "a pickle, which is never read (it can run anything)", "JSON lines or Parquet"),
 )
+# What may stand before the outermost element of XML, and how it ends; a DOCTYPE may hold more.
+_BEFORE_ROOT = {"<?": "?>", "<!--": "-->", "<!DOCTYPE": ">", "<!": ">"}
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,17 @@ class Sight:
             return cls(file.inner_name)
 
     @cached_property
+    def start(self) -> str:
+        """The text from its first visible character on, where patterns are tried."""
+        return self.text.lstrip("\ufeff \t\r\n")
+
+    @cached_property
     def value(self) -> object:
         """The first JSON value: of lines the first, of a list its first item; `None` if none.
 
         A value that is longer than what is seen is none.
         """
-        start = self.text.lstrip()
+        start = self.start
         if start[:1] == "[":
             start = start[1:].lstrip()
         try:
@@ -74,17 +81,22 @@ class Sight:
     @property
     def is_json(self) -> bool:
         """Whether it begins as JSON that holds objects or lists."""
-        return re.match(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\]\"])", self.text) is not None
+        return re.match(r"\{\s*[\"}]|\[\s*[\[{\]\"]", self.start) is not None
 
     @property
     def root(self) -> str:
         """The name of an XML file's outermost element, without its namespace; `""` if none."""
-        found = re.match(
-            r"\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)*"
-            r"<(?:[\w.-]+:)?([\w.-]+)",
-            self.text,
-            re.DOTALL,
-        )
+        rest = self.start
+        # One by one: a single pattern for all that may precede it takes ages where it fails.
+        for _ in range(100):
+            if not rest.startswith(("<?", "<!")):
+                break
+            end = next(end for start, end in _BEFORE_ROOT.items() if rest.startswith(start))
+            if end == ">" and "[" in rest.partition(">")[0]:
+                # What a DOCTYPE declares itself.
+                rest, end = rest.partition("]")[2], ">"
+            rest = rest.partition(end)[2].lstrip()
+        found = re.match(r"<(?:[\w.-]{1,100}:)?([\w.-]{1,100})[\s>/]", rest)
         return found[1] if found else ""
 
     def described(self) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.writing import write_notes
-from clinical_tl.errors import FaultyNotesError, NoteError
+from clinical_tl.errors import ConfigError, FaultyNotesError, NoteError
 from clinical_tl.schema import Note, Relation, Span
 from tests.data.strategies import note_sets
 
@@ -86,6 +86,40 @@ def test_every_kind_of_line(tmp_path):
         Note("c", "nothing here", spans=(), relations=()),
         Note("sub/b", "unannotated"),
     ]
+
+
+REMARKS = (
+    "T1\tSign 0 5\tfever\n#1\tAnnotatorNotes T1\tC0015967 C0424755;D005334\n"
+    "E1\tSign:T1\n#2\tAnnotatorNotes E1\tD999\nA1\tSure T1\n#3\tAnnotatorNotes A1\tdoubtful\n"
+    "# a comment\n"
+)
+
+
+def test_remarks_may_be_concepts_or_attributes(tmp_path, caplog):
+    root = folder(tmp_path, a_txt="fever", a_ann=REMARKS)
+    (span,) = read(root, notes_as="concepts")[0].spans
+    assert span.concepts == ("C0015967", "C0424755", "D005334", "D999")
+    assert "1 annotators' remarks on what is no mention" in caplog.text
+    (span,) = read(root, notes_as="attributes")[0].spans
+    assert span.attributes == (
+        ("Sure", "true"),
+        ("AnnotatorNotes", "C0015967 C0424755;D005334"),
+        ("AnnotatorNotes", "D999"),
+    )
+    caplog.clear()
+    (span,) = read(root)[0].spans
+    assert (span.concepts, span.attributes) == ((), (("Sure", "true"),))
+    assert "3 annotators' remarks (notes_as='concepts' or 'attributes' reads" in caplog.text
+    with pytest.raises(ConfigError, match="notes_as='codes'; allowed"):
+        read(root, notes_as="codes")
+
+
+def test_a_remark_on_a_mention_that_is_not_there_is_a_fault(tmp_path):
+    root = folder(tmp_path, a_txt="fever", a_ann="#1\tAnnotatorNotes T7\tZebra\n")
+    with pytest.raises(FaultyNotesError, match="a reference to a mention") as caught:
+        read(root, notes_as="attributes")
+    assert "Zebra" not in str(caught.value)
+    assert read(root) == [Note("a", "fever", spans=())]
 
 
 def test_a_byte_order_mark_counts_if_the_quoted_mentions_say_so(tmp_path):

@@ -243,17 +243,119 @@ OTHER_TAGS = {
 
 
 @pytest.mark.parametrize("scheme", OTHER_TAGS)
-def test_another_scheme_is_named_and_not_skipped(tmp_path, scheme):
+def test_a_scheme_that_was_asked_for_and_is_not_the_files_is_not_skipped(tmp_path, scheme):
     for options in ({}, {"on_error": "skip"}):
         with pytest.raises(FaultyNotesError, match=f"allowed: scheme='{scheme}'"):
-            read(tmp_path, OTHER_TAGS[scheme], **options)
+            read(tmp_path, OTHER_TAGS[scheme], scheme="BIO", **options)
     assert len(read(tmp_path, OTHER_TAGS[scheme], scheme=scheme)) == 4
 
 
-def test_tags_of_no_scheme_do_not_leave_the_empty_sentences_alone(tmp_path):
-    content = "a\tGENE\n\nb\tGENE\n\nc\tO\n"
-    with pytest.raises(FaultyNotesError, match="tags of one scheme"):
+@pytest.mark.parametrize("scheme", OTHER_TAGS)
+def test_the_scheme_is_found_out_and_said(tmp_path, scheme, caplog):
+    caplog.set_level("INFO")
+    found = read(tmp_path, OTHER_TAGS[scheme])
+    assert found == read(tmp_path, OTHER_TAGS[scheme], scheme=scheme)
+    assert [len(note.spans) for note in found] == [1, 1, 0, 0]
+    assert found[1].spans == (Span(0, 3, "x"),)
+    assert f"a.conll: the tags are read as {scheme}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "b-x i-x o b-y",
+        "B_x I_x O B_y",
+        "x-B x-I O y-B",
+        "x_b-B x_b-I O y-B",
+        "B-x M-x E-x O S-y",
+        "B-x E-x O W-y",
+        "B-x L-x O U-y",
+        "x x O y",
+        "I-x I-x O I-y",
+    ],
+)
+def test_tags_are_spelled_in_several_ways(tmp_path, tags):
+    tags = tags.split()
+    tokens = "abcde"[: len(tags)]
+    content = "".join(f"{token}\t{tag}\n" for token, tag in zip(tokens, tags, strict=True))
+    (note,) = read(tmp_path, content)
+    first = "x_b" if "x_b" in tags[0] else "x"
+    last = 2 * len(tags) - 2
+    assert note.spans == (Span(0, last - 3, first), Span(last, last + 1, "y"))
+
+
+def test_several_schemes_in_one_file_are_refused_with_the_best_guess(tmp_path):
+    sentences = ["a\tB-x\nb\tI-x\nc\tI-x", "a\tB-x\nb\tE-x", "a\tB-x\nb\tL-x"]
+    content = "".join(f"{sentence}\n\n" * 4 for sentence in [*sentences, sentences[0]])
+    with pytest.raises(FaultyNotesError, match="a valid BIO sequence"):
+        read(tmp_path, content)
+    content = "".join(f"{sentence}\n\n" * 4 for sentence in sentences)
+    with pytest.raises(FaultyNotesError, match=r"4 of 12 sentences .* tags of one scheme"):
         read(tmp_path, content, on_error="skip")
+
+
+def test_labels_alone_are_tags_beside_an_o_and_nothing_else(tmp_path):
+    notes = read(tmp_path, "a\tGENE\n\nb\tGENE\nc\tGENE\n\nd\tO\n")
+    assert [note.spans for note in notes] == [(Span(0, 1, "GENE"),), (Span(0, 3, "GENE"),), ()]
+    # Parts of speech, perhaps.
+    with pytest.raises(FaultyNotesError, match="tags of one scheme"):
+        read(tmp_path, "a\tNN\n\nb\tVB\n\nc\tNN\n", on_error="skip")
+
+
+def test_marks_without_labels_need_one(tmp_path):
+    content = "a\tB\nb\tI\n\nc\tO\n"
+    with pytest.raises(FaultyNotesError, match="mention_label='…'"):
+        read(tmp_path, content, on_error="skip")
+    notes = read(tmp_path, content, mention_label="Disease")
+    assert [note.spans for note in notes] == [(Span(0, 3, "Disease"),), ()]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "B-x\ta\nI-x\tb\n\nO\tc\n",
+        "a    B-x\nb  I-x\n\n  c   O\n",
+        "a \t NN \t B-x\nb \t NN\t  I-x \n\nc\tNN\tO\n",
+        "a\tB-x\tdoc7\t0\nb\tI-x\tdoc7\t2\n\nc\tO\tdoc7\t4\n",
+        "a\tB-x\t\nb\tI-x\t\n\nc\tO\t\n",
+        "#\thttp://a.de [2014]\n1\ta\tB-x\n2\tb\tI-x\n\n#\tb.de\n1\tc\tO\n",
+        "# global.columns = ID FORM NE\n# newpar\n# text = a\tb\n"
+        "1-2\tab\t_\n1\ta\tB-x\n2\tb\tI-x\n2.1\tz\t_\n\n1\tc\tO\n",
+    ],
+)
+def test_columns_are_found_where_they_are(tmp_path, content):
+    assert read(tmp_path, content) == [
+        Note("a-1", "a b", spans=(Span(0, 3, "x"),)),
+        Note("a-2", "c", spans=()),
+    ]
+
+
+def test_a_last_column_with_a_slip_is_still_the_one_of_the_tags(tmp_path):
+    content = "a NN B-NP B-x\nb NN I-NP O\n\nc NN B-NP O\nd NN I-NP I-x\n"
+    with pytest.raises(FaultyNotesError, match="has not begun"):
+        read(tmp_path, content)
+    assert [note.spans for note in read(tmp_path, content, on_error="skip")] == [(Span(0, 1, "x"),)]
+
+
+def test_blank_lines_may_part_documents(tmp_path):
+    content = "\n\na\tB-x\n\nb\tO\n\n \nc\tO\n\n\n\nd\tO\n\n\n"
+    notes = read(tmp_path, content, grouping="blank_lines")
+    assert [(note.note_id, note.text) for note in notes] == [
+        ("a-1", "a\nb"),
+        ("a-2", "c"),
+        ("a-3", "d"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.txt", "a.dat"])
+def test_it_is_known_by_its_look(tmp_path, name):
+    (tmp_path / name).write_text("a\tO\nfever\tB-x\n\n###1\nb\tO\n", encoding="utf-8")
+    assert len(list(read_notes(tmp_path / name))) == 2
+
+
+def test_a_table_is_not_taken_for_it(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\tlabel\nfever\tB-x\n\nb\tO\n", encoding="utf-8")
+    assert [n.label for n in read_notes(tmp_path / "a.tsv", make_ids=True)] == ["B-x", "O"]
 
 
 def test_one_odd_sentence_of_many_is_skipped_alone(tmp_path):

@@ -1,6 +1,6 @@
 import datasets
 import pytest
-from datasets import ClassLabel, Dataset, Features, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, List, Value
 
 from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import read_notes
@@ -80,3 +80,27 @@ def test_what_cannot_be_loaded_is_explained(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(NoteError, match="HF_HUB_OFFLINE=1"):
         read_notes("hub:org/name", split="train")
+
+
+def test_a_streamed_dataset_is_read_in_one_pass():
+    plain = Dataset.from_dict(
+        {"note_id": ["1", "2"], "text": ["a", "b"], "label": [0, 1]},
+        features=Features(
+            note_id=Value("string"), text=Value("string"), label=ClassLabel(names=["no", "yes"])
+        ),
+    )
+    notes = read_notes(plain.to_iterable_dataset())
+    assert (notes["note_id"], notes["label"]) == (["1", "2"], ["no", "yes"])
+
+    def rows():
+        yield {"note_id": "1", "text": "a"}
+
+    assert read_notes(IterableDataset.from_generator(rows))["text"] == ["a"]
+    assert read_notes(rows())["text"] == ["a"]
+
+
+def test_of_a_dict_of_splits_one_is_named():
+    splits = DatasetDict(train=Dataset.from_dict({"note_id": ["1"], "text": ["a"]}))
+    with pytest.raises(ConfigError, match=r"splits \['train'\]; say which"):
+        read_notes(splits)
+    assert read_notes(splits, split="train")["text"] == ["a"]

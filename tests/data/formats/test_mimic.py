@@ -99,7 +99,7 @@ def test_mimic3_notes_get_the_codes_of_their_stay(tmp_path, caplog, packed):
 
 def test_categories_and_procedures_are_chosen(tmp_path):
     root = folder(tmp_path, III)
-    assert read_notes(root, category=None)["note_id"] == ["1", "2", "4", "5", "6"]
+    assert read_notes(root, category="all")["note_id"] == ["1", "2", "4", "5", "6"]
     assert read_notes(root, category=["Nursing"])["note_id"] == ["2"]
     codes = read_notes(root, procedures=True)[1].codes
     assert codes == ("E888.9", "V58.61", "042", "38.93", "96.04")
@@ -123,7 +123,7 @@ def test_mimic4_codes_are_of_one_version(tmp_path):
 def test_mimic4_tables_of_notes_are_chosen_by_category(tmp_path):
     root = folder(tmp_path, IV)
     assert read_notes(root, icd_version=10, category="Radiology")["note_id"] == ["1-RR-2"]
-    assert len(read_notes(root, icd_version=10, category=None)) == 3
+    assert len(read_notes(root, icd_version=10, category="all")) == 3
     with pytest.raises(NoteError, match="no table noteevents, or discharge and radiology"):
         read_notes(root, icd_version=10, category="Nursing")
 

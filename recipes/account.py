@@ -1,0 +1,101 @@
+"""What was read, how it was divided and what it holds, in counts: said before any training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Literal
+
+from clinical_tl.data.corpora import Splits
+from clinical_tl.data.plausibility import check_plausible
+from clinical_tl.display.table import format_table
+from clinical_tl.errors import TaskError, shown_id
+from clinical_tl.schema import Note
+
+Annotation = Literal["label", "codes", "spans", "relations"]
+ANNOTATION: dict[str, Annotation] = {
+    "note_classification": "label",
+    "diagnosis_coding": "codes",
+    "entity_recognition": "spans",
+    "relation_extraction": "relations",
+}
+"""Which field of a note a task learns."""
+
+MOST_LABELS = 10
+_NOTHING = {"codes": "no code", "spans": "no mention", "relations": "no relation"}
+_EMPTY_CELL = {
+    "label": "an empty label cell is read as not annotated",
+    "codes": "an empty codes cell is read as no code, not as not annotated",
+    "spans": "an empty cell is read as not annotated, [] as no mention",
+    "relations": "an empty cell is read as not annotated, [] as no relation",
+}
+
+
+def account(splits: Splits, annotation: Annotation) -> str:
+    """Lines for a person: origin, a table of the sides, a table of the labels; never text."""
+    return "\n".join(_lines(splits, annotation))
+
+
+def _lines(splits: Splits, annotation: Annotation) -> Iterator[str]:
+    yield f"notes: {splits.origin}"
+    rows = [_side(name, notes.records, annotation) for name, notes in splits.items()]
+    yield format_table(rows)
+    if splits.origin.corpus is None and not any(row["patients"] for row in rows):
+        yield (
+            "no note has a patient_id: each counts as another patient's, and no check can see one "
+            "patient on two sides; where patients have several notes, name their column: "
+            "--read.columns.patient_id '<column>'"
+        )
+    if any(row["not annotated"] or row.get(_NOTHING.get(annotation, "")) for row in rows):
+        yield _EMPTY_CELL[annotation]
+    counts = {name: _counts(notes.records, annotation) for name, notes in splits.items()}
+    total = sum(counts.values(), Counter[str]())
+    is_name = _are_names([note for notes in splits.values() for note in notes.records], annotation)
+    kind = {"codes": "code"}.get(annotation, "label")
+    yield format_table(
+        [
+            {
+                kind: label if is_name and n > 1 else shown_id(label, kind),
+                **{name: found[label] for name, found in counts.items()},
+            }
+            for label, n in total.most_common(MOST_LABELS)
+        ]
+    )
+    if len(total) > MOST_LABELS:
+        yield f"… and {len(total) - MOST_LABELS} more of {len(total)} {kind}s"
+
+
+def _are_names(notes: list[Note], annotation: Annotation) -> bool:
+    """Whether labels with blanks may be shown: a column of text can be mapped there by mistake."""
+    with suppress(TaskError):
+        check_plausible(notes, annotation, allow_implausible=False)
+        return True
+    return False
+
+
+def _side(name: str, notes: Iterable[Note], annotation: Annotation) -> dict[str, object]:
+    held = list(notes)
+    values = [getattr(note, annotation) for note in held]
+    nothing = {_NOTHING[annotation]: values.count(())} if annotation in _NOTHING else {}
+    return {
+        "side": name,
+        "notes": len(held),
+        "patients": len({note.patient_id for note in held} - {None}),
+        "annotated": sum(bool(value) for value in values),
+        **nothing,
+        "not annotated": values.count(None),
+    }
+
+
+def _counts(notes: Iterable[Note], annotation: Annotation) -> Counter[str]:
+    """Label → how many notes (or mentions, or relations) have it."""
+    return Counter(label for note in notes for label in _labels_of(note, annotation))
+
+
+def _labels_of(note: Note, annotation: Annotation) -> Iterable[str]:
+    if annotation == "label":
+        return () if note.label is None else (note.label,)
+    if annotation == "codes":
+        return set(note.codes or ())
+    return [item.label for item in getattr(note, annotation) or ()]

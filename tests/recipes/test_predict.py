@@ -1,0 +1,49 @@
+"""What `recipes.predict` makes of a model's predictions; real models are in test_recipes.py."""
+
+import pandas as pd
+import pytest
+
+import clinical_tl as ctl
+from clinical_tl.data.writing import write_notes
+from clinical_tl.errors import ConfigError
+from clinical_tl.schema import Prediction, Span
+from recipes import predict
+
+
+class Model:
+    """Finds the first four characters of every note."""
+
+    def predict_stream(self, notes, **_settings):
+        return (Prediction(note.note_id, spans=(Span(0, 4, "Start", score=0.5),)) for note in notes)
+
+
+@pytest.fixture
+def files(tmp_path, synthetic_notes, monkeypatch):
+    monkeypatch.setattr(ctl.TransferModel, "load", lambda *_, **__: Model())
+    write_notes(synthetic_notes.select(range(3)), tmp_path / "notes.jsonl")
+    return str(tmp_path / "notes.jsonl"), tmp_path
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "xlsx", "parquet"])
+def test_a_table_goes_by_its_ending_and_holds_the_patients(ending, files, synthetic_notes, capsys):
+    notes, folder = files
+    output = str(folder / f"said.{ending}")
+    assert predict.main("model", notes, output) == 3
+    assert f"3 predictions: {output}" in capsys.readouterr().out
+    read = {"csv": pd.read_csv, "tsv": pd.read_table, "parquet": pd.read_parquet}
+    frame = read[ending](output) if ending in read else pd.read_excel(output, engine="calamine")
+    assert frame["note_id"].tolist() == synthetic_notes["note_id"][:3]
+    assert frame["patient_id"].tolist() == synthetic_notes["patient_id"][:3]
+    assert "text" not in frame
+
+
+def test_text_and_other_formats_are_there_where_they_are_asked_for(files, synthetic_notes):
+    notes, folder = files
+    predict.main("model", notes, str(folder / "said.csv"), text=True)
+    starts = [text[:4] for text in synthetic_notes["text"][:3]]
+    assert pd.read_csv(folder / "said.csv")["text"].tolist() == starts
+    predict.main("model", notes, str(folder / "brat"), output_format="brat")
+    read = ctl.read_notes(folder / "brat", format="brat")
+    assert [note.spans[0].key for note in read] == [(0, 4, "Start")] * 3
+    with pytest.raises(ConfigError, match="this ending does not tell the format"):
+        predict.main("model", notes, str(folder / "said.doc"))
