@@ -37,11 +37,34 @@ def account(splits: Splits, annotation: Annotation) -> str:
     return "\n".join(_lines(splits, annotation))
 
 
+def annotated(splits: Splits, annotation: Annotation) -> Splits:
+    """Say what there is (`account`), and leave out the notes that are not annotated, if any.
+
+    Nothing can be learnt from them, and nothing scored on them; how many they are is said.
+    """
+    print(account(splits, annotation))
+    kept = {
+        name: notes.filter(lambda note: getattr(note, annotation) is not None)
+        for name, notes in splits.items()
+    }
+    left_out = {name: len(splits[name]) - len(notes) for name, notes in kept.items()}
+    if any(left_out.values()):
+        counts = ", ".join(f"{n} of {name}" for name, n in left_out.items() if n)
+        print(f"left out, since they are not annotated: {counts}")
+    return Splits(kept, splits.origin)
+
+
 def _lines(splits: Splits, annotation: Annotation) -> Iterator[str]:
     yield f"notes: {splits.origin}"
     rows = [_side(name, notes.records, annotation) for name, notes in splits.items()]
     yield format_table(rows)
-    if splits.origin.corpus is None and not any(row["patients"] for row in rows):
+    unknown = sum(not note.patient_id for notes in splits.values() for note in notes.records)
+    if any(row["patients"] for row in rows) and unknown:
+        yield (
+            f"{unknown} notes have no patient_id: each counts as another patient's, and no check "
+            "can see whether one of them is a patient on another side"
+        )
+    elif splits.origin.corpus is None and unknown:
         yield (
             "no note has a patient_id: each counts as another patient's, and no check can see one "
             "patient on two sides; where patients have several notes, name their column: "

@@ -7,15 +7,14 @@ from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl.data.read_options import ReadOptions
-from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.network.lora import LoRA
-from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.tasks.entity_recognition import MAX_LOST
 from clinical_tl.training.config import TrainingConfig
 
-from .account import account
+from .account import annotated
 from .claim import claim_output
 from .command_line import run
+from .outcome import push, score_and_save
 
 
 def main(
@@ -54,7 +53,8 @@ def main(
         units: what a mention can begin and end with; "auto": what the training notes need.
         max_lost: share of the training mentions that may be left out, as tags can't hold them.
         training: the training settings.
-        output: folder for the model, the training log and checkpoints.
+        output: folder for the model, a report and a table of the predictions for the test notes,
+            the training log and checkpoints.
         push_to: a Hub repository (org/name) to push the model to, private.
         data_use: the terms of the training notes; nothing is pushed without them.
 
@@ -65,7 +65,7 @@ def main(
     splits = ctl.note_splits(
         corpus, train, dev, test, read=read, limit=limit, allow_leakage=allow_leakage
     )
-    print(account(splits, "spans"))
+    splits = annotated(splits, "spans")
     task = ctl.EntityRecognition.from_notes(
         splits["train"], scheme=scheme, units=units, max_lost=max_lost,
         allow_implausible=read.allow_implausible,
@@ -76,19 +76,10 @@ def main(
     print(model.summary())
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
-    scores = model.evaluate(splits["test"], allow_leakage=allow_leakage)
+    scores = score_and_save(model, splits, output, allow_leakage=allow_leakage)
     print(ctl.display.format_table(scores.table()))
     print(scores)
-    for said in leaks_of(model.metrics).values():
-        print(said)
-    folder = model.save_pretrained(f"{output}/model")
-    SplitRecord.of(splits, splits.origin).save(folder)
-    print(f"model: {folder}")
-    if push_to:
-        address = model.push_to_hub(
-            push_to, data_use=data_use, train=splits["train"], held_out=splits["test"]
-        )
-        print(f"pushed: {address}")
+    push(model, splits, push_to, data_use)
     return scores.summary()
 
 

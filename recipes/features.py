@@ -7,7 +7,7 @@ from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.saved.evaluations import leaks_of
 
-from .account import ANNOTATION, account
+from .account import ANNOTATION, annotated
 from .budgets import Level, TaskName, VectorPooling, fit_task
 from .claim import claim_output
 from .command_line import run
@@ -56,7 +56,7 @@ def main(
     splits = ctl.note_splits(
         corpus, train, dev, test, read=read, limit=limit, allow_leakage=allow_leakage
     )
-    print(account(splits, ANNOTATION[task]))
+    splits = annotated(splits, ANNOTATION[task])
     model = ctl.FeatureModel.fit(
         encoder,
         fit_task(task, splits["train"], level, allow_implausible=read.allow_implausible),

@@ -11,7 +11,7 @@ from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.gain import Cell, gain_warnings, learning_curve, transfer_gains
 
-from .account import ANNOTATION, account
+from .account import ANNOTATION, annotated
 from .budgets import (
     Level,
     TaskName,
@@ -95,7 +95,7 @@ def main(
         settings["rules"] = rules
     results = Results(f"{output}/results.json", settings)
     splits = ctl.note_splits(corpus, limit=limit)
-    print(account(splits, ANNOTATION[task]))
+    splits = annotated(splits, ANNOTATION[task])
     n_notes = len(splits["train"])
     chosen = choose_methods(methods, task, adapted_encoder)
     if left_out := [name for name in methods if name not in chosen]:

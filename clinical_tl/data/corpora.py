@@ -128,7 +128,7 @@ def read_splits(
     """A user's own notes as `train`, `dev` and `test`.
 
     What is not given as a file is split off the training notes by patient (15 % for dev, 20 %
-    for test). Where no note has a patient, every note counts as another patient's. Files that
+    for test). A note without a patient counts as another patient's. Files that
     share patients or texts are an error (`require_apart`), or with `allow_leakage` a warning.
 
     Raises as `read_notes` and `split_notes` do, and `NoteError` for leakage.
@@ -150,6 +150,7 @@ def read_splits(
         sides |= split_notes(
             sides["train"],
             by=by,
+            unknown="alone",
             fractions=origin.fractions,
             seed=seed,
             allow_leakage=allow_leakage,

@@ -94,12 +94,16 @@ Stratify = Literal["auto", "label", "codes"]
 FRACTIONS = {"train": 0.8, "dev": 0.1, "test": 0.1}
 
 
+Unknown = Literal["refuse", "alone"]
+
+
 def split_notes(
     notes: NotesLike,
     *,
     by: str = "patient_id",
     fractions: Mapping[str, float] | None = None,
     sizes: Mapping[str, int] | None = None,
+    unknown: Unknown = "refuse",
     stratify: Stratify | None = "auto",
     seed: int = 0,
     tolerance: float = 0.05,
@@ -115,6 +119,8 @@ def split_notes(
     Args:
         notes: a dataset from `read_notes`, or records.
         by: what makes a group: `patient_id`, or `note_id` where every note stands for itself.
+        unknown: notes without a patient are an error, or each stands `alone`, as another
+            patient's: whether one of them is a patient on another side, nobody can tell then.
         fractions: side → share of the notes, adding up to 1. By default
             `{"train": 0.8, "dev": 0.1, "test": 0.1}`.
         sizes: side → number of notes instead, adding up to all of them.
@@ -145,10 +151,13 @@ def split_notes(
     ordered = dataset.select(order)
     groups = list(ordered[by])
     missing = sum(group is None for group in groups)
-    if missing:
+    if unknown not in get_args(Unknown):
+        raise ConfigError(f"unknown={shown_value(unknown)}; allowed: {list(get_args(Unknown))}")
+    if missing and unknown == "refuse":
         raise NoteError(
             f"{missing} of {len(groups)} notes have no {by}; fill it in (when reading: columns="
-            f"{{{by!r}: …}}), or split with by='note_id' if every note is another patient's"
+            f"{{{by!r}: …}}), or take each of them for another patient's: unknown='alone' (by="
+            "'note_id' if that holds for all notes)"
         )
     units = tied_notes(groups)
     if not allow_leakage:

@@ -52,6 +52,7 @@ def evaluation_report(
     progress: bool = True,
     train: NotesLike | None = None,
     dev: NotesLike | None = None,
+    predictions: Sequence[Prediction] | None = None,
     against: Predictor | None = None,
     allow_leakage: bool = False,
 ) -> EvaluationReport:
@@ -70,6 +71,7 @@ def evaluation_report(
             of mentions it also tells those that were seen in training from new ones.
         dev: annotated notes that a temperature is fitted on, so that the report says how good
             the probabilities could be.
+        predictions: the model's own of these notes, in order, where it has made them already.
         against: another model for the same task, such as a baseline or the last version; the
             report says by how much `model` is above it, patient by patient.
         allow_leakage: notes that share patients or texts with those that a model has learnt
@@ -109,7 +111,8 @@ def evaluation_report(
         temperature = temperature_of(model.task, chosen, model.predict(chosen, progress=progress))
     if against is not None:
         _check_same_task(model.task, against.task, records)
-    predictions = model.predict(records, progress=progress)
+    if predictions is None:
+        predictions = model.predict(records, progress=progress)
     report = report_on(
         model.task,
         records,

@@ -29,7 +29,7 @@ from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
-from clinical_tl.tasks.task import NoteTask, UnitTask, check_notes
+from clinical_tl.tasks.task import NoteTask, UnitTask, check_notes, check_order
 from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
@@ -218,12 +218,13 @@ class FeatureModel:
         *,
         name: str = "test",
         train: NotesLike | None = None,
+        predictions: Sequence[Prediction] | None = None,
         allow_leakage: bool = False,
         progress: bool = True,
     ) -> Scores:
         """Predict annotated notes and score them; the summary is kept in `metrics[name]`.
 
-        Leakage is looked for as by `TransferModel.evaluate`.
+        Leakage is looked for, and `predictions` are taken, as by `TransferModel.evaluate`.
         """
         records = as_notes(notes)
         if not records:
@@ -236,7 +237,9 @@ class FeatureModel:
             train=None if train is None else as_notes(train),
             allow_leakage=allow_leakage,
         )
-        predictions = self.predict(records, progress=progress)
+        if predictions is None:
+            predictions = self.predict(records, progress=progress)
+        check_order(records, predictions)
         scores = self.task.score(records, predictions, self.tokenizer)
         record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores

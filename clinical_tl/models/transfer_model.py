@@ -42,7 +42,7 @@ from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
 from clinical_tl.storage.replacement import replacing_folder, whole_folder
-from clinical_tl.tasks.task import DescribesLabels
+from clinical_tl.tasks.task import DescribesLabels, check_order
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
@@ -437,6 +437,7 @@ class TransferModel:
         *,
         name: str = "test",
         train: NotesLike | None = None,
+        predictions: Sequence[Prediction] | None = None,
         allow_leakage: bool = False,
         **predicting: Any,  # noqa: ANN401  (what predict takes)
     ) -> Scores:
@@ -444,7 +445,8 @@ class TransferModel:
 
         Notes that share patients or texts with those that the model was trained or tuned on are
         an error, or with `allow_leakage` a mark in `metrics` and the card. A model that was
-        loaded does not remember them: give `train`.
+        loaded does not remember them: give `train`. `predictions` are the model's own of these
+        notes, in order, where it has made them already.
         """
         records = as_notes(notes)
         if not records:
@@ -457,7 +459,9 @@ class TransferModel:
             train=None if train is None else as_notes(train),
             allow_leakage=allow_leakage,
         )
-        predictions = self.predict(records, **predicting)
+        if predictions is None:
+            predictions = self.predict(records, **predicting)
+        check_order(records, predictions)
         scores = self.task.score(records, predictions, self.tokenizer)
         record_scores(self.metrics, name, records, scores.summary(), leak=leak)
         return scores

@@ -196,3 +196,18 @@ def test_stratifying_by_what_is_not_there():
     assert sizes(split_notes(notes)) == {"train": 8, "dev": 1, "test": 1}
     with pytest.raises(NoteError, match="can't be divided"):
         split_notes(notes.select(range(2)))
+
+
+def test_notes_of_unknown_patients_are_refused_or_stand_alone():
+    notes = [Note(f"n{i}", f"letter {i} says much", patient_id=f"p{i // 2}") for i in range(20)]
+    notes += [Note(f"u{i}", f"nobody knows whose letter {i} it is") for i in range(10)]
+    with pytest.raises(NoteError, match="10 of 30 notes have no patient_id.*unknown='alone'"):
+        split_notes(notes)
+    with pytest.raises(ConfigError, match="unknown='maybe'"):
+        split_notes(notes, unknown="maybe")
+    sides = split_notes(notes, unknown="alone", fractions={"train": 0.5, "test": 0.5})
+    assert sum(map(len, sides.values())) == 30
+    known = [{n.patient_id for n in side if n.patient_id} for side in sides.values()]
+    assert not set.intersection(*known)
+    # They are no group of their own: both sides get some.
+    assert all(any(n.patient_id is None for n in side) for side in sides.values())
