@@ -201,7 +201,7 @@ def test_stratifying_by_what_is_not_there():
 def test_notes_of_unknown_patients_are_refused_or_stand_alone():
     notes = [Note(f"n{i}", f"letter {i} says much", patient_id=f"p{i // 2}") for i in range(20)]
     notes += [Note(f"u{i}", f"nobody knows whose letter {i} it is") for i in range(10)]
-    with pytest.raises(NoteError, match="10 of 30 notes have no patient_id.*unknown='alone'"):
+    with pytest.raises(NoteError, match=r"10 of 30 notes have no patient_id.*unknown='alone'"):
         split_notes(notes)
     with pytest.raises(ConfigError, match="unknown='maybe'"):
         split_notes(notes, unknown="maybe")
