@@ -152,7 +152,9 @@ def find_by_bare_name(
 
     Other annotations that lead nowhere (NumPy's, private ones) stay as they are written.
     """
-    if node["refdomain"] != "py":
+    # What a page or a docstring says of the package by a role must be there.
+    is_claim = "refwarn" in node and node["reftarget"].startswith(PACKAGE)
+    if node["refdomain"] != "py" or is_claim:
         return None
     python = env.domains.python_domain
     name = node["reftarget"].rpartition(".")[2]
