@@ -45,8 +45,6 @@ html_copy_source = False
 html_show_copyright = False
 
 myst_heading_anchors = 3
-# A block that is not run is coloured like one that is.
-myst_fence_as_directive: set[str] = set()
 default_role = "literal"
 nitpicky = True
 
