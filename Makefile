@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
-EXTRAS := offline,excel,plots,trackers,privacy,onnx,dev
+EXTRAS := offline,excel,plots,trackers,privacy,onnx,docs,dev
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
 
-.PHONY: demo test lint unit real real-quick real-transfer real-tests bench gpu-check test-lowest picture clean
+.PHONY: demo test lint unit test-python docs real real-quick real-transfer real-tests bench gpu-check \
+	test-lowest picture clean
 
 demo: $(READY)  ## Train and score all four tasks on synthetic notes (under 5 minutes on 2 cores).
 	$(BIN)/python -m recipes.demo
@@ -24,6 +25,9 @@ lint: $(READY)
 unit: export OMP_NUM_THREADS ?= 1
 unit: $(READY)  # Tiny models wait for a second thread more than they use it; a second process helps.
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+test-python:  ## The tests on another Python, in an environment of its own: PYTHON=python3.12
+	$(MAKE) unit VENV=.venv-$(notdir $(PYTHON))
 
 real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/real/summary.json.
 	$(BIN)/python -m recipes.real
@@ -42,6 +46,10 @@ bench: $(READY)  ## Speed against transformers' Trainer and pipeline.
 
 gpu-check: $(READY)  ## The whole path on a GPU: training, precisions, the same bits, a loaded model.
 	$(BIN)/python -m pytest -m gpu -ra tests/test_gpu.py
+
+docs: $(READY)  ## The documentation as a site, every link in it checked: build/docs/index.html.
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet \
+		-c docs -d build/doctrees . build/docs
 
 picture: $(READY)  ## docs/report.png anew, from the README's example.
 	$(BIN)/python docs/draw_report.py
@@ -64,4 +72,4 @@ $(READY): pyproject.toml setup.py constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-* runs build dist docs/reference *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -41,5 +41,10 @@ def offline_encoder() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes begins first: the other workers then share all the rest."""
-    slow = ("tests/test_notebooks.py", "tests/test_readme.py", "tests/recipes/")
+    slow = (
+        "tests/test_notebooks.py",
+        "tests/test_readme.py",
+        "tests/test_docs.py",
+        "tests/recipes/",
+    )
     items.sort(key=lambda item: not item.nodeid.startswith(slow))

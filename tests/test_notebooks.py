@@ -1,5 +1,7 @@
-"""Every notebook runs from top to bottom, offline, and draws what it promises."""
+"""Every notebook runs from top to bottom, offline, and says what is stored in it."""
 
+import re
+from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
@@ -7,60 +9,72 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+DECIMAL = re.compile(r"-?\d+\.\d+")
+RULE = re.compile(r"-+")
+# Another CPU adds up in another order, so its training ends elsewhere.
+NEAR = 0.15
 
-# Its story can be read without running it; the notes in it are synthetic.
-STORED_EXECUTED = "does_transfer_help"
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def said(cell):
+    """What a cell printed, without warnings."""
+    return "".join(
+        output.text
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+    )
+
+
+def differs(stored, new):
+    """The first words of two outputs that differ; decimals may lie near each other."""
+    words = ([word for word in text.split() if not RULE.fullmatch(word)] for text in (stored, new))
+    for one, other in zip_longest(*words):
+        if one == other:
+            continue
+        if not all(word is not None and DECIMAL.fullmatch(word) for word in (one, other)):
+            return one, other
+        if abs(float(one) - float(other)) >= NEAR:
+            return one, other
+    return None
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @pytest.mark.usefixtures("offline_encoder")
-@pytest.mark.parametrize(
-    "file",
-    [
-        # Minutes of training: with `make real-tests`.
-        pytest.param(file, marks=[pytest.mark.real] if file.stem == STORED_EXECUTED else [])
-        for file in NOTEBOOKS
-    ],
-    ids=lambda file: file.stem,
-)
-def test_the_notebook_runs_and_plots(file):
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_gives_what_is_stored_in_it(file, tmp_path):
     notebook = nbformat.read(file, as_version=4)
-    if file.stem != STORED_EXECUTED:
-        assert not any(cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
-    NotebookClient(notebook, timeout=None, resources={"metadata": {"path": file.parent}}).execute()
-    kinds = {
-        kind
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-        for kind in output.get("data", ())
-    }
-    assert "image/png" in kinds
+    stored = [said(cell) for cell in code_cells(notebook)]
+    # Seconds each on an idle machine.
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
+    for number, (before, cell) in enumerate(zip(stored, code_cells(notebook), strict=True)):
+        assert differs(before, said(cell)) is None, f"cell {number}"
 
 
-def test_there_is_one_notebook_a_task_and_one_on_transfer():
-    assert {file.stem for file in NOTEBOOKS} == {
-        "note_classification",
-        "diagnosis_coding",
-        "entity_recognition",
-        "relation_extraction",
-        "does_transfer_help",
-    }
-
-
-def test_the_story_of_transfer_is_stored_with_its_outputs():
-    file = next(file for file in NOTEBOOKS if file.stem == STORED_EXECUTED)
-    cells = [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code"]
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_is_stored_as_it_ran(file):
+    cells = code_cells(nbformat.read(file, as_version=4))
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert ".to_csv(" in cells[0].source
     outputs = [output for cell in cells for output in cell.outputs]
-    assert {output.output_type for output in outputs} <= {
-        "stream",
-        "execute_result",
-        "display_data",
-    }
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
-    # Nothing of the machine it ran on.
-    texts = [
-        output.get("text") or str(output.get("data", {}).get("text/plain")) for output in outputs
+    # Nothing of the machine that it ran on.
+    assert {(output.output_type, output.name) for output in outputs} == {("stream", "stdout")}
+    assert not any(place in output.text for output in outputs for place in ("/tmp", "/home"))
+
+
+def test_there_is_one_notebook_a_question():
+    assert [file.stem for file in NOTEBOOKS] == [
+        "classify_notes",
+        "code_diagnoses",
+        "does_transfer_help",
+        "find_entities",
     ]
-    assert all(output.get("name") != "stderr" for output in outputs)
-    assert not any("/tmp" in text or "/home" in text for text in texts)
+
+
+def test_outputs_are_compared():
+    stored = "metric  low\n------  -----\nf1      -0.03\n"
+    assert differs(stored, "metric  low\n------  ----\nf1      0.02\n") is None
+    for other in ("metric low f1 0.32", "metric low f2 -0.03", "metric low f1", stored + "more"):
+        assert differs(stored, other)

@@ -4,10 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import clinical_tl as ctl
+from clinical_tl.data import reading, writing
+from clinical_tl.metrics.relations import RelationExtractionScores
+from clinical_tl.schema import Relation, Span
 from recipes.__main__ import main as clinical_tl_command
 
 ROOT = Path(__file__).parent.parent
@@ -122,6 +126,36 @@ def test_the_recipes_are_listed_as_the_command_lists_them(monkeypatch, capsys):
         if "clinical-tl recipes" in block[0]
     ]
     assert capsys.readouterr().out == shown
+
+
+def test_the_formats_are_those_that_are_read_and_written():
+    page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| .+", page, re.MULTILINE)[1:]]
+    named = {row[1].strip("`"): row for row in rows}
+    assert set(named) == set(reading.READERS)
+    for name, (_, _, endings, _, writes, *_) in named.items():
+        assert set(re.findall(r"`(.+?)`", endings)) == {
+            ending for ending, told in reading.ENDINGS.items() if told == name
+        }
+        assert writes.strip() == ("yes" if name in writing.WRITERS else "no"), name
+
+
+def test_every_figure_of_an_evaluation_is_explained():
+    likely = np.array([[0.9, 0.1], [0.2, 0.8]])
+    spans = [[Span(0, 3, "A")], []]
+    related = [[Relation("1", "2", "A")], []]
+    metrics = ctl.metrics
+    relations = metrics.relation_scores(related, related)
+    found = [
+        metrics.classification_scores(["A", "B"], ["A", "B"], ["A", "B"], likely),
+        metrics.coding_scores([{"A"}, {"B"}], likely, likely > 0.5, ["A", "B"], {"A": 1, "B": 9}),
+        metrics.entity_scores(spans, spans),
+        RelationExtractionScores(relations, relations, candidates=1),
+        metrics.calibration_scores([0, 1], likely),
+    ]
+    page = (ROOT / "docs/numbers.md").read_text(encoding="utf-8")
+    names = {name.partition("_train_")[0] for scores in found for name in scores.summary()}
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
 
 
 def test_the_picture_shows_the_figures_of_the_readme():

@@ -95,7 +95,7 @@ class Clustering(ClusterMixin, BaseEstimator):
         labels_: shape (notes,), 0 to `n_clusters_` − 1, largest cluster first, −1 where a note
             belongs to none (or has no token: a row of zeros).
         n_clusters_: how many there are.
-        sizes_: notes in each, shape (n_clusters_,).
+        sizes_: notes in each, shape `(n_clusters_,)`.
         noise_: notes in none.
         silhouette_: the mean over the notes in clusters, `None` for fewer than two clusters.
         candidates_: the numbers of clusters that were tried.

@@ -57,10 +57,13 @@ def linger(folder: str) -> None:
 
 
 PARENT = """
+import signal
 import sys
 from recipes.workers import run_side_by_side
 from tests.recipes.test_workers import linger
 if __name__ == "__main__":
+    # Ignored where the tests run in the background of a shell.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     list(run_side_by_side(linger, [(sys.argv[1],)] * 3, workers=2))
 """
 

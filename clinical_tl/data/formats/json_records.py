@@ -9,7 +9,7 @@ from functools import partial
 
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
-from clinical_tl.data.formats.json_values import DECODER, parse_json
+from clinical_tl.data.formats.json_values import parse_json, parse_json_at
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 from clinical_tl.data.formats.records import record_to_note
 from clinical_tl.schema import Note
@@ -113,7 +113,7 @@ def _items(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], obj
         counted = at
         place = Place(file.name, line)
         try:
-            value, at = DECODER.raw_decode(text, at)
+            value, at = parse_json_at(text, at)
         except UnreadableError as error:
             faults.refuse(place, error.found, error.allowed)
             return

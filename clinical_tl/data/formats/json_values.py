@@ -8,6 +8,9 @@ from typing import NoReturn, cast
 
 from clinical_tl.data.formats.problems import UnreadableError
 
+DEEPEST = 200
+"""Levels that whatever walks a value can walk; how deep Python parses depends on its version."""
+
 
 def parse_json(text: str) -> object:
     """The value of a JSON text.
@@ -17,9 +20,34 @@ def parse_json(text: str) -> object:
         UnreadableError: NaN, infinite numbers (`1e400` too), or a name twice in one object, of
             which Python would keep the last.
         ValueError: a whole number of thousands of digits.
-        RecursionError: thousands of levels.
+        RecursionError: more than `DEEPEST` levels.
     """
-    return cast(object, DECODER.decode(text))
+    value = cast(object, _DECODER.decode(text))
+    if text.count("{") + text.count("[") > DEEPEST:
+        _check_depth(value)
+    return value
+
+
+def parse_json_at(text: str, start: int) -> tuple[object, int]:
+    """The value that begins there, and where it ends. Raises as `parse_json`."""
+    value, end = _DECODER.raw_decode(text, start)
+    if text.count("{", start, end) + text.count("[", start, end) > DEEPEST:
+        _check_depth(value)
+    return value, end
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _refuse(_: str) -> NoReturn:
@@ -40,5 +68,4 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
-"""Decodes one value; raises as `parse_json`."""
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)

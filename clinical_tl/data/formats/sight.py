@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from clinical_tl.data.formats.files import File
-from clinical_tl.data.formats.json_values import DECODER
+from clinical_tl.data.formats.json_values import parse_json_at
 from clinical_tl.data.formats.problems import UnreadableError
 
 SEEN_CHARACTERS = 2**20
@@ -68,7 +68,7 @@ class Sight:
         if start[:1] == "[":
             start = start[1:].lstrip()
         try:
-            value, _ = DECODER.raw_decode(start)
+            value, _ = parse_json_at(start, 0)
         except (UnreadableError, ValueError, RecursionError):
             return None
         return value
