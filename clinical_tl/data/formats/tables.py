@@ -160,9 +160,9 @@ def _rows(lines: Iterable[str], delimiter: str, quoting: Quoting) -> _Rows:
 
 
 def _delimiter(start: str, tried: str, rows: TableRows) -> str:
-    """The first delimiter by which the header has what is asked for, else the first of all.
+    """The first delimiter by which the header has what is asked for, and more than one column.
 
-    One that parts the header goes before one that doesn't.
+    Where none does, the one that parts it into the most columns: of those the error will tell.
     """
     found = []
     for mark in tried:
@@ -170,9 +170,9 @@ def _delimiter(start: str, tried: str, rows: TableRows) -> str:
             header = next(_rows(start.splitlines(keepends=True), mark, "minimal"), [])
         except csv.Error:
             continue
-        if not rows.missing(header):
-            found.append((len(header) < 2, mark))
-    return min(found, key=itemgetter(0), default=(False, tried[0]))[1]
+        lacks = bool(rows.missing(header))
+        found.append(((lacks, -len(header) if lacks else len(header) < 2), mark))
+    return min(found, key=itemgetter(0), default=(0, tried[0]))[1]
 
 
 def _has_backslashes(start: str, delimiter: str) -> bool:

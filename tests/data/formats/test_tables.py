@@ -263,8 +263,10 @@ def test_utf16_and_other_delimiters_are_read(tmp_path):
         path.write_text(f"note_id{mark}text\n1{mark}a\n", encoding="utf-8")
         assert read_notes(path)["text"] == ["a"]
     path.write_text("note;words\n1;a\n", encoding="utf-8")
-    with pytest.raises(FaultyNotesError, match="delimiter=';'"):
+    with pytest.raises(FaultyNotesError, match="the header's 2 columns do not include 'text'"):
         read_notes(path)
+    with pytest.raises(FaultyNotesError, match="delimiter=';'"):
+        read_notes(path, delimiter=",")
     path.write_text("sep=;\nnote_id;text\n1;a\n", encoding="utf-8")
     assert read_notes(path, delimiter=";")["text"] == read_notes(path)["text"] == ["a"]
     with pytest.raises(FaultyNotesError, match="another delimiter"):
