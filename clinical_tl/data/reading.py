@@ -128,7 +128,9 @@ def read_notes(
             `docs/formats.md` for the names.
         columns: field → column for tables, JSON lines and datasets, e.g.
             `{"note_id": "ID", "text": "section_text", "label": "section_header"}`. Fields not
-            named come from columns of their own name; `None` leaves a field out.
+            named come from columns of their own name; `None` leaves a field out. `data.text` is a
+            path to what lies deeper; `spans.start`, `spans.label`, `relations.head` and the like
+            name the keys of mentions and relations; `tokens` and `tags` the columns of tokens.
         metadata_columns: columns to keep in `metadata`, or `"rest"`.
         separator: what stands between the codes in a cell.
         make_ids: number the notes `<file name>-1`, … where the input has no ids.

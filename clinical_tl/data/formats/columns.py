@@ -7,10 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
+from clinical_tl.data.formats.nesting import NESTED_FIELDS, look_up, may_hold
 from clinical_tl.errors import ConfigError, shown_id, shown_ids
 from clinical_tl.schema import NOTE_FIELDS
 
 MetadataColumns = Sequence[str] | Literal["rest"]
+
+TAG_COLUMNS = ("ner_tags", "tags", "labels")
+_TOKEN_FIELDS = ("tokens", "tags")
+_INNER_FIELDS = tuple(f"{name}.{key}" for name, keys in NESTED_FIELDS.items() for key in keys)
+_COLUMN_FIELDS = (*NOTE_FIELDS, *_TOKEN_FIELDS, *_INNER_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Layout:
         separator: what stands between the codes in a string.
         id_prefix: where given, notes are numbered `<prefix>-1`, … instead of having ids.
         as_written: the fields among `CELL_FIELDS` whose cells mean what they say.
+        scheme: that of the tags, if known (`token_tags`).
+        tag_names: what the tags are called that are numbers, in their order.
     """
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
@@ -32,13 +40,15 @@ class Layout:
     separator: str = ";"
     id_prefix: str | None = None
     as_written: Sequence[str] = ()
+    scheme: str | None = None
+    tag_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.columns) - set(NOTE_FIELDS))
+        unknown = sorted(set(self.columns) - set(_COLUMN_FIELDS))
         if unknown:
             raise ConfigError(
                 f"columns names the unknown fields {shown_ids(unknown, 'field', at_most=10)}; a "
-                f"mapping goes from field to column, and the fields are {list(NOTE_FIELDS)}"
+                f"mapping goes from field to column, and the fields are {list(_COLUMN_FIELDS)}"
             )
         if isinstance(self.metadata_columns, str) and self.metadata_columns != "rest":
             raise ConfigError(
@@ -59,22 +69,61 @@ class Layout:
     def value(self, record: Mapping[str, object], name: str) -> object:
         """What a record holds for a field, `None` if nothing."""
         column = self.columns.get(name, name)
-        return None if column is None else record.get(column)
+        return None if column is None else look_up(record, column)[1]
+
+    def keys_of(self, name: str) -> dict[str, str | None]:
+        """The keys of the objects in `spans` or `relations`, where they are called otherwise."""
+        found = ((key, f"{name}.{key}") for key in NESTED_FIELDS[name])
+        return {key: self.columns[field] for key, field in found if field in self.columns}
+
+    def token_columns(self, available: Iterable[str]) -> tuple[str, str | None] | None:
+        """The columns of the tokens and of their tags, where the text is given as tokens."""
+        tokens, present = self.columns.get("tokens") or "tokens", set(available)
+        is_named = "tokens" in self.columns
+        if tokens not in present or (not is_named and {"text"} & (present | set(self.columns))):
+            return None
+        if "tags" in self.columns:
+            return tokens, self.columns["tags"]
+        return tokens, next((name for name in TAG_COLUMNS if name in present), None)
+
+    def is_bigbio(self, available: Iterable[str]) -> bool:
+        """Whether the columns are those of BigBIO's schema for texts with mentions."""
+        present = set(available)
+        return {"passages", "entities"} <= present and "text" not in present | set(self.columns)
 
     def missing(self, available: Iterable[str]) -> dict[str, str]:
-        """Field → column that must be there (mapped by name, or indispensable) and is not."""
-        required = {name: column for name, column in self.columns.items() if column is not None}
-        required.setdefault("text", "text")
-        if self.id_prefix is None:
-            required.setdefault("note_id", "note_id")
-        else:
+        """Field → column that must be there (mapped by name, or indispensable) and is not.
+
+        Args:
+            available: a record, or the names of a table's columns.
+        """
+        required = {
+            name: column
+            for name, column in self.columns.items()
+            if column is not None and name not in _INNER_FIELDS
+        }
+        names = frozenset(available)
+        # Records of these have their text, and maybe their id, made.
+        is_made = self.token_columns(names) is not None or self.is_bigbio(names)
+        if not is_made:
+            required.setdefault("text", "text")
+        if self.id_prefix is not None:
             required.pop("note_id", None)
+        elif not is_made:
+            required.setdefault("note_id", "note_id")
         if self.metadata_columns != "rest":
             required |= {
                 f"metadata {shown_id(name, 'column')}": name for name in self.metadata_columns
             }
-        present = set(available)
-        return {name: column for name, column in required.items() if column not in present}
+        return {
+            name: column
+            for name, column in required.items()
+            if not (
+                look_up(available, column)[0]
+                if isinstance(available, Mapping)
+                else may_hold(names, column)
+            )
+        }
 
     def metadata_of(self, available: Iterable[str]) -> list[str]:
         """The columns that go to `metadata` unchanged."""

@@ -1,14 +1,14 @@
-"""The values of a JSON file: one a line, or the items of one list."""
+"""The values of a JSON file: one a line, the items of one list, or objects over several lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
 from clinical_tl.data.formats.columns import Layout
-from clinical_tl.data.formats.files import File
+from clinical_tl.data.formats.files import BYTE_ORDER_MARK, File
 from clinical_tl.data.formats.json_values import DECODER, parse_json
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 from clinical_tl.data.formats.records import record_to_note
@@ -20,6 +20,11 @@ Translate = Callable[[Mapping[str, object]], Mapping[str, object] | None]
 It keeps the record's other keys, so that `columns` and `metadata_columns` can name them, and
 raises `UnreadableError` where the record is not of the tool.
 """
+Expand = Callable[[object], Iterable[object]]
+"""What yields the records within one value of a tool that puts several into it.
+
+It raises `UnreadableError` where the value is not of the tool.
+"""
 
 
 _BROKEN = ("a JSON list that is broken here", "one list of objects, and nothing after it")
@@ -29,7 +34,8 @@ def json_values(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[]
     """Yields (place, what parses the value) for every line, or for every item of a list.
 
     A file that begins with `[` is one list, held in memory whole, unless it has a list in each of
-    its lines. A list that breaks off is refused. Blank lines between others are passed over.
+    its lines. A list that breaks off is refused. So is a file whose first line ends within an
+    object: it holds objects over several lines. Blank lines between others are passed over.
     """
     with file.text() as stream:
         lines = (line.strip() for line in stream if line.strip())
@@ -37,9 +43,21 @@ def json_values(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[]
     if start.startswith("[") and not (second and _is_value(start)):
         yield from _items(file, faults)
         return
+    if start.startswith("{") and start.endswith(("{", "[", ",")) and not _is_value(second):
+        yield from _objects(file, faults)
+        return
     for number, line in file.lines():
         if line.strip():
             yield Place(file.name, number), partial(parse_json, line)
+
+
+def values(file: File) -> Iterator[object]:
+    """The values of a JSON file that can be read, to learn from before they are read as notes."""
+    for _, parse in json_values(file, Faults(file.name)):
+        try:
+            yield parse()
+        except (UnreadableError, ValueError, RecursionError):
+            continue
 
 
 def read_json_records(
@@ -48,6 +66,7 @@ def read_json_records(
     layout: Layout,
     translate: Translate | None = None,
     *,
+    expand: Expand | None = None,
     are_numbered: bool = False,
 ) -> Iterator[Note]:
     """Yields a note for every object of a JSON file.
@@ -57,16 +76,47 @@ def read_json_records(
         faults: where what is wrong goes.
         layout: which key holds which field, of the record that `translate` gives.
         translate: makes a record of a tool's own one.
+        expand: yields a value's records; by default a value is a record.
         are_numbered: whether records without an id are numbered (`<file>-1`, …), as tools that
             have no ids need it.
     """
-    for number, (place, parse) in enumerate(json_values(file, faults), 1):
-        read = partial(_note, parse, number, place, faults, layout, translate, file, are_numbered)
-        yield from faults.reading(read, place)
+    number = 0
+    for place, parse in json_values(file, faults):
+        mark, passed = len(faults), faults.passed_over.total()
+        records: list[object] = []
+        try:
+            value = _parsed(parse, place, faults)
+            if len(faults) == mark:
+                records = [value] if expand is None else list(expand(value))
+        except UnreadableError as error:
+            faults.add_error(place, error)
+        if len(faults) > mark:
+            number += 1
+            yield from faults.admitted(None, place, since=mark)
+        elif not records and faults.passed_over.total() == passed:
+            faults.passed_over["values without a note in them"] += 1
+        for record in records:
+            number += 1
+            read = partial(
+                _note, record, number, place, faults, layout, translate, file, are_numbered
+            )
+            yield from faults.reading(read, place)
+
+
+def _parsed(parse: Callable[[], object], place: Place, faults: Faults) -> object:
+    try:
+        return parse()
+    except json.JSONDecodeError as error:
+        faults.add(place, f"broken JSON at column {error.colno}", "one JSON object a line")
+    except UnreadableError:
+        raise
+    except (ValueError, RecursionError):
+        faults.add(place, "a value that JSON does not know", "no NaN, Infinity or deep nesting")
+    return None
 
 
 def _note(
-    parse: Callable[[], object],
+    value: object,
     number: int,
     place: Place,
     faults: Faults,
@@ -75,16 +125,6 @@ def _note(
     file: File,
     are_numbered: bool,
 ) -> Note | None:
-    try:
-        value = parse()
-    except json.JSONDecodeError as error:
-        faults.add(place, f"broken JSON at column {error.colno}", "one JSON object a line")
-        return None
-    except UnreadableError:
-        raise
-    except (ValueError, RecursionError):
-        faults.add(place, "a value that JSON does not know", "no NaN, Infinity or deep nesting")
-        return None
     if not isinstance(value, dict):
         faults.add(place, f"a JSON {type(value).__name__}", "one JSON object a line")
         return None
@@ -130,6 +170,26 @@ def _items(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], obj
                 faults.refuse(Place(file.name, line), *_BROKEN)
             return
         at += 1
+
+
+def _objects(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], object]]]:
+    text = file.read_text().removeprefix(BYTE_ORDER_MARK)
+    at, line = _after_blanks(text, 0), 1
+    while at < len(text):
+        place = Place(file.name, line)
+        try:
+            value, end = DECODER.raw_decode(text, at)
+        except UnreadableError as error:
+            faults.refuse(place, error.found, error.allowed)
+            return
+        except (ValueError, RecursionError):
+            allowed = "objects that are complete, one after the other"
+            faults.refuse(place, "a JSON object that is broken", allowed)
+            return
+        yield place, partial(_same, value)
+        end = _after_blanks(text, end)
+        line += text.count("\n", at, end)
+        at = end
 
 
 def _same(value: object) -> object:

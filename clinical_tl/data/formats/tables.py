@@ -6,10 +6,11 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from clinical_tl.data.formats.class_names import Names, arrow_class_names, declared, with_names
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
@@ -17,6 +18,7 @@ from clinical_tl.data.formats.packing import check_expansion
 from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place
 from clinical_tl.data.formats.records import record_to_note
 from clinical_tl.data.formats.sight import SEEN_CHARACTERS
+from clinical_tl.data.formats.token_tags import TagScheme
 from clinical_tl.errors import ConfigError, shown_id, shown_value
 from clinical_tl.schema import Note
 
@@ -238,10 +240,25 @@ def _note(
     return record_to_note(dict(zip(header, row, strict=True)), number, place, faults, layout)
 
 
-def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_parquet(
+    file: File,
+    faults: Faults,
+    *,
+    layout: Layout,
+    scheme: TagScheme | None = None,
+    tag_names: Sequence[str] | None = None,
+) -> Iterator[Note]:
     """Yields a note for every row, `PARQUET_BATCH_ROWS` in memory at a time.
 
-    Places are row numbers, from 1.
+    Places are row numbers, from 1. Class numbers whose names the file holds, as those of the Hub
+    do, become names.
+
+    Args:
+        file: the table.
+        faults: where what is wrong goes.
+        layout: which column holds which field.
+        scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
+        tag_names: what tags are called that are numbers, where the file doesn't say.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -258,12 +275,20 @@ def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note
         unpacked = sum(sizes(i).total_byte_size for i in range(table.metadata.num_row_groups))
         check_expansion(file.size, unpacked)
         number, rows = 0, table.metadata.num_rows
+
+        def tags_in(column: str) -> Iterator[object]:
+            for batch in table.iter_batches(PARQUET_BATCH_ROWS, columns=[column]):
+                yield from batch.column(0).to_pylist()
+
         try:
+            names = arrow_class_names(table.schema_arrow)
+            columns = table.schema_arrow.names
+            layout = declared(layout, columns, names, scheme, tag_names, tags_in)
             for batch in table.iter_batches(PARQUET_BATCH_ROWS):
                 for record in _records(batch):
                     number += 1
                     place = Place(file.name, number)
-                    read = partial(_parquet_note, record, number, place, faults, layout)
+                    read = partial(_parquet_note, record, names, number, place, faults, layout)
                     yield from faults.reading(read, place)
         except (pa.ArrowException, OSError, ValueError) as error:
             faults.add(
@@ -275,12 +300,17 @@ def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note
 
 
 def _parquet_note(
-    record: dict[str, Any] | None, number: int, place: Place, faults: Faults, layout: Layout
+    record: dict[str, Any] | None,
+    names: Names,
+    number: int,
+    place: Place,
+    faults: Faults,
+    layout: Layout,
 ) -> Note | None:
     if record is None:
         faults.add(place, "bytes that are not UTF-8", NOT_UTF8)
         return None
-    return record_to_note(record, number, place, faults, layout)
+    return record_to_note(with_names(record, names), number, place, faults, layout)
 
 
 def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
