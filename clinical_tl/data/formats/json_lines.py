@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
-from clinical_tl.data.formats.json_records import read_json_records, values
+from clinical_tl.data.formats.json_records import json_values, read_json_records, values
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.problems import Faults, note_problems
+from clinical_tl.data.formats.problems import Faults
 from clinical_tl.data.formats.sight import Sight
 from clinical_tl.data.formats.token_tags import TagScheme, tag_layout, tag_lists
+from clinical_tl.data.formats.written_json import check_note, json_line
 from clinical_tl.data.notes import span_to_row
-from clinical_tl.errors import NoteError, shown_id
 from clinical_tl.schema import Note
 
 
@@ -41,7 +40,7 @@ def read_json_lines(
         tag_names: what tags are called that are numbers.
     """
     has_tokens = layout.token_columns(Sight.of(file).record) is not None
-    seen = tag_lists(layout, values(file)) if has_tokens else ()
+    seen = tag_lists(layout, values(json_values(file, Faults(file.name)))) if has_tokens else ()
     layout = tag_layout(layout, scheme, tag_names, seen)
     yield from read_json_records(file, faults, layout)
 
@@ -65,8 +64,7 @@ def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 
 
 def _line(note: Note) -> bytes:
-    for found, allowed in note_problems(note):
-        raise NoteError(f"note {shown_id(note.note_id)}: {found}; allowed: {allowed}")
+    check_note(note)
     record = {
         "note_id": note.note_id,
         "patient_id": note.patient_id,
@@ -77,15 +75,7 @@ def _line(note: Note) -> bytes:
         "relations": None if note.relations is None else [vars(r) for r in note.relations],
         "metadata": dict(note.metadata),
     }
-    try:
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        message = (
-            f"note {shown_id(note.note_id)}: metadata or a score that JSON does not know; "
-            "allowed: strings, finite numbers, booleans, null, lists and objects of them"
-        )
-        raise NoteError(message) from None
-    return line.encode() + b"\n"
+    return json_line(note, record)
 
 
 def _looks(sight: Sight) -> bool:

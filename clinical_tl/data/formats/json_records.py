@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -15,10 +15,10 @@ from clinical_tl.data.formats.records import record_to_note
 from clinical_tl.schema import Note
 
 Translate = Callable[[Mapping[str, object]], Mapping[str, object] | None]
-"""What makes a record with the fields of a note of one of another tool; `None`: no note of it.
+"""What makes the fields of a note of one record of another tool; `None`: no note of it.
 
-It keeps the record's other keys, so that `columns` and `metadata_columns` can name them, and
-raises `UnreadableError` where the record is not of the tool.
+Fields that `columns` maps are read as it says instead. It raises `UnreadableError` where the
+record is not of the tool.
 """
 Expand = Callable[[object], Iterable[object]]
 """What yields the records within one value of a tool that puts several into it.
@@ -27,10 +27,15 @@ It raises `UnreadableError` where the value is not of the tool.
 """
 
 
+Places = Iterable[tuple[Place, Callable[[], object]]]
+"""Where the values of a file stand, and what parses each."""
+
+_MADE = "\0"
+
 _BROKEN = ("a JSON list that is broken here", "one list of objects, and nothing after it")
 
 
-def json_values(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], object]]]:
+def json_values(file: File, faults: Faults) -> Places:
     """Yields (place, what parses the value) for every line, or for every item of a list.
 
     A file that begins with `[` is one list, held in memory whole, unless it has a list in each of
@@ -51,9 +56,9 @@ def json_values(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[]
             yield Place(file.name, number), partial(parse_json, line)
 
 
-def values(file: File) -> Iterator[object]:
-    """The values of a JSON file that can be read, to learn from before they are read as notes."""
-    for _, parse in json_values(file, Faults(file.name)):
+def values(places: Places) -> Iterator[object]:
+    """The values that can be read, to learn from before they are read as notes."""
+    for _, parse in places:
         try:
             yield parse()
         except (UnreadableError, ValueError, RecursionError):
@@ -67,6 +72,8 @@ def read_json_records(
     translate: Translate | None = None,
     *,
     expand: Expand | None = None,
+    places: Places | None = None,
+    own: Collection[str] = (),
     are_numbered: bool = False,
 ) -> Iterator[Note]:
     """Yields a note for every object of a JSON file.
@@ -74,14 +81,16 @@ def read_json_records(
     Args:
         file: JSON lines, or one list.
         faults: where what is wrong goes.
-        layout: which key holds which field, of the record that `translate` gives.
-        translate: makes a record of a tool's own one.
+        layout: which key holds which field.
+        translate: makes the fields that the layout doesn't map.
         expand: yields a value's records; by default a value is a record.
+        places: where the file's values stand, if it is no JSON.
+        own: the keys of which `translate` makes the fields, which are no metadata.
         are_numbered: whether records without an id are numbered (`<file>-1`, …), as tools that
             have no ids need it.
     """
-    number = 0
-    for place, parse in json_values(file, faults):
+    number, prefix = 0, file.stem if are_numbered else None
+    for place, parse in json_values(file, faults) if places is None else places:
         mark, passed = len(faults), faults.passed_over.total()
         records: list[object] = []
         try:
@@ -97,9 +106,7 @@ def read_json_records(
             faults.passed_over["values without a note in them"] += 1
         for record in records:
             number += 1
-            read = partial(
-                _note, record, number, place, faults, layout, translate, file, are_numbered
-            )
+            read = partial(_note, record, number, place, faults, layout, translate, own, prefix)
             yield from faults.reading(read, place)
 
 
@@ -122,18 +129,36 @@ def _note(
     faults: Faults,
     layout: Layout,
     translate: Translate | None,
-    file: File,
-    are_numbered: bool,
+    own: Collection[str],
+    prefix: str | None,
 ) -> Note | None:
     if not isinstance(value, dict):
         faults.add(place, f"a JSON {type(value).__name__}", "one JSON object a line")
         return None
-    record = value if translate is None else translate(value)
-    if record is None:
-        return None
-    if are_numbered and layout.value(record, "note_id") is None and layout.id_prefix is None:
-        layout = replace(layout, id_prefix=file.stem)
+    record: Mapping[str, object] = value
+    if translate is not None:
+        fields = translate(value)
+        if fields is None:
+            return None
+        record, layout = _with_fields(value, fields, layout, own)
+    if prefix is not None and layout.value(record, "note_id") is None and layout.id_prefix is None:
+        layout = replace(layout, id_prefix=prefix)
     return record_to_note(record, number, place, faults, layout)
+
+
+def _with_fields(
+    record: Mapping[str, object],
+    fields: Mapping[str, object],
+    layout: Layout,
+    own: Collection[str],
+) -> tuple[dict[str, object], Layout]:
+    """The record with the fields under keys of their own, and the layout that finds them there."""
+    used = {*own, *fields}.difference(layout.columns.values(), layout.metadata_columns)
+    rest = {key: value for key, value in record.items() if key not in used}
+    made = {f"{_MADE}{name}": value for name, value in fields.items()}
+    columns = {name: f"{_MADE}{name}" for name in fields} | dict(layout.columns)
+    made = {key: value for key, value in made.items() if key in columns.values()}
+    return {**rest, **made}, replace(layout, columns=columns)
 
 
 def _is_value(line: str) -> bool:
@@ -144,7 +169,7 @@ def _is_value(line: str) -> bool:
     return True
 
 
-def _items(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], object]]]:
+def _items(file: File, faults: Faults) -> Places:
     text = file.read_text()
     at, line, counted = text.index("[") + 1, 1, 0
     while True:
@@ -172,7 +197,7 @@ def _items(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], obj
         at += 1
 
 
-def _objects(file: File, faults: Faults) -> Iterator[tuple[Place, Callable[[], object]]]:
+def _objects(file: File, faults: Faults) -> Places:
     text = file.read_text().removeprefix(BYTE_ORDER_MARK)
     at, line = _after_blanks(text, 0), 1
     while at < len(text):

@@ -7,6 +7,7 @@ from clinical_tl.data.formats.chemprot import CHEMPROT
 from clinical_tl.data.formats.codiesp import CODIESP
 from clinical_tl.data.formats.conll import CONLL
 from clinical_tl.data.formats.doc_bin import DOC_BIN
+from clinical_tl.data.formats.doccano import DOCCANO
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.pubtator import PUBTATOR
@@ -15,6 +16,7 @@ from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
 FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
+        DOCCANO,
         JSON_LINES,
         CSV,
         TSV,
