@@ -12,7 +12,7 @@ from clinical_tl.data.formats.files import BYTE_ORDER_MARK, File
 from clinical_tl.data.formats.json_values import DECODER, parse_json
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 from clinical_tl.data.formats.records import record_to_note
-from clinical_tl.schema import Note
+from clinical_tl.schema import NOTE_FIELDS, Note
 
 Translate = Callable[[Mapping[str, object]], Mapping[str, object] | None]
 """What makes the fields of a note of one record of another tool; `None`: no note of it.
@@ -153,12 +153,13 @@ def _with_fields(
     own: Collection[str],
 ) -> tuple[dict[str, object], Layout]:
     """The record with the fields under keys of their own, and the layout that finds them there."""
-    used = {*own, *fields}.difference(layout.columns.values(), layout.metadata_columns)
-    rest = {key: value for key, value in record.items() if key not in used}
     made = {f"{_MADE}{name}": value for name, value in fields.items()}
-    columns = {name: f"{_MADE}{name}" for name in fields} | dict(layout.columns)
-    made = {key: value for key, value in made.items() if key in columns.values()}
-    return {**rest, **made}, replace(layout, columns=columns)
+    columns: dict[str, str | None] = {name: None for name in NOTE_FIELDS if name in own}
+    columns |= {name: f"{_MADE}{name}" for name in fields} | dict(layout.columns)
+    kept = layout.metadata_columns
+    if kept == "rest":
+        kept = [key for key in record if key not in {*own, *columns.values()}]
+    return {**record, **made}, replace(layout, columns=columns, metadata_columns=kept)
 
 
 def _is_value(line: str) -> bool:

@@ -10,6 +10,7 @@ from clinical_tl.data.formats.doc_bin import DOC_BIN
 from clinical_tl.data.formats.doccano import DOCCANO
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_lines import JSON_LINES
+from clinical_tl.data.formats.label_studio import LABEL_STUDIO
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
 
@@ -17,6 +18,7 @@ FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
         DOCCANO,
+        LABEL_STUDIO,
         JSON_LINES,
         CSV,
         TSV,
