@@ -11,6 +11,7 @@ from clinical_tl.data.formats.doccano import DOCCANO
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.label_studio import LABEL_STUDIO
+from clinical_tl.data.formats.prodigy import PRODIGY
 from clinical_tl.data.formats.pubtator import PUBTATOR
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
 
@@ -19,6 +20,7 @@ FORMATS: dict[str, Format] = {
     for known in (
         DOCCANO,
         LABEL_STUDIO,
+        PRODIGY,
         JSON_LINES,
         CSV,
         TSV,
