@@ -48,7 +48,7 @@ def json_values(file: File, faults: Faults) -> Places:
     if start.startswith("[") and not (second and _is_value(start)):
         yield from _items(file, faults)
         return
-    if start.startswith("{") and start.endswith(("{", "[", ",")) and not _is_value(second):
+    if start.startswith("{") and start.endswith(("{", "[", ",", ":")) and not _is_value(second):
         yield from _objects(file, faults)
         return
     for number, line in file.lines():
@@ -136,12 +136,14 @@ def _note(
         faults.add(place, f"a JSON {type(value).__name__}", "one JSON object a line")
         return None
     record: Mapping[str, object] = value
+    # Where somebody says which key holds the ids, one that lacks is a fault.
+    may_number = prefix is not None and "note_id" not in layout.columns
     if translate is not None:
         fields = translate(value)
         if fields is None:
             return None
         record, layout = _with_fields(value, fields, layout, own)
-    if prefix is not None and layout.value(record, "note_id") is None and layout.id_prefix is None:
+    if may_number and layout.id_prefix is None and layout.value(record, "note_id") is None:
         layout = replace(layout, id_prefix=prefix)
     return record_to_note(record, number, place, faults, layout)
 

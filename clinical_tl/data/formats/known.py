@@ -8,11 +8,16 @@ from clinical_tl.data.formats.codiesp import CODIESP
 from clinical_tl.data.formats.conll import CONLL
 from clinical_tl.data.formats.doc_bin import DOC_BIN
 from clinical_tl.data.formats.doccano import DOCCANO
+from clinical_tl.data.formats.fhir import FHIR
 from clinical_tl.data.formats.format import Format
+from clinical_tl.data.formats.gliner import GLINER
 from clinical_tl.data.formats.json_lines import JSON_LINES
 from clinical_tl.data.formats.label_studio import LABEL_STUDIO
+from clinical_tl.data.formats.mdace import MDACE
+from clinical_tl.data.formats.medcat import MEDCAT
 from clinical_tl.data.formats.prodigy import PRODIGY
 from clinical_tl.data.formats.pubtator import PUBTATOR
+from clinical_tl.data.formats.spacy_json import SPACY_JSON
 from clinical_tl.data.formats.tables import CSV, PARQUET, TSV
 
 FORMATS: dict[str, Format] = {
@@ -21,6 +26,11 @@ FORMATS: dict[str, Format] = {
         DOCCANO,
         LABEL_STUDIO,
         PRODIGY,
+        GLINER,
+        SPACY_JSON,
+        MEDCAT,
+        MDACE,
+        FHIR,
         JSON_LINES,
         CSV,
         TSV,
