@@ -48,7 +48,7 @@ _ADDRESS = re.compile(r"(?:[a-z][a-z0-9-]*://|/data/)\S+")
 _MENTIONS, _LABEL, _CODES, _CONCEPTS = "label", "note_label", "note_codes", "concepts"
 
 
-@dataclass
+@dataclass(repr=False)
 class _Answers:
     """What one annotator says of a text.
 

@@ -2,6 +2,7 @@
 
 import json
 
+import datasets
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
@@ -48,6 +49,13 @@ def test_without_ids_notes_are_numbered_and_other_columns_can_be_kept():
     assert [note.metadata for note in notes] == [{"ward": "A"}, {"ward": "B"}]
     numbered = read_notes(dataset(id=["7", "8"]), make_ids=True)
     assert numbered["note_id"] == ["note-1", "note-2"]
+
+
+def test_a_dataset_of_the_hub_is_read_as_one_in_memory(monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: dataset(id=["7", "8"]))
+    assert list(read_notes("hub:org/ner", split="train")) == list(
+        read_notes(dataset(id=["7", "8"]))
+    )
 
 
 def test_a_stream_is_read_as_its_dataset():
