@@ -6,16 +6,16 @@ declares (`ClassLabel`). The text is rebuilt as that of CoNLL files is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Literal, cast, get_args
 
+from clinical_tl.data.formats.cells import printed_list
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.conll import Scheme, tagged_runs
 from clinical_tl.data.formats.files import stem
-from clinical_tl.data.formats.json_values import parse_json
 from clinical_tl.data.formats.problems import Place, UnreadableError
 from clinical_tl.data.formats.token_line import token_line
 from clinical_tl.errors import ConfigError, shown_id, shown_value
@@ -154,12 +154,13 @@ def _spellings(tag_lists: Iterable[object]) -> set[str]:
 
 
 def _listed(value: object) -> Sequence[object]:
-    # Tables hold lists as JSON.
+    # Tables hold lists as programs print them.
     if isinstance(value, str):
         try:
-            value = parse_json(value)
-        except (json.JSONDecodeError, RecursionError):
+            items = printed_list(value) or ()
+        except (ValueError, RecursionError):
             return ()
+        return [int(item) if isinstance(item, Decimal) else item for item in items]
     return value if isinstance(value, list | tuple) else ()
 
 

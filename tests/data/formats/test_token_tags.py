@@ -82,6 +82,13 @@ def test_parquet_json_and_frames_say_the_same(tmp_path):
     assert list(read_notes(pd.DataFrame(records))) == expected
 
 
+def test_cells_of_a_table_hold_lists_as_they_are_printed(tmp_path):
+    tokens, tags = [*TOKENS[:-1], "it's"], named(NUMBERS)
+    pd.DataFrame({"id": [7], "tokens": [tokens], "ner_tags": [tags]}).to_csv(tmp_path / "a.csv")
+    (note,) = read_notes(tmp_path / "a.csv")
+    assert note == Note("7", "took acetyl acid , no it's", spans=(SPANS[0], Span(22, 26, "Sign")))
+
+
 def test_numbers_without_names_are_a_fault_and_names_can_be_given(tmp_path):
     record = {"id": 1, "tokens": TOKENS, "ner_tags": NUMBERS}
     path = tmp_path / "a.jsonl"
