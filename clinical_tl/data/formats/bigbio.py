@@ -62,7 +62,11 @@ def _offsets(row: Mapping[str, object], name: str) -> list[tuple[int, int]]:
     # Some datasets have the two numbers without the list around them.
     if len(pairs) == 2 and all(isinstance(number, int) for number in pairs):
         pairs = [pairs]
-    found = [tuple(pair) for pair in pairs if isinstance(pair, Sequence) and len(pair) == 2]
+    found = [
+        (pair[0], pair[1])
+        for pair in pairs
+        if isinstance(pair, list) and list(map(type, pair)) == [int, int]
+    ]
     if not found or len(found) < len(pairs):
         raise UnreadableError(f"{name} without offsets", "[[start, end], …]")
     return found
@@ -79,18 +83,19 @@ def _said(row: Mapping[str, object]) -> list[str]:
 def _text(passages: Sequence[Mapping[str, object]]) -> str:
     """The passages, each where its offsets say, with blanks between them."""
     text = ""
-    pieces = [
-        (start, end, said)
-        for passage in passages
-        for (start, end), said in zip(_offsets(passage, "a passage"), _said(passage), strict=True)
-    ]
-    for start, end, said in sorted(pieces):
-        if start < len(text) or end - start != len(said):
+    pieces: list[tuple[int, int, str]] = []
+    for passage in passages:
+        offsets, said = _offsets(passage, "a passage"), _said(passage)
+        if len(offsets) != len(said):
+            raise UnreadableError("a passage of more or fewer texts than offsets", "one for each")
+        pieces += [(*pair, piece) for pair, piece in zip(offsets, said, strict=True)]
+    for start, end, own in sorted(pieces):
+        if start < len(text) or end - start != len(own):
             raise UnreadableError(
                 "passages that overlap, or whose offsets are not as long as they are",
                 "offsets in characters of the text that the passages make up",
             )
-        text = text.ljust(start) + said
+        text = text.ljust(start) + own
     return text
 
 

@@ -62,7 +62,7 @@ class _Answers:
 
     regions: list[Mapping[str, object]] = field(default_factory=list)
     choices: dict[str, list[str]] = field(default_factory=dict)
-    about: dict[object, list[tuple[str, str]]] = field(default_factory=dict)
+    about: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     relations: list[Mapping[str, object]] = field(default_factory=list)
     told: tuple[str, ...] | None = None
 
@@ -245,7 +245,8 @@ def _answers(result: list[Mapping[str, object]], faults: Faults) -> _Answers:
     for item in result:
         kind, value = item.get("type"), item.get("value")
         content = value if isinstance(value, Mapping) else {}
-        control = str(item.get("from_name", ""))
+        given = item.get("from_name")
+        control = given if isinstance(given, str) else ""
         names = _chosen(content)
         if kind == "relation":
             answers.relations.append(item)
@@ -257,7 +258,7 @@ def _answers(result: list[Mapping[str, object]], faults: Faults) -> _Answers:
         elif kind == "labels" and "start" in content:
             answers.regions.append(item)
         elif names is not None and "start" in content:
-            answers.about.setdefault(item.get("id"), []).extend((control, n) for n in names)
+            answers.about.setdefault(str(item.get("id")), []).extend((control, n) for n in names)
         elif names is not None and kind in ("choices", "taxonomy"):
             answers.choices.setdefault(control, []).extend(names)
         else:
@@ -332,7 +333,7 @@ def _spans(
     quoted = value.get("text")
     if isinstance(quoted, str) and isinstance(text, str) and quoted not in text:
         quoted = quoted.replace("\\n", "\n")
-    about = answers.about.get(region_id, []) if region_id is not None else []
+    about = answers.about.get(str(region_id), []) if region_id is not None else []
     for number, label in enumerate(category_names(value.get("labels")) or [""], 1):
         own = None if region_id is None else f"{region_id}{f'#{number}' if number > 1 else ''}"
         yield {

@@ -51,17 +51,19 @@ def _fields(note: Mapping[str, object]) -> dict[str, object]:
     annotations = note.get("annotations")
     if not isinstance(annotations, list) or not all(isinstance(a, Mapping) for a in annotations):
         raise UnreadableError("annotations that are no list of objects", "begin, end and code")
+    if not all(isinstance(a.get("code"), str) for a in annotations):
+        raise UnreadableError("evidence without a code", "a code in every annotation")
     spans = [
         {
             "start": a.get("begin"),
             "end": a.get("end"),
             "label": a.get("code_system"),
             "text": a.get("covered_text"),
-            "concepts": [a.get("code")],
+            "concepts": [a["code"]],
         }
         for a in annotations
     ]
-    codes = list(dict.fromkeys(a.get("code") for a in annotations))
+    codes = list(dict.fromkeys(a["code"] for a in annotations))
     return {"note_id": note.get("note_id"), "text": note["text"], "spans": spans, "codes": codes}
 
 

@@ -55,7 +55,7 @@ def _objects(value: object, name: str) -> list[Mapping[str, object]]:
 def _fields(document: Mapping[str, object], faults: Faults) -> dict[str, object]:
     if not isinstance(document.get("text"), str):
         raise UnreadableError("a document without its text", "the export with text")
-    spans, kept = [], set()
+    spans, kept = [], set[str]()
     for annotation in _objects(document.get("annotations"), "annotations"):
         taken = next((name for name in _NOT_HELD if annotation.get(name)), None)
         if taken is None and annotation.get("validated") is False:
@@ -63,7 +63,7 @@ def _fields(document: Mapping[str, object], faults: Faults) -> dict[str, object]
         if taken is not None:
             faults.passed_over[f"annotations that are {taken}"] += 1
             continue
-        kept.add(annotation.get("id"))
+        kept.add(str(annotation.get("id")))
         spans.append(
             {
                 "start": annotation.get("start"),
@@ -79,7 +79,8 @@ def _fields(document: Mapping[str, object], faults: Faults) -> dict[str, object]
             }
         )
     links = _objects(document.get("relations"), "relations")
-    held = [r for r in links if {r.get("start_entity"), r.get("end_entity")} <= kept]
+    ends = ("start_entity", "end_entity")
+    held = [link for link in links if {str(link.get(end)) for end in ends} <= kept]
     if len(held) < len(links):
         faults.passed_over["relations of annotations that are no mentions"] += len(links) - len(
             held

@@ -148,12 +148,12 @@ def _objects(task: Mapping[str, object], name: str) -> list[Mapping[str, object]
 def _spans(task: Mapping[str, object]) -> list[dict[str, object]] | None:
     if task.get("spans") is None:
         return None
-    tokens = {t.get("id"): t for t in _objects(task, "tokens")} if task.get("tokens") else {}
+    tokens = {str(t.get("id")): t for t in _objects(task, "tokens")} if task.get("tokens") else {}
     are_linked = bool(task.get("relations"))
     spans = []
     for number, span in enumerate(_objects(task, "spans"), 1):
-        first = tokens.get(span.get("token_start"), {})
-        last = tokens.get(span.get("token_end"), {})
+        first = tokens.get(str(span.get("token_start")), {})
+        last = tokens.get(str(span.get("token_end")), {})
         concept = span.get("kb_id")
         own = {
             "start": span.get("start", first.get("start")),

@@ -9,10 +9,17 @@ from clinical_tl.data.formats.guessing import guess_format
 from clinical_tl.data.formats.known import FORMATS
 from clinical_tl.data.formats.sight import Sight
 from clinical_tl.data.reading import read_notes
-from clinical_tl.errors import ConfigError, FaultyNotesError
+from clinical_tl.errors import ClinicalTLError, ConfigError, FaultyNotesError
 from clinical_tl.schema import Note
+from tests.data.formats import test_bigbio as bigbio
+from tests.data.formats import test_fhir as fhir
+from tests.data.formats import test_label_studio as studio
+from tests.data.formats import test_mdace as mdace
+from tests.data.formats import test_medcat as medcat
+from tests.data.formats import test_prodigy as prodigy
+from tests.data.formats import test_spacy_json as spacy
 
-SECRET = "Quartermaine"
+SECRET = "Quartermaine was seen for chest pain"
 RECORDS = [{"note_id": str(i), "text": f"text {i}"} for i in (1, 2)]
 NOTES = [Note("1", "text 1"), Note("2", "text 2")]
 
@@ -110,3 +117,88 @@ def test_what_might_be_anything_is_claimed_by_none(tmp_path, record):
     path.write_text(json.dumps([record]), encoding="utf-8")
     with pytest.raises(ConfigError, match="which tells no format"):
         guess_format(File.at(path))
+
+
+ENTITY = {"id": 1, "label": "A", "start_offset": 0, "end_offset": 2}
+LINK = {"from_id": 1, "to_id": 1, "type": "x"}
+META = [{"name": "a", "value": "b"}]
+WHOLE = {
+    "bigbio": ("json_lines", bigbio.record()),
+    "tokens": ("json_lines", {"id": 1, "tokens": ["a", "b"], "tags": ["O", "B-x"]}),
+    "doccano": (
+        "doccano",
+        {"text": "abc", "entities": [ENTITY], "relations": [LINK], "cats": ["a"], "Comments": []},
+    ),
+    "label_studio": (
+        "label_studio",
+        studio.task(
+            1,
+            studio.annotation(
+                studio.FEVER,
+                studio.choice("x"),
+                studio.choice("no", control="sure", start=5, end=10) | {"id": "a"},
+                {"type": "relation", "from_id": "a", "to_id": "a", "labels": ["l"]},
+            ),
+        ),
+    ),
+    "flat": ("label_studio", studio.flat(1, studio.FEVER, kind={"choices": ["a"]})),
+    "prodigy": (
+        "prodigy",
+        prodigy.task(
+            "a fever",
+            spans=[{"token_start": 1, "token_end": 1, "label": "S"}],
+            relations=[{"head": 1, "child": 1, "label": "t"}],
+            accept=["A"],
+        ),
+    ),
+    "gliner": ("gliner", {"tokenized_text": ["a", "b"], "ner": [[0, 1, "x"]]}),
+    "tuple": ("spacy_json", spacy.TUPLE),
+    "document": ("spacy_json", {"id": 1, "paragraphs": [spacy.paragraph("took acetyl acid.")]}),
+    "medcat": (
+        "medcat",
+        {
+            "projects": [
+                {
+                    "documents": [
+                        medcat.document(1, medcat.annotation(1, 5, 10, "S", meta_anns=META))
+                    ]
+                }
+            ]
+        },
+    ),
+    "mdace": (
+        "mdace",
+        {"hadm_id": 1, "notes": [mdace.note(5, mdace.evidence(0, 8, "I"), text=mdace.TEXT)]},
+    ),
+    "fhir": ("fhir", fhir.resource(1, fhir.attachment())),
+}
+
+
+def changed(value, odd):
+    """The value with one thing in it, each in turn, replaced by the odd one."""
+    yield odd
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: other} for other in changed(inner, odd))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from ([*value[:i], other, *value[i + 1 :]] for other in changed(inner, odd))
+
+
+@pytest.mark.parametrize("odd", [None, -1, [SECRET], {SECRET: [1]}], ids=range(4))
+@pytest.mark.parametrize("name", WHOLE)
+def test_whatever_stands_in_a_record_is_told_as_its_own_fault(tmp_path, name, odd):
+    known, whole = WHOLE[name]
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(whole) + "\n" + json.dumps(whole) + "\n", encoding="utf-8")
+    assert len(read_notes(path, format=known, duplicates="number")) == 2
+    for record in changed(whole, odd):
+        path.write_text(json.dumps(record) + "\n" + json.dumps(whole) + "\n", encoding="utf-8")
+        try:
+            read_notes(path, format=known, duplicates="number")
+        except ClinicalTLError as error:
+            told = str(error)
+            # These would be the last resort, of a cause that nobody thought of.
+            assert "breaks off" not in told
+            assert "a record that can't be read" not in told
+            assert SECRET not in told
