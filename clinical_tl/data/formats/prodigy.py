@@ -219,6 +219,7 @@ def write_prodigy(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 
 def _task(note: Note, losses: Losses) -> dict[str, object]:
     tokens = _tokens(note)
+    starts = [start for start, _ in tokens]
     task: dict[str, object] = {
         "text": note.text,
         "note_id": note.note_id,
@@ -245,9 +246,9 @@ def _task(note: Note, losses: Losses) -> dict[str, object]:
         task["options"] = [{"id": code, "text": code} for code in dict.fromkeys(note.codes)]
         task["config"] = {"choice_style": "multiple"}
     if note.spans is not None:
-        task["spans"] = [_span(span, tokens) for span in note.spans]
+        task["spans"] = [_span(span, starts) for span in note.spans]
     if note.relations is not None:
-        task["relations"] = _links(note, tokens, losses)
+        task["relations"] = _links(note, starts, losses)
     annotated = (note.label, note.codes, note.spans, note.relations)
     return task if annotated == (None,) * 4 else {**task, "answer": "accept"}
 
@@ -261,8 +262,7 @@ def _tokens(note: Note) -> Bounds:
     return tokens
 
 
-def _span(span: Span, tokens: Bounds) -> dict[str, object]:
-    starts = [start for start, _ in tokens]
+def _span(span: Span, starts: Sequence[int]) -> dict[str, object]:
     row = {
         **span_to_row(span),
         "token_start": max(bisect_right(starts, span.start) - 1, 0),
@@ -271,8 +271,8 @@ def _span(span: Span, tokens: Bounds) -> dict[str, object]:
     return {key: value for key, value in row.items() if value not in ("", [], None)}
 
 
-def _links(note: Note, tokens: Bounds, losses: Losses) -> list[dict[str, object]]:
-    spans = {s.id: _span(s, tokens) for s in note.spans or () if s.id}
+def _links(note: Note, starts: Sequence[int], losses: Losses) -> list[dict[str, object]]:
+    spans = {s.id: _span(s, starts) for s in note.spans or () if s.id}
     links = []
     for relation in note.relations or ():
         if {relation.head, relation.tail} <= spans.keys():
