@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from clinical_tl.data.formats.brat import NotesAs
+from clinical_tl.data.formats.categories import Categories
 from clinical_tl.data.formats.conll import Grouping
-from clinical_tl.data.formats.doc_bin import Categories, Mentions
+from clinical_tl.data.formats.doc_bin import Mentions
 from clinical_tl.data.formats.i2b2_xml import LabelledBy
 from clinical_tl.data.formats.problems import Duplicates
 from clinical_tl.data.formats.tables import Quoting
@@ -50,13 +51,15 @@ class ReadOptions:
             that its header shows.
         quoting: of a CSV or TSV file: minimal where quotes enclose cells, none where they are
             characters like any other, backslash where one stands before a quote within a cell.
-        scheme: of a CoNLL file, how its tags are written.
+        scheme: of a CoNLL file, or of tokens with tags, how its tags are written.
+        tag_names: of tokens with tags that are numbers, their names in order, e.g. [O, B-Drug].
         grouping: of a CoNLL file, what a note is: its documents, each sentence, or the file.
         token_column: of a CoNLL file, the words' column by number from 0; -1 is the last.
         tag_column: of a CoNLL file, the tags' column.
         id_column: of a CoNLL file, the column of document ids, if it has one.
         mention_label: of a CoNLL file whose tags are B, I and O alone, what all mentions are.
-        layer: of a WebAnno file, the layer (or layers) of the mentions, where it has several.
+        layer: of a WebAnno file, the layer (or layers) of the mentions, where it has several; of
+            Label Studio, annotations or predictions.
         feature: of a WebAnno file, the feature that is a mention's label.
         label_key: of a BioC file, the infon that is a mention's label.
         labelled_by: of an i2b2 file, whether a mention's label is its type or its element's name.
@@ -74,7 +77,10 @@ class ReadOptions:
         mentions: of a DocBin file, where the mentions are: in the package's own record, doc.ents
             or doc.spans.
         spans_key: of a DocBin file, the key in doc.spans.
-        cats: of a DocBin file, what doc.cats is: a label, codes, or to be ignored.
+        label_control: of Label Studio, the control whose choice is the label.
+        codes_control: of Label Studio, the control whose choices are the codes.
+        cats: what categories are, of a DocBin file and of annotation tools: a label, codes, or to
+            be ignored.
 
     Example:
         >>> ReadOptions(columns={"text": "letter"}, delimiter=";").given()
@@ -98,6 +104,7 @@ class ReadOptions:
     delimiter: str | None = None
     quoting: Quoting | None = None
     scheme: Scheme | None = None
+    tag_names: tuple[str, ...] | None = None
     grouping: Grouping | None = None
     token_column: int | None = None
     tag_column: int | None = None
@@ -120,6 +127,8 @@ class ReadOptions:
     no_relation: str | None = None
     mentions: Mentions | None = None
     spans_key: str | None = None
+    label_control: str | None = None
+    codes_control: str | None = None
     cats: Categories | None = None
 
     def given(self) -> dict[str, Any]:

@@ -134,6 +134,9 @@ def read_notes(
             stand in several columns, and so may one label: `{"codes": ["I10", "E11.9"]}` (or a
             pattern, `{"codes": "DIAG*"}`), where cells say yes or no of the code that is the
             column's name, or hold a code each. A note whose cells are all blank is not annotated.
+            `data.text` is a path to what lies deeper; `spans.start`, `spans.label`,
+            `relations.head` and the like name the keys of mentions and relations; `tokens` and
+            `tags` the columns of tokens.
         metadata_columns: columns to keep in `metadata`, or `"rest"`.
         separator: what stands between the codes in a cell.
         make_ids: number the notes `<file name>-1`, … where the input has no ids.

@@ -1,4 +1,4 @@
-"""`write_notes`: notes as JSON lines, tables, CoNLL, BRAT or spaCy's DocBin."""
+"""`write_notes`: notes as JSON lines, and as other tools read them."""
 
 from __future__ import annotations
 

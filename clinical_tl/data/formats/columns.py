@@ -8,12 +8,19 @@ from typing import Literal, TypeAlias
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.column_sets import check_column_set, expanded, is_column_set
+from clinical_tl.data.formats.nesting import NESTED_FIELDS, look_up, may_hold
+from clinical_tl.data.formats.tag_schemes import Scheme
 from clinical_tl.errors import ConfigError, shown_id, shown_ids
 from clinical_tl.schema import NOTE_FIELDS
 
 MetadataColumns = Sequence[str] | Literal["rest"]
 Columns: TypeAlias = Mapping[str, str | Sequence[str] | None]
 """Field → column; of `label` and `codes` also several columns, or a pattern of their names."""
+
+TAG_COLUMNS = ("ner_tags", "tags", "labels")
+_TOKEN_FIELDS = ("tokens", "tags")
+_INNER_FIELDS = tuple(f"{name}.{key}" for name, keys in NESTED_FIELDS.items() for key in keys)
+_COLUMN_FIELDS = (*NOTE_FIELDS, *_TOKEN_FIELDS, *_INNER_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Layout:
         separator: what stands between the codes in a string.
         id_prefix: where given, notes are numbered `<prefix>-1`, … instead of having ids.
         as_written: the fields among `CELL_FIELDS` whose cells mean what they say.
+        scheme: that of the tags, if known (`token_tags`).
+        tag_names: what the tags are called that are numbers, in their order.
     """
 
     columns: Columns = field(default_factory=dict)
@@ -36,13 +45,15 @@ class Layout:
     separator: str = ";"
     id_prefix: str | None = None
     as_written: Sequence[str] = ()
+    scheme: Scheme | None = None
+    tag_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.columns) - set(NOTE_FIELDS))
+        unknown = sorted(set(self.columns) - set(_COLUMN_FIELDS))
         if unknown:
             raise ConfigError(
                 f"columns names the unknown fields {shown_ids(unknown, 'field', at_most=10)}; a "
-                f"mapping goes from field to column, and the fields are {list(NOTE_FIELDS)}"
+                f"mapping goes from field to column, and the fields are {list(_COLUMN_FIELDS)}"
             )
         for name, columns in self.columns.items():
             if is_column_set(name, columns) and columns is not None:
@@ -66,14 +77,14 @@ class Layout:
     def value(self, record: Mapping[str, object], name: str) -> object:
         """What a record holds for a field in one column, `None` if nothing."""
         column = self.columns.get(name, name)
-        return record.get(column) if isinstance(column, str) else None
+        return look_up(record, column)[1] if isinstance(column, str) else None
 
     def values(self, record: Mapping[str, object], name: str) -> dict[str, object] | None:
         """Column → what a record holds for a field in several columns; `None` if it has one."""
         columns = self.columns.get(name)
         if columns is None or not is_column_set(name, columns):
             return None
-        return {column: record.get(column) for column in expanded(columns, record)}
+        return {column: look_up(record, column)[1] for column in expanded(columns, record)}
 
     def of_field(self, name: str, available: Iterable[str]) -> tuple[str, ...]:
         """The columns of a field, whether they are there or not."""
@@ -84,24 +95,61 @@ class Layout:
             return (str(columns),)
         return expanded(columns, available)
 
-    def missing(self, available: Collection[str]) -> dict[str, str]:
-        """Field → column that must be there (mapped by name, or indispensable) and is not."""
+    def keys_of(self, name: str) -> dict[str, str | None]:
+        """The keys of the objects in `spans` or `relations`, where they are called otherwise."""
+        found = ((key, f"{name}.{key}") for key in NESTED_FIELDS[name])
+        return {key: self._single(field) for key, field in found if field in self.columns}
+
+    def token_columns(self, available: Iterable[str]) -> tuple[str, str | None] | None:
+        """The columns of the tokens and of their tags, where the text is given as tokens."""
+        tokens, present = self._single("tokens") or "tokens", set(available)
+        is_named = "tokens" in self.columns
+        if tokens not in present or (not is_named and {"text"} & (present | set(self.columns))):
+            return None
+        if "tags" in self.columns:
+            return tokens, self._single("tags")
+        return tokens, next((name for name in TAG_COLUMNS if name in present), None)
+
+    def _single(self, name: str) -> str | None:
+        column = self.columns.get(name)
+        return column if isinstance(column, str) else None
+
+    def is_bigbio(self, available: Iterable[str]) -> bool:
+        """Whether the columns are those of BigBIO's schema for texts with mentions."""
         present = set(available)
+        return {"passages", "entities"} <= present and "text" not in present | set(self.columns)
+
+    def missing(self, available: Collection[str]) -> dict[str, str]:
+        """Field → column that must be there (mapped by name, or indispensable) and is not.
+
+        Args:
+            available: a record, or the names of a table's columns.
+        """
+        names = frozenset(available)
+
+        def is_there(column: str) -> bool:
+            if isinstance(available, Mapping):
+                return look_up(available, column)[0]
+            return may_hold(names, column)
+
         required = {
-            name: next((column for column in columns if column not in present), columns[0])
+            name: next((column for column in columns if not is_there(column)), columns[0])
             for name in self.columns
-            if (columns := self.of_field(name, available))
+            if name not in _INNER_FIELDS and (columns := self.of_field(name, available))
         }
-        required.setdefault("text", "text")
-        if self.id_prefix is None:
-            required.setdefault("note_id", "note_id")
-        else:
+        # Records of these have their text, and maybe their id, made.
+        is_made = self.token_columns(names) is not None or self.is_bigbio(names)
+        if not is_made:
+            required.setdefault("text", "text")
+        if self.id_prefix is not None:
             required.pop("note_id", None)
+        elif not is_made:
+            required.setdefault("note_id", "note_id")
         if self.metadata_columns != "rest":
             required |= {
                 f"metadata {shown_id(name, 'column')}": name for name in self.metadata_columns
             }
-        return {name: column for name, column in required.items() if column not in present}
+        return {name: column for name, column in required.items() if not is_there(column)}
 
     def metadata_of(self, available: Collection[str]) -> list[str]:
         """The columns that go to `metadata` unchanged."""

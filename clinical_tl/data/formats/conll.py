@@ -27,10 +27,11 @@ from clinical_tl.data.formats.tag_schemes import (
     Tagging,
     tagged_runs,
 )
+from clinical_tl.data.formats.token_line import token_line
 from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path, shown_value
 from clinical_tl.schema import Note, Span
-from clinical_tl.text.scripts import Bounds, sets_blank
+from clinical_tl.text.scripts import Bounds
 from clinical_tl.text.words import word_bounds
 
 log = logging.getLogger(__name__)
@@ -364,7 +365,7 @@ def _note(
     offset = 0
     for sentence in sentences:
         tokens = [cells[plan.token] for _, cells in sentence.rows]
-        line, starts = _line(tokens, offset)
+        line, starts = token_line(tokens, offset)
         lines.append(line)
         offset += len(line) + 1
         if is_tagged:
@@ -377,20 +378,6 @@ def _note(
             for first, end, label in runs:
                 spans.append(Span(starts[first], starts[end - 1] + len(tokens[end - 1]), label))
     return Note(note_id, "\n".join(lines), spans=tuple(spans) if is_tagged else None)
-
-
-def _line(tokens: Sequence[str], offset: int) -> tuple[str, list[int]]:
-    """The tokens as a line of a text, and where each starts, the line beginning at `offset`."""
-    pieces, starts, before = [], [], ""
-    for token in tokens:
-        if before and sets_blank(before, token):
-            pieces.append(" ")
-            offset += 1
-        starts.append(offset)
-        pieces.append(token)
-        offset += len(token)
-        before = token
-    return "".join(pieces), starts
 
 
 def write_conll(notes: Iterable[Note], path: Path, losses: Losses) -> None:

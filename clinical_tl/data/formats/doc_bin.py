@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from clinical_tl.data.formats.categories import Categories
 from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from spacy.tokens import Span as SpacySpan
 
 Mentions = Literal["record", "ents", "spans"]
-Categories = Literal["label", "codes", "ignore"]
 
 log = logging.getLogger(__name__)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clinical_tl.data.formats.cells import CELL_FIELDS
+from clinical_tl.data.formats.class_names import class_names, declared, with_names
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.in_memory import read_records
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.data.formats.records import record_to_note
+from clinical_tl.data.formats.tag_schemes import Scheme
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path, shown_value
 from clinical_tl.schema import Note
 
@@ -22,11 +22,23 @@ HUB_PREFIX = "hub:"
 
 
 def read_dataset(
-    dataset: Dataset | IterableDataset, faults: Faults, *, layout: Layout
+    dataset: Dataset | IterableDataset,
+    faults: Faults,
+    *,
+    layout: Layout,
+    scheme: Scheme | None = None,
+    tag_names: Sequence[str] | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row; places are row numbers, from 1.
 
-    Labels and codes stored as class numbers become their names.
+    Labels, codes and tags stored as class numbers become their names.
+
+    Args:
+        dataset: the rows.
+        faults: where what is wrong goes.
+        layout: which column holds which field.
+        scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
+        tag_names: what tags are called that are numbers, where the dataset doesn't say.
     """
     place = Place(faults.source)
     mark = len(faults)
@@ -39,50 +51,35 @@ def read_dataset(
         )
     if len(faults) > mark:
         return
-    names = _class_names(dataset)
-    # A class that is called "None" is declared as one.
-    declared = {
-        field
-        for field in CELL_FIELDS
-        if layout.values({}, field) is None and layout.columns.get(field, field) in names
-    }
-    layout = replace(layout, as_written=tuple(declared.union(layout.as_written)))
+    names = class_names(dataset.features)
+
+    def tags_in(column: str) -> Iterable[object]:
+        # A stream is read in one pass.
+        return dataset.select_columns(column)[column] if hasattr(dataset, "__len__") else ()
+
+    layout = declared(layout, dataset.column_names, names, scheme, tag_names, tags_in)
     for number, row in enumerate(dataset, 1):
-        for column, classes in names.items():
-            row[column] = _named(row[column], classes)
+        row = with_names(row, names)
         place = Place(faults.source, number)
         read = partial(record_to_note, row, number, place, faults, layout)
         yield from faults.reading(read, place)
 
 
-def read_stream(dataset: IterableDataset, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_stream(
+    dataset: IterableDataset,
+    faults: Faults,
+    *,
+    layout: Layout,
+    scheme: Scheme | None = None,
+    tag_names: Sequence[str] | None = None,
+) -> Iterator[Note]:
     """Yields a note for every row of a streamed dataset, in one pass.
 
     Where it declares its columns, class numbers become names, as in `read_dataset`; where it
     doesn't, each row is a record of its own.
     """
-    if dataset.features is None:
-        yield from read_records(dataset, faults, layout=layout)
-    else:
-        yield from read_dataset(dataset, faults, layout=layout)
-
-
-def _class_names(dataset: Dataset | IterableDataset) -> dict[str, list[str]]:
-    from datasets import ClassLabel
-
-    found = {}
-    for column, feature in dataset.features.items():
-        inner = getattr(feature, "feature", feature)
-        if isinstance(inner, ClassLabel):
-            found[column] = list(inner.names)
-    return found
-
-
-def _named(value: object, classes: list[str]) -> object:
-    if isinstance(value, list):
-        return [_named(item, classes) for item in value]
-    # -1 is how unlabelled test sets are stored.
-    return classes[value] if isinstance(value, int) and value >= 0 else None
+    reader = read_records if dataset.features is None else read_dataset
+    yield from reader(dataset, faults, layout=layout, scheme=scheme, tag_names=tag_names)
 
 
 def load_from_hub(name: str, split: str | None) -> Dataset:

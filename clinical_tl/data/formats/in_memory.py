@@ -12,6 +12,8 @@ import numpy as np
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.data.formats.records import record_to_note
+from clinical_tl.data.formats.tag_schemes import Scheme
+from clinical_tl.data.formats.token_tags import tag_layout, tag_lists
 from clinical_tl.schema import Note, Relation, Span
 
 if TYPE_CHECKING:
@@ -21,11 +23,22 @@ if TYPE_CHECKING:
     Records = Sequence[Note | Mapping[str, object]]
 
 
-def read_records(records: Iterable[object], faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_records(
+    records: Iterable[object],
+    faults: Faults,
+    *,
+    layout: Layout,
+    scheme: Scheme | None = None,
+    tag_names: Sequence[str] | None = None,
+) -> Iterator[Note]:
     """Yields a note for every record or note; places are positions, from 1.
 
-    Notes are taken as they are; the layout is for dicts.
+    Notes are taken as they are; the layout is for dicts. `scheme` and `tag_names` are for dicts of
+    tokens and tags (`token_tags`).
     """
+    # An iterator is read in one pass.
+    seen = records if isinstance(records, list | tuple) else ()
+    layout = tag_layout(layout, scheme, tag_names, map(_plain, tag_lists(layout, seen)))
     for number, record in enumerate(records, 1):
         place = Place(faults.source, number)
         yield from faults.reading(partial(_note, record, number, place, faults, layout), place)
@@ -44,7 +57,14 @@ def _note(record: object, number: int, place: Place, faults: Faults, layout: Lay
     return None if wrong else record
 
 
-def read_data_frame(frame: pd.DataFrame, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_data_frame(
+    frame: pd.DataFrame,
+    faults: Faults,
+    *,
+    layout: Layout,
+    scheme: Scheme | None = None,
+    tag_names: Sequence[str] | None = None,
+) -> Iterator[Note]:
     """Yields a note for every row of a data frame; places are row numbers, from 1.
 
     A missing value (NaN, NA, None) means *not annotated*. The index is not read.
@@ -58,7 +78,7 @@ def read_data_frame(frame: pd.DataFrame, faults: Faults, *, layout: Layout) -> I
         )
         return
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    yield from read_records(rows, faults, layout=layout)
+    yield from read_records(rows, faults, layout=layout, scheme=scheme, tag_names=tag_names)
 
 
 def as_frame(source: object) -> pd.DataFrame | None:

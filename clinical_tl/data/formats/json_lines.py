@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
-from clinical_tl.data.formats.json_records import read_json_records
+from clinical_tl.data.formats.json_records import json_values, read_json_records, values
 from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.formats.packing import packed_output
-from clinical_tl.data.formats.problems import Faults, note_problems
+from clinical_tl.data.formats.problems import Faults
+from clinical_tl.data.formats.sight import Sight
+from clinical_tl.data.formats.tag_schemes import Scheme
+from clinical_tl.data.formats.token_tags import tag_layout, tag_lists
+from clinical_tl.data.formats.written_json import check_note, json_line
 from clinical_tl.data.notes import span_to_row
-from clinical_tl.errors import NoteError, shown_id
 from clinical_tl.schema import Note
 
 
-def read_json_lines(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_json_lines(
+    file: File,
+    faults: Faults,
+    *,
+    layout: Layout,
+    scheme: Scheme | None = None,
+    tag_names: Sequence[str] | None = None,
+) -> Iterator[Note]:
     """Yields a note for every line; blank lines are passed over. One list of objects will do, too.
 
     Keys that the layout doesn't map are left out; `null` and an absent key both mean *not
     annotated*, an empty list *annotated with nothing*.
+
+    Args:
+        file: the file.
+        faults: where what is wrong goes.
+        layout: which key holds which field.
+        scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
+        tag_names: what tags are called that are numbers.
     """
+    has_tokens = layout.token_columns(Sight.of(file).record) is not None
+    seen = tag_lists(layout, values(json_values(file, Faults(file.name)))) if has_tokens else ()
+    layout = tag_layout(layout, scheme, tag_names, seen)
     yield from read_json_records(file, faults, layout)
 
 
@@ -42,8 +61,7 @@ def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 
 
 def _line(note: Note) -> bytes:
-    for found, allowed in note_problems(note):
-        raise NoteError(f"note {shown_id(note.note_id)}: {found}; allowed: {allowed}")
+    check_note(note)
     record = {
         "note_id": note.note_id,
         "patient_id": note.patient_id,
@@ -54,15 +72,18 @@ def _line(note: Note) -> bytes:
         "relations": None if note.relations is None else [vars(r) for r in note.relations],
         "metadata": dict(note.metadata),
     }
-    try:
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        message = (
-            f"note {shown_id(note.note_id)}: metadata or a score that JSON does not know; "
-            "allowed: strings, finite numbers, booleans, null, lists and objects of them"
-        )
-        raise NoteError(message) from None
-    return line.encode() + b"\n"
+    return json_line(note, record)
+
+
+def _looks(sight: Sight) -> bool:
+    record = sight.record
+    if {"note_id", "text"} <= record.keys() or Layout().is_bigbio(record):
+        return sight.is_json
+    columns = Layout().token_columns(record)
+    if columns is None or columns[1] is None:
+        return False
+    tokens = record[columns[0]]
+    return isinstance(tokens, list) and all(isinstance(token, str) for token in tokens)
 
 
 JSON_LINES = Format(
@@ -71,5 +92,5 @@ JSON_LINES = Format(
     read_json_lines,
     write_json_lines,
     endings=(".jsonl", ".ndjson"),
-    looks=lambda sight: sight.is_json and {"note_id", "text"} <= sight.record.keys(),
+    looks=_looks,
 )

@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import date, time
 from typing import cast
 
+from clinical_tl.data.formats.bigbio import passages_to_text
 from clinical_tl.data.formats.cells import Cells
 from clinical_tl.data.formats.column_sets import codes_of_set, label_of_set
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.counting import Quoted, settle
 from clinical_tl.data.formats.json_values import parse_json
 from clinical_tl.data.formats.mention import read_mention
+from clinical_tl.data.formats.nesting import look_up, renamed, rows_of
 from clinical_tl.data.formats.problems import Faults, Place
+from clinical_tl.data.formats.token_tags import tokens_to_text
 from clinical_tl.errors import shown_id
 from clinical_tl.schema import Note, Relation, Span
 
@@ -83,8 +86,8 @@ def _record(record: Mapping[str, object]) -> _Record:
     return _Record(
         Quoted(pieces, quoted),
         label,
-        "" if record.get("id") is None else _text(record["id"], "id"),
-        tuple(_text(c, "a concept") for c in _list(record.get("concepts"), "concepts")),
+        "" if record.get("id") is None else _name(record["id"], "id"),
+        _concepts(record.get("concepts")),
         _attributes(record.get("attributes")),
         _score(record.get("score")),
     )
@@ -103,6 +106,16 @@ def _text(value: object, name: str) -> str:
     if isinstance(value, str):
         return value
     raise _WrongTypeError(f"{name} is missing or no string", "a string")
+
+
+def _name(value: object, name: str) -> str:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else _text(value, name)
+
+
+def _concepts(value: object) -> tuple[str, ...]:
+    listed = [value] if isinstance(value, str | int) else _list(value, "concepts")
+    return tuple(_name(concept, "a concept") for concept in listed)
 
 
 def _list(value: object, name: str) -> Sequence[object]:
@@ -157,9 +170,15 @@ def record_to_note(
         number: the record's position from 1, for notes that are numbered.
         place: where the record stands.
         faults: where what is wrong goes.
-        layout: which column holds which field.
+        layout: which column holds which field. Where the text is given as tokens, or as passages
+            of BigBIO's schema, the text and the mentions are made of them.
     """
     mark = len(faults)
+    tokens = layout.token_columns(record)
+    if tokens is not None:
+        record, layout = tokens_to_text(record, tokens, layout, place)
+    elif layout.is_bigbio(record):
+        record, layout = passages_to_text(record, layout, faults)
     for name, column in layout.missing(record).items():
         faults.add(
             place,
@@ -189,12 +208,12 @@ def record_to_note(
         patient_id = None
     label = _label(record, cells, layout)
     codes = _codes(record, cells, layout)
-    spans = _spans(nested("spans"), text, place, faults)
-    relations = _relations(nested("relations"), place, faults)
+    spans = _spans(nested("spans"), text, place, faults, layout.keys_of("spans"))
+    relations = _relations(nested("relations"), place, faults, layout.keys_of("relations"))
     metadata = _metadata(nested("metadata"), place, faults)
     if len(faults) > mark or note_id is None:
         return None
-    metadata |= {name: _plain(record[name]) for name in layout.metadata_of(record)}
+    metadata |= {name: _plain(look_up(record, name)[1]) for name in layout.metadata_of(record)}
     note = Note(note_id, text, patient_id, label, codes, spans, relations, metadata)
     faults.empty_here += _empty(note, record, layout)
     return note
@@ -256,31 +275,38 @@ def _parsed(value: object) -> object:
 
 
 def _items(
-    value: object, name: str, place: Place, faults: Faults
+    value: object, name: str, place: Place, faults: Faults, keys: Mapping[str, str | None]
 ) -> list[Mapping[str, object]] | None:
     if value is None:
         return None
-    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-        return value
+    listed = rows_of(value)
+    found = [renamed(item, keys) for item in listed] if isinstance(listed, list) else []
+    items = [item for item in found if isinstance(item, Mapping)]
+    if isinstance(listed, list) and len(items) == len(listed):
+        return items
     faults.add(place, f"{name} is no list of objects", "a list of objects")
     return None
 
 
-def _spans(value: object, text: str, place: Place, faults: Faults) -> tuple[Span, ...] | None:
-    items = _items(value, "spans", place, faults)
+def _spans(
+    value: object, text: str, place: Place, faults: Faults, keys: Mapping[str, str | None]
+) -> tuple[Span, ...] | None:
+    items = _items(value, "spans", place, faults, keys)
     return None if items is None else records_to_spans(items, text, place, faults)
 
 
-def _relations(value: object, place: Place, faults: Faults) -> tuple[Relation, ...] | None:
-    items = _items(value, "relations", place, faults)
+def _relations(
+    value: object, place: Place, faults: Faults, keys: Mapping[str, str | None]
+) -> tuple[Relation, ...] | None:
+    items = _items(value, "relations", place, faults, keys)
     if items is None:
         return None
     relations = []
     for i, item in enumerate(items):
-        head, tail, label = (item.get(name) for name in ("head", "tail", "label"))
-        if isinstance(head, str) and isinstance(tail, str) and isinstance(label, str):
-            relations.append(Relation(head, tail, label))
-        else:
+        try:
+            head, tail = _name(item.get("head"), "head"), _name(item.get("tail"), "tail")
+            relations.append(Relation(head, tail, _text(item.get("label"), "label")))
+        except _WrongTypeError:
             faults.add(place, f"relation {i} is incomplete", "head, tail and label, all strings")
     return tuple(relations)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from clinical_tl.data.formats.columns import Layout
-from clinical_tl.data.formats.json_records import Translate
 from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.data.formats.records import record_to_note
 from clinical_tl.errors import shown_id
 from clinical_tl.schema import Note
+
+Complete = Callable[[Mapping[str, object]], Mapping[str, object] | None]
+"""What makes a record with a note's fields of a row of another kind; `None` if it is no note."""
 
 BLANK_ROWS = "rows whose cells are all blank"
 
@@ -27,7 +29,7 @@ class TableRows:
     """
 
     layout: Layout
-    translate: Translate | None = None
+    translate: Complete | None = None
     added: Collection[str] = ()
 
     def missing(self, header: Collection[str]) -> dict[str, str]:

@@ -6,12 +6,13 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from clinical_tl.data.formats.class_names import Names, arrow_class_names, declared, with_names
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
@@ -21,6 +22,7 @@ from clinical_tl.data.formats.packing import check_expansion, packed_output
 from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, note_problems
 from clinical_tl.data.formats.sight import SEEN_CHARACTERS
 from clinical_tl.data.formats.table_rows import BLANK_ROWS, TableRows
+from clinical_tl.data.formats.tag_schemes import Scheme
 from clinical_tl.data.notes import note_batches, note_features
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
 from clinical_tl.schema import Note
@@ -226,10 +228,25 @@ def _note(
     return rows.note(dict(zip(header, row, strict=True)), number, place, faults)
 
 
-def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note]:
+def read_parquet(
+    file: File,
+    faults: Faults,
+    *,
+    layout: Layout,
+    scheme: Scheme | None = None,
+    tag_names: Sequence[str] | None = None,
+) -> Iterator[Note]:
     """Yields a note for every row, `PARQUET_BATCH_ROWS` in memory at a time.
 
-    Places are row numbers, from 1.
+    Places are row numbers, from 1. Class numbers whose names the file holds, as those of the Hub
+    do, become names.
+
+    Args:
+        file: the table.
+        faults: where what is wrong goes.
+        layout: which column holds which field.
+        scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
+        tag_names: what tags are called that are numbers, where the file doesn't say.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -240,19 +257,26 @@ def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note
         faults.add(Place(file.name), "no Parquet file, or a truncated one", "a Parquet file")
         return
     with table:
-        rows = TableRows(layout)
-        if not rows.accepts(table.schema_arrow.names, Place(file.name), faults):
+        if not TableRows(layout).accepts(table.schema_arrow.names, Place(file.name), faults):
             return
         sizes = table.metadata.row_group
         unpacked = sum(sizes(i).total_byte_size for i in range(table.metadata.num_row_groups))
         check_expansion(file.size, unpacked)
         number, n_rows = 0, table.metadata.num_rows
+
+        def tags_in(column: str) -> Iterator[object]:
+            for batch in table.iter_batches(PARQUET_BATCH_ROWS, columns=[column]):
+                yield from batch.column(0).to_pylist()
+
         try:
+            names = arrow_class_names(table.schema_arrow)
+            columns = table.schema_arrow.names
+            rows = TableRows(declared(layout, columns, names, scheme, tag_names, tags_in))
             for batch in table.iter_batches(PARQUET_BATCH_ROWS):
                 for record in _records(batch):
                     number += 1
                     place = Place(file.name, number)
-                    read = partial(_parquet_note, record, number, place, faults, rows)
+                    read = partial(_parquet_note, record, names, number, place, faults, rows)
                     yield from faults.reading(read, place)
         except (pa.ArrowException, OSError, ValueError) as error:
             faults.add(
@@ -264,12 +288,17 @@ def read_parquet(file: File, faults: Faults, *, layout: Layout) -> Iterator[Note
 
 
 def _parquet_note(
-    record: dict[str, Any] | None, number: int, place: Place, faults: Faults, rows: TableRows
+    record: dict[str, Any] | None,
+    names: Names,
+    number: int,
+    place: Place,
+    faults: Faults,
+    rows: TableRows,
 ) -> Note | None:
     if record is None:
         faults.add(place, "bytes that are not UTF-8", NOT_UTF8)
         return None
-    return rows.note(record, number, place, faults)
+    return rows.note(with_names(record, names), number, place, faults)
 
 
 def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:

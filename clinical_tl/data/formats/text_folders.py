@@ -115,7 +115,7 @@ def read_labelled_texts(
     rows = TableRows(layout, texts.translate, (_TEXT_COLUMN, _ID_COLUMN))
     name = table.inner_name
     if name.endswith(JSON):
-        yield from read_json_records(table, faults, layout, texts.translate)
+        yield from read_json_records(table, faults, layout, expand=texts.expand)
     elif name.endswith(EXCEL.endings):
         yield from read_sheet(table, faults, rows, sheet)
     else:
@@ -166,7 +166,11 @@ class _Texts:
                 self.others.append(file)
         self.find = _Names(self.files)
 
-    def translate(self, row: Mapping[str, object]) -> Mapping[str, object] | None:
+    def expand(self, value: object) -> list[object]:
+        """The one record of a JSON value, as `translate` makes it."""
+        return [self.translate(value) if isinstance(value, Mapping) else value]
+
+    def translate(self, row: Mapping[str, object]) -> Mapping[str, object]:
         """The row with the text that it names."""
         if any(self.find(column) for column in row):
             raise ConfigError(
