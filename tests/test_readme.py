@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import clinical_tl as ctl
-from clinical_tl.data import reading, writing
+from clinical_tl.data.formats.known import FORMATS
 from clinical_tl.metrics.relations import RelationExtractionScores
 from clinical_tl.schema import Relation, Span
 from recipes.__main__ import main as clinical_tl_command
@@ -132,12 +132,12 @@ def test_the_formats_are_those_that_are_read_and_written():
     page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
     rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| .+", page, re.MULTILINE)[1:]]
     named = {row[1].strip("`"): row for row in rows}
-    assert set(named) == set(reading.READERS)
+    read = {name: known for name, known in FORMATS.items() if known.read is not None}
+    assert set(named) == set(read)
     for name, (_, _, endings, _, writes, *_) in named.items():
-        assert set(re.findall(r"`(.+?)`", endings)) == {
-            ending for ending, told in reading.ENDINGS.items() if told == name
-        }
-        assert writes.strip() == ("yes" if name in writing.WRITERS else "no"), name
+        assert set(re.findall(r"`(.+?)`", endings)) == set(read[name].endings), name
+        assert (endings.strip() == "a folder") == read[name].is_folder, name
+        assert writes.strip() == ("no" if read[name].write is None else "yes"), name
 
 
 def test_every_figure_of_an_evaluation_is_explained():
