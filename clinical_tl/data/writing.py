@@ -27,7 +27,7 @@ ENDINGS: dict[str, str] = {
     ending + packing: known.name
     for known in FORMATS.values()
     if known.write is not None
-    for ending in known.endings
+    for ending in (known.endings if known.written is None else known.written)
     for packing in ("", *((".gz",) if known.name in _PACKING else ()))
 }
 """Ending → the format that is written under it."""

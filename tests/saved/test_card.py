@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 
 from clinical_tl.data.splits import split_notes
 from clinical_tl.errors import ArtifactError, ConfigError
-from clinical_tl.evaluation.report import evaluation_report
+from clinical_tl.evaluation.evaluating import evaluation_report
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA

@@ -96,6 +96,15 @@ def test_without_a_folder_or_off_the_main_thread_signals_act_as_ever(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.fixture
+def heeding_interrupts():
+    # What runs in the background of a shell may have been started deaf to them.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_a_second_signal_acts_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught, Interruption(tmp_path, bool) as interruption:
         os.kill(os.getpid(), signal.SIGINT)

@@ -32,6 +32,7 @@ class Format:
         write: writes notes.
         is_folder: whether it is a folder (or an archive of one), not a file.
         endings: of file names that tell the format; the packing's (`.gz`) is not among them.
+        written: those of them that are written, if not all.
         looks: whether an input looks like it. It must be sure: what other formats may look like,
             too, is for endings to tell.
         export: for a format that is not read: what to export instead.
@@ -43,5 +44,6 @@ class Format:
     write: Write | None = None
     is_folder: bool = False
     endings: tuple[str, ...] = ()
+    written: tuple[str, ...] | None = None
     looks: Callable[[Sight], bool] = _never
     export: str = ""

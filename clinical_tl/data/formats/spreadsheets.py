@@ -23,6 +23,13 @@ from clinical_tl.data.formats.packing import check_expansion
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 from clinical_tl.data.formats.sight import Sight
 from clinical_tl.data.formats.table_rows import BLANK_ROWS, TableRows
+from clinical_tl.data.formats.workbook import (
+    CELL_UNITS,
+    SHEET_ROWS,
+    fits_a_cell,
+    new_workbook,
+    put_text,
+)
 from clinical_tl.errors import (
     ConfigError,
     MissingExtraError,
@@ -40,8 +47,6 @@ if TYPE_CHECKING:
 
 # Titles and dates of an export stand above the header, rarely more.
 SEARCHED_ROWS = 20
-MOST_ROWS = 1_048_576
-MOST_CELL_UNITS = 32_767
 _EXTRA = "excel"
 _TITLES = "rows above the header"
 _HEADINGS = "rows that are one cell over several columns"
@@ -345,30 +350,25 @@ def write_excel(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     """
     if path.suffix.lower() in EXCEL.endings[1:]:
         raise ConfigError(f"workbooks are written as .xlsx, not as {path.suffix.lower()}")
-    try:
-        import xlsxwriter
-    except ImportError as error:
-        raise MissingExtraError("xlsxwriter", _EXTRA, "writing spreadsheets") from error
-    # Rows go to a temporary file, so that the notes are never held.
-    with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
+    with new_workbook(path) as book:
         sheet = book.add_worksheet("notes")
         for column, name in enumerate(COLUMNS):
-            sheet.write_string(0, column, name)
+            put_text(sheet, 0, column, name)
         for number, note in enumerate(losses.counted(notes), 1):
-            if number >= MOST_ROWS:
+            if number >= SHEET_ROWS:
                 raise NoteError(
-                    f"more than {MOST_ROWS - 1:,} notes, which is what a sheet of Excel holds; "
+                    f"more than {SHEET_ROWS - 1:,} notes, which is what a sheet of Excel holds; "
                     "write Parquet, CSV or JSON lines"
                 )
             for column, (name, cell) in enumerate(note_to_cells(note, losses).items()):
-                if len(cell.encode("utf-16-le")) // 2 > MOST_CELL_UNITS:
+                if not fits_a_cell(cell):
                     raise NoteError(
                         f"note {shown_id(note.note_id)}: {name} takes {len(cell):,} characters, "
-                        f"and a cell of Excel {MOST_CELL_UNITS:,}; write Parquet, CSV or JSON lines"
+                        f"and a cell of Excel {CELL_UNITS:,}; write Parquet, CSV or JSON lines"
                     )
                 losses.add(f"{name} with characters that XML lacks", bool(_UNSAFE.search(cell)))
                 if cell:
-                    sheet.write_string(number, column, cell)
+                    put_text(sheet, number, column, cell)
 
 
 def _looks(sight: Sight) -> bool:
@@ -383,5 +383,6 @@ EXCEL = Format(
     read_excel,
     write_excel,
     endings=(".xlsx", ".xlsm", ".xls", ".ods"),
+    written=(".xlsx",),
     looks=_looks,
 )

@@ -5,29 +5,30 @@ from __future__ import annotations
 import csv
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinical_tl.data.formats.workbook import (
+    CELL_UNITS,
+    SHEET_COLUMNS,
+    SHEET_ROWS,
+    fits_a_cell,
+    new_workbook,
+    put_text,
+)
 from clinical_tl.data.results.tidy_rows import Columns, Row
-from clinical_tl.errors import MissingExtraError, OutputError, shown_id
-from clinical_tl.storage.clock import now
+from clinical_tl.errors import OutputError, shown_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from xlsxwriter import Workbook
     from xlsxwriter.worksheet import Worksheet
 
 log = logging.getLogger(__name__)
 
 ROW_GROUP = 10_000
-SHEET_ROWS = 1_048_576
-SHEET_COLUMNS = 16_384
-CELL_CHARACTERS = 32_767
 # What a spreadsheet program takes for a formula where a text cell of a CSV begins with it.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -131,7 +132,7 @@ def write_xlsx(rows: Iterable[Row], columns: Columns, path: Path) -> None:
         raise OutputError(
             f"{len(names):,} columns, but a sheet holds {SHEET_COLUMNS:,}; write .parquet or .csv"
         )
-    with _workbook(path) as book:
+    with new_workbook(path) as book:
         sheet = book.add_worksheet("predictions")
         bold = book.add_format({"bold": True})
         sheet.freeze_panes(1, 1)
@@ -153,28 +154,6 @@ def write_xlsx(rows: Iterable[Row], columns: Columns, path: Path) -> None:
             sheet.autofilter(0, 0, min(n, SHEET_ROWS - 1), len(names) - 1)
 
 
-@contextmanager
-def _workbook(path: Path) -> Iterator[Workbook]:
-    try:
-        from xlsxwriter import Workbook
-        from xlsxwriter.exceptions import XlsxFileError
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("xlsxwriter", "excel", "Writing .xlsx") from error
-    # The rows are as confidential as the file: they wait where it will be, not in /tmp.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sheet-") as folder:
-        book = Workbook(str(path), {"constant_memory": True, "tmpdir": folder})
-        book.set_properties({"created": now().replace(tzinfo=None)})
-        try:
-            yield book
-        finally:
-            try:
-                book.close()
-            except XlsxFileError as error:
-                # What the disk said is inside.
-                cause = error.args[0] if error.args else None
-                raise (cause if isinstance(cause, OSError) else error) from None
-
-
 def _write_cell(sheet: Worksheet, row: int, column: int, name: str, cell: object) -> None:
     if cell is None:
         return
@@ -187,14 +166,9 @@ def _write_cell(sheet: Worksheet, row: int, column: int, name: str, cell: object
 
 
 def _write_text(sheet: Worksheet, row: int, column: int, name: str, text: str) -> None:
-    # Excel counts in UTF-16.
-    if len(text.encode("utf-16-le")) // 2 > CELL_CHARACTERS:
+    if not fits_a_cell(text):
         raise OutputError(
             f"row {row + 1:,}, column {shown_id(name, 'column')!r}: {len(text):,} characters, but "
-            f"a cell holds {CELL_CHARACTERS:,}; write .parquet or .csv"
+            f"a cell holds {CELL_UNITS:,}; write .parquet or .csv"
         )
-    if text.startswith("<r>") and text.endswith("</r>"):
-        # The library would take it for its own markup.
-        sheet.write_rich_string(row, column, text[:1], text[1:2], text[2:])
-    else:
-        sheet.write_string(row, column, text)
+    put_text(sheet, row, column, text)

@@ -254,7 +254,7 @@ def test_what_a_sheet_can_not_hold_is_refused(tmp_path, monkeypatch):
     for text in ("a" * 32_768, "😀" * 16_384):
         with pytest.raises(NoteError, match=r"note 1: text takes .* a cell of Excel 32,767"):
             write_notes([Note("1", text)], tmp_path / "b.xlsx")
-    monkeypatch.setattr(spreadsheets, "MOST_ROWS", 3)
+    monkeypatch.setattr(spreadsheets, "SHEET_ROWS", 3)
     write_notes([Note("1", "a"), Note("2", "b")], path)
     with pytest.raises(NoteError, match="more than 2 notes"):
         write_notes([Note(str(i), "a") for i in range(3)], path)
@@ -304,4 +304,6 @@ def test_a_workbook_of_the_old_kind_is_read(tmp_path, caplog):
 @pytest.mark.parametrize("ending", ["xls", "ods", "xlsm"])
 def test_only_xlsx_is_written(tmp_path, ending):
     with pytest.raises(ConfigError, match=rf"written as \.xlsx, not as \.{ending}"):
+        write_notes([Note("1", "a")], tmp_path / f"a.{ending}", format="excel")
+    with pytest.raises(ConfigError, match="this ending does not tell the format"):
         write_notes([Note("1", "a")], tmp_path / f"a.{ending}")

@@ -12,7 +12,7 @@ from python_calamine import CalamineWorkbook
 
 from clinical_tl.data.results import row_files
 from clinical_tl.data.results.row_files import (
-    CELL_CHARACTERS,
+    CELL_UNITS,
     write_csv,
     write_parquet,
     write_plain_csv,
@@ -124,8 +124,8 @@ def test_the_same_rows_are_the_same_bytes(tmp_path, monkeypatch):
 
 def test_what_a_sheet_has_no_room_for_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "rows.xlsx"
-    write_xlsx([{"name": "x" * CELL_CHARACTERS}], {"name": str}, path)
-    assert len(sheet(path)[1][0]) == CELL_CHARACTERS
+    write_xlsx([{"name": "x" * CELL_UNITS}], {"name": str}, path)
+    assert len(sheet(path)[1][0]) == CELL_UNITS
     with pytest.raises(OutputError, match=r"row 2, column 'name': 32,768 characters.* 32,767"):
         write_xlsx([{"name": "x" * 32_768}], {"name": str}, path)
     with pytest.raises(OutputError, match="16,385 columns"):
