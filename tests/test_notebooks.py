@@ -11,7 +11,7 @@ from notebooks.store_outputs import NOTEBOOKS, executed
 MOST_CELLS = 13
 MOST_BYTES = 150_000
 DIGITS = re.compile(r"\d+")
-HEADING = re.compile(r"<th>(\D+?)</th>")
+HEADING = re.compile(r"<th>([^<\d]+)</th>")
 # Of a machine, a time or a progress bar.
 FOREIGN = re.compile(r"/(?:tmp|home|root|usr|private|Users)/|0x[0-9a-f]{6}|\d%\||\r|it/s")
 
