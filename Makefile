@@ -10,7 +10,7 @@ export TOKENIZERS_PARALLELISM ?= true
 export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
 
 .PHONY: demo test lint unit test-python docs real real-quick real-transfer real-tests bench gpu-check \
-	test-lowest picture clean
+	test-lowest picture notebooks clean
 
 demo: $(READY)  ## Train and score all four tasks on synthetic notes (under 5 minutes on 2 cores).
 	$(BIN)/python -m recipes.demo
@@ -53,6 +53,10 @@ docs: $(READY)  ## The documentation as a site, every link in it checked: build/
 
 picture: $(READY)  ## docs/report.png anew, from the README's example.
 	$(BIN)/python docs/draw_report.py
+
+notebooks: export OMP_NUM_THREADS ?= 1
+notebooks: $(READY)  ## The outputs that the notebooks are stored with, anew (minutes).
+	$(BIN)/python notebooks/store_outputs.py
 
 LOWEST := .venv-lowest
 LOWEST_TESTS := tests/data tests/metrics tests/text tests/network tests/models tests/tasks \
