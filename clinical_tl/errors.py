@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ def refusing(
         raise kind(f"{what} ({type(error).__name__}); {mend}") from error
 
 
+SHOWN_OF_A_KIND = 3
 SHOWN_FAULTS = 20
 LONGEST_SHOWN = 64
 # In a name; "history_of_present_illness" has one too many, as has "John_Smith_HIV_positive".
@@ -251,7 +253,7 @@ class Fault:
 
 
 class FaultyNotesError(NoteError):
-    """All faults of an input at once: the first 20 are shown, all are counted.
+    """All faults of an input at once: 20 are shown, of one kind three, and all are counted.
 
     The list, whole unless there were thousands, is in `faults`; `total` is their number.
     """
@@ -261,7 +263,13 @@ class FaultyNotesError(NoteError):
     ) -> None:
         self.faults = tuple(faults)
         self.total = len(self.faults) if total is None else total
-        shown = [f"  {fault}" for fault in self.faults[:SHOWN_FAULTS]]
+        kinds = Counter[tuple[str, str]]()
+        shown: list[str] = []
+        for fault in self.faults:
+            kind = (fault.found, fault.allowed)
+            kinds[kind] += 1
+            if kinds[kind] <= SHOWN_OF_A_KIND and len(shown) < SHOWN_FAULTS:
+                shown.append(f"  {fault}")
         hidden = self.total - len(shown)
         if hidden:
             shown.append(f"  … and {hidden} more")

@@ -7,7 +7,7 @@ from pathlib import Path
 import clinical_tl as ctl
 from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.data.seen_notes import Leak
-from clinical_tl.data.split_record import SplitRecord
+from clinical_tl.data.split_record import SplitRecord, file_beside
 from clinical_tl.errors import ConfigError, shown_path
 from clinical_tl.evaluation.report import EvaluationReport
 from clinical_tl.saved.evaluations import record_scores
@@ -80,8 +80,11 @@ def main(
         trained, annotated = splits["train"], splits[split if split in splits else "test"]
     else:
         annotated = own["notes"]
-        if record is not None and trained is None and record.has("train", annotated):
-            trained = record.find("train", annotated)
+        has_record = Path(model).is_dir() and file_beside(model).is_file()
+        known = record or (SplitRecord.beside(model) if has_record else None)
+        if known is not None and trained is None and "train" in known.sides:
+            # Its training notes are refused wherever they come along.
+            trained = known.among("train", annotated) or None
     if record is not None and split is not None:
         annotated = record.find(split, annotated)
         print(f"{len(annotated)} {split} notes of the model's split ({record.origin})")

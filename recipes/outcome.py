@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import clinical_tl as ctl
 from clinical_tl.data.corpora import Splits
 from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.saved.evaluations import leaks_of
-from clinical_tl.schema import Prediction
+from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.processes import on_main_process
 
 RESAMPLES = 1000
@@ -50,8 +51,15 @@ def _write(
     report.save(output / "report.json")
     print(f"report: {report.save(output / 'report.html')}")
     table = output / "predictions.csv"
-    ctl.data.write_predictions(predictions, table, notes=test)
+    ctl.data.write_predictions(predictions, table, notes=[_with_gold(note) for note in test])
     print(f"predictions of the test notes: {table}")
+
+
+def _with_gold(note: Note) -> Note:
+    """The note with its gold class or codes as a column, to be compared with what was said."""
+    gold = {"gold_label": note.label, "gold_codes": note.codes and "; ".join(note.codes)}
+    told = {name: value for name, value in gold.items() if value is not None}
+    return replace(note, metadata={**note.metadata, **told})
 
 
 def push(

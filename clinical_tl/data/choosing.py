@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 
 from clinical_tl.data.notes import ANNOTATION, Notes, NotesLike, each_note, tabulate
 from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids, shown_value
@@ -68,12 +69,13 @@ def choose_labels(
     found = _labels_of(each_note(notes), looked_at)
     _check_known(names, found)
     # Beside other names "*" says what becomes of the rest of their fields, not of all fields.
-    naming = [name for name in names if name != ALL or len(names) == 1 or fields is not None]
+    is_named = _Named(n for n in names if n != ALL or len(names) == 1 or fields is not None).by_any
+    chosen_as = partial(_new_name, _Named(names), labels)
     choice = _Choice(
         {
-            field: {label: _new_name(label, names, labels) for label in counts}
+            field: {label: chosen_as(label) for label in counts}
             for field, counts in found.items()
-            if any(_matches(name, label) for name in naming for label in counts)
+            if any(map(is_named, counts))
         }
     )
     chosen = tabulate(choice.of(each_note(notes)))
@@ -124,7 +126,11 @@ def _labels_of(notes: Iterable[Note], fields: Sequence[str]) -> dict[str, Counte
 
 def _check_known(names: Sequence[str], found: Mapping[str, Counter[str]]) -> None:
     known = sum(found.values(), Counter())
-    unknown = [name for name in names if not any(_matches(name, label) for label in known)]
+    unknown = [
+        name
+        for name in names
+        if name not in known and not (ALL in name and any(map(_Named([name]).by_any, known)))
+    ]
     if not unknown:
         return
     near = get_close_matches(unknown[0], known, n=1)
@@ -137,22 +143,35 @@ def _check_known(names: Sequence[str], found: Mapping[str, Counter[str]]) -> Non
     )
 
 
-def _matches(name: str, label: str) -> bool:
-    return name == label or bool(_pattern(name).fullmatch(label))
+class _Named:
+    """Names, some of them patterns, and which labels they are the names of."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact = frozenset(names := tuple(names))
+        # `re` itself keeps the last few hundred patterns, and there may be thousands.
+        self._patterns = [(name, _pattern(name)) for name in names if ALL in name]
+
+    def by_any(self, label: str) -> bool:
+        """Whether one of them names the label."""
+        return self.of(label) is not None
+
+    def of(self, label: str) -> str | None:
+        """The one that names the label: an exact one, or the first pattern."""
+        if label in self._exact:
+            return label
+        return next((name for name, pattern in self._patterns if pattern.fullmatch(label)), None)
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    # `re` keeps what it compiled.
     return re.compile(".*".join(map(re.escape, name.split(ALL))), re.DOTALL)
 
 
 def _new_name(
-    label: str, names: Sequence[str], labels: Sequence[str] | Mapping[str, str | None]
+    names: _Named, labels: Sequence[str] | Mapping[str, str | None], label: str
 ) -> str | None:
-    matching = [name for name in names if _matches(name, label)]
-    if not matching:
+    name = names.of(label)
+    if name is None:
         return label if isinstance(labels, Mapping) else None
-    name = label if label in matching else matching[0]
     return labels[name] if isinstance(labels, Mapping) else label
 
 

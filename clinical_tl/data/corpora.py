@@ -67,6 +67,8 @@ def note_splits(
     else:
         name = corpus or SYNTHETIC
         splits = Splits(load_corpus(name, seed=seed), _origin_of_corpus(name, seed))
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit={limit}; allowed: at least 1, or None for all notes")
     if limit is None:
         return splits
     kept = {name: notes[:limit] for name, notes in splits.items()}

@@ -278,10 +278,27 @@ def _lying(source: str | os.PathLike[str], format_name: str | None, encoding: st
 
 def _matching(pattern: str) -> list[Path]:
     """What a pattern names, in order; nothing where it is none."""
-    home = Path(pattern).anchor or "."
+    home = Path(pattern).anchor
     if not any(mark in pattern for mark in "*?["):
         return []
-    return sorted(Path(home).glob(str(Path(pattern).relative_to(Path(pattern).anchor))))
+    rest = str(Path(pattern).relative_to(home))
+    try:
+        found = sorted(Path(home or ".").glob(rest))
+    except (ValueError, NotImplementedError):
+        raise ConfigError(
+            f"{shown_value(pattern)} is no pattern; allowed: '*' for any characters, '**' alone "
+            "between two '/' for any folders, e.g. 'notes/**/*.csv'"
+        ) from None
+    named = Path(rest).parts
+    # As in folders: what is hidden is no part, unless the pattern says so.
+    return [
+        path
+        for path in found
+        if all(
+            part in named or not part.startswith(".")
+            for part in (path.relative_to(home) if home else path).parts
+        )
+    ]
 
 
 def _several(paths: Sequence[Path], format_name: str | None, encoding: str | None) -> _Input:
@@ -322,6 +339,11 @@ def _folder(folder: Folder, known: Format | None) -> _Input:
     if chosen.is_folder:
         return _Input(folder.name, READERS[chosen.name], [folder], path=folder.path)
     own = parts(files)
+    for file in own:
+        try:
+            folder.check_member(file)
+        except UnreadableError as error:
+            raise NoteError(f"{shown_path(file.name)}: {error}") from None
     if unseen:
         raise unseen.error(MEND)
     if not own:

@@ -124,6 +124,11 @@ class SplitRecord(Discreet):
             write_sealed(draft, {"origin": asdict(self.origin), "sides": dict(self.sides)})
         return file
 
+    def among(self, side: str, notes: Notes) -> Notes:
+        """Those of these notes whose texts are a side's, whatever their ids."""
+        hashes = set(self._side(side).values())
+        return notes.filter(lambda note: _hash(note.text) in hashes)
+
     def has(self, side: str, notes: Notes) -> bool:
         """Whether the notes of a side are all among these, by their ids."""
         return set(self._side(side)) <= set(notes["note_id"])

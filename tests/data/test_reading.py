@@ -187,7 +187,7 @@ def test_a_million_faults_are_counted_and_the_first_are_kept(tmp_path, monkeypat
     with pytest.raises(FaultyNotesError, match=r"200 faults") as caught:
         read_notes(path)
     assert (len(caught.value.faults), caught.value.total) == (50, 200)
-    assert "… and 180 more" in str(caught.value)
+    assert "… and 197 more" in str(caught.value)
     assert len(read_notes(path, on_error="skip")) == 1
     side = (tmp_path / "a.jsonl.rejected.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(side) == 51

@@ -43,8 +43,14 @@ _ITEM = re.compile(
     re.DOTALL,
 )
 _CODE = r"[A-Za-z]?[0-9][0-9A-Za-z]{0,6}(?:\.[0-9A-Za-z]{1,4})?"
-_SEVERAL = re.compile(rf"{_CODE}(?:\s*[,;|\s]\s*{_CODE})+")
+_A_CODE = re.compile(_CODE)
+# "-" stands in ranges (A00-B99), ":" before a title.
+_BETWEEN = re.compile(r"[\s,;|/&+^~#\\·、；，]+")
+_AND = frozenset(("and", "und", "y", "et", "e", "en"))
 _FROM_A_FLOAT = re.compile(r"[1-9][0-9]{0,2}\.(?:0|[0-9]*[1-9])")
+
+ALL_BLANK, SAY_NO = "rows of codes that are blank", "rows of codes that say no"
+"""What the tally of columns of codes counts."""
 
 _MISSING = "words for nothing (NA, NULL, None …), read as nothing"
 _WHOLE_NUMBER = "whole numbers written as floats (as 7.0), read as whole numbers"
@@ -142,7 +148,7 @@ class Cells:
             if not _is_json(text):
                 self._changed("codes", _LIST)
             return [item for item in items if item != ""]
-        if len(plain) == 1 and _SEVERAL.fullmatch(text):
+        if len(plain) == 1 and _are_several(text):
             self._fault(
                 f"a cell that looks like several codes, without the separator {separator!r}",
                 "codes with it between them; or separator=… as the file has it",
@@ -232,6 +238,11 @@ def judge_columns(faults: Faults) -> None:
                 "the '.0' belongs to them can't be told",
                 f"as_written=[{field!r}] if it does; else whole numbers without it",
             )
+    if tally[ALL_BLANK] and tally[SAY_NO]:
+        faults.doubtful[
+            "rows whose columns of codes are all blank, read as no code, where other rows say no "
+            "in words (are they not annotated? write NA in one of their cells)"
+        ] = tally[ALL_BLANK]
     codes = tally["codes"]
     if codes > 2 and tally["codes in .0"] and tally["codes as floats"] == codes:
         faults.doubtful[
@@ -285,6 +296,12 @@ def printed_list(text: str, *, bare: bool = True) -> list[object] | None:
     return _items(body, is_number_list=brackets == "[]")
 
 
+def _are_several(text: str) -> bool:
+    """Whether a text is nothing but codes with something between them."""
+    words = [word for word in _BETWEEN.split(text) if word and word not in _AND]
+    return len(words) > 1 and all(map(_A_CODE.fullmatch, words))
+
+
 def _is_json(text: str) -> bool:
     try:
         parse_json(text)
@@ -317,7 +334,7 @@ def _bare(text: str, *, is_number_list: bool) -> list[object]:
     words = text.split() if is_number_list else [text]
     if len(words) > 1 and not all(map(_is_number, words)):
         words = [text]
-    if len(words) == 1 and _SEVERAL.fullmatch(text):
+    if len(words) == 1 and _are_several(text):
         raise ValueError
     return [
         None if word in MISSING else Decimal(word) if is_number_list and _is_number(word) else word

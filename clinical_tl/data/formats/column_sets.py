@@ -13,7 +13,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from clinical_tl.data.formats.cells import Cells, trimmed
+from clinical_tl.data.formats.cells import ALL_BLANK, SAY_NO, Cells, trimmed
 from clinical_tl.errors import ConfigError, shown_id, shown_value
 
 SET_FIELDS = ("label", "codes")
@@ -105,8 +105,9 @@ def label_of_set(values: Mapping[str, object], cells: Cells) -> str | None:
 def codes_of_set(
     values: Mapping[str, object], separator: str, cells: Cells
 ) -> tuple[str, ...] | None:
-    """The codes of a note's columns; `None` where all are blank.
+    """The codes of a note's columns; none, as in one column, where all cells are blank.
 
+    `None` where there are no cells, or where one says that it is not known (`NA`).
     The first row that has cells of one kind alone, yes and no or codes, tells the kind of the
     columns; a cell of the other kind is then a fault of its row.
     """
@@ -116,8 +117,11 @@ def codes_of_set(
         if (found := cells.present(value, "codes")) is not None
     }
     if not present:
-        return None
+        are_blank = all(isinstance(value, str) and not trimmed(value) for value in values.values())
+        cells.faults.tally[ALL_BLANK] += are_blank
+        return () if are_blank else None
     said = {column: _said(found) for column, found in present.items()}
+    cells.faults.tally[SAY_NO] += any(answer is False for answer in said.values())
     if "codes" in cells.as_written:
         said = dict.fromkeys(present, "code")
     odd = [column for column, answer in said.items() if isinstance(answer, str)]

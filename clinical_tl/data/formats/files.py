@@ -6,7 +6,7 @@ import codecs
 import io
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TextIO, cast
 
@@ -27,12 +27,14 @@ class File:
         name: what errors call it: its name, or its path within a folder or an archive.
         member: its name within the archive `path`, if it is in one.
         encoding: of its text, where that is no UTF-8 and has no byte-order mark.
+        archive: the archive, opened once for all its members.
     """
 
     path: Path
     name: str
     member: str | None = None
     encoding: str | None = None
+    archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def at(cls, path: Path, encoding: str | None = None) -> File:
@@ -132,21 +134,17 @@ class File:
         return io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline=newline)
 
     def _from_archive(self, member: str) -> tuple[BinaryIO, int]:
-        archive = open_archive(self.path)
+        archive = self.archive or open_archive(self.path)
+        info = archive.getinfo(member)
+        check_expansion(info.compress_size, info.file_size)
         try:
-            info = archive.getinfo(member)
-            check_expansion(info.compress_size, info.file_size)
             stream = archive.open(info)
         except (RuntimeError, NotImplementedError):
-            archive.close()
             raise UnreadableError(
                 "an archive with a password, or of a packing that is not read",
                 "a plain .zip (unpack this one, and read the folder)",
             ) from None
-        except BaseException:
-            archive.close()
-            raise
-        unpacked = Unpacked(stream, info.compress_size, beneath=archive)
+        unpacked = Unpacked(stream, info.compress_size)
         return cast(BinaryIO, io.BufferedReader(unpacked)), info.file_size
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from clinical_tl.data.formats.files import File, check_encoding, check_regular, open_archive
+from clinical_tl.data.formats.packing import check_expansion
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 
 ARCHIVE = ".zip"
@@ -86,12 +87,13 @@ class Folder:
             return None
 
     def _packed(self) -> list[File]:
-        with open_archive(self.path) as archive:
-            return [
-                File(self.path, info.filename, info.filename, self.encoding)
-                for info in archive.infolist()
-                if not info.is_dir()
-            ]
+        archive = open_archive(self.path)
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        # Each by itself may be small, and all together fill the memory.
+        check_expansion(self.path.stat().st_size, sum(info.file_size for info in infos))
+        return [
+            File(self.path, info.filename, info.filename, self.encoding, archive) for info in infos
+        ]
 
     def _lying(self, faults: Faults) -> list[File]:
         def unreadable(error: OSError) -> None:

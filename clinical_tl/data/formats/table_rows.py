@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.problems import Faults, Place
@@ -49,7 +50,7 @@ class TableRows:
                 place,
                 f"the header's {len(header)} columns do not include {shown_id(column, 'column')!r}",
                 f"the column of {name}; map it with columns={{{name!r}: '<column>'}}"
-                f"{_other_delimiter(header)}{_numbering(name)}",
+                f"{_meant(column, header)}{_other_delimiter(header)}{_numbering(name)}",
             )
         return len(faults) == mark
 
@@ -59,6 +60,13 @@ class TableRows:
         """The note of a row, the `number`-th from 1."""
         own = record if self.translate is None else self.translate(record)
         return None if own is None else record_to_note(own, number, place, faults, self.layout)
+
+
+def _meant(column: str, header: Sequence[str]) -> str:
+    # A name that is as good as the one that was asked for says nothing new.
+    folded = {name.casefold().strip(): name for name in header}
+    near = get_close_matches(column.casefold().strip(), folded, n=1, cutoff=0.8)
+    return f" (did you mean {shown_id(folded[near[0]], 'column')!r}?)" if near else ""
 
 
 def _other_delimiter(header: Sequence[str]) -> str:

@@ -226,3 +226,30 @@ def test_spans_as_python_prints_them(tmp_path):
 def test_the_packages_own_dataset_says_what_it_said():
     notes = [Note("1", "a", patient_id="7", label="b", codes=("250.00",), metadata={"x": "NA"})]
     assert list(read_notes(Notes(notes))) == notes
+
+
+@pytest.mark.parametrize(
+    "mark", [" ", ", ", " / ", "/", " + ", "&", "^", "~", "#", " · ", "、", "；"]
+)
+def test_codes_without_the_separator_between_them_are_not_one_code(tmp_path, mark):
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        json.dumps({"note_id": "1", "text": "a", "codes": mark.join(["M25.561", "S80.01XA"])})
+    )
+    with pytest.raises(FaultyNotesError, match="looks like several codes, without the separator"):
+        read_notes(path)
+
+
+@pytest.mark.parametrize("code", ["A00-B99", "I10", "smoker or not", "I10 (main)"])
+def test_what_is_one_label_stays_one(tmp_path, code):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"note_id": "1", "text": "a", "codes": code}))
+    assert read_notes(path)[0].codes == (code,)
+
+
+def test_a_long_cell_of_codes_takes_no_time(tmp_path):
+    path = tmp_path / "a.jsonl"
+    cell = "   ".join(["E11"] * 2000) + "   and pain"
+    path.write_text(json.dumps({"note_id": "1", "text": "a", "codes": cell}))
+    # A pattern that may part blanks in many ways takes for ever.
+    assert len(read_notes(path)) == 1

@@ -21,9 +21,17 @@ def table(tmp_path, *rows, header="note_id,text,I10,E11.9"):
 )
 def test_columns_that_say_yes_or_no_are_codes_of_their_names(tmp_path, marks):
     yes, no = marks.split(" ") if " " in marks else (marks[0], marks[1:])
-    path = table(tmp_path, f"1,a,{yes},{no}", f"2,b,{yes},{yes}", "3,c,,")
+    path = table(tmp_path, f"1,a,{yes},{no}", f"2,b,{yes},{yes}", "3,c,,", "4,d,NA,NA")
     codes = [note.codes for note in read_notes(path, columns=CODES)]
-    assert codes == [("I10",), ("I10", "E11.9"), None]
+    # Blank cells are no code, as a blank cell of one column is.
+    assert codes == [("I10",), ("I10", "E11.9"), (), None]
+
+
+@pytest.mark.parametrize(("no", "is_odd"), [("0", True), ("", False)])
+def test_blank_rows_beside_rows_that_say_no_are_odd(tmp_path, caplog, no, is_odd):
+    path = table(tmp_path, f"1,a,1,{no}", "2,b,1,1", "3,c,,")
+    assert read_notes(path, columns=CODES)[2].codes == ()
+    assert ("where other rows say no in words" in caplog.text) == is_odd
 
 
 def test_a_note_of_which_all_columns_say_no_needs_no_code(tmp_path):
@@ -41,7 +49,7 @@ def test_columns_side_by_side_hold_codes_and_a_pattern_names_them(tmp_path, capl
         header="note_id,text,DIAG1,DIAG2,DIAG3",
     )
     read = read_notes(path, columns={"codes": "DIAG*"}, metadata_columns="rest")
-    assert [note.codes for note in read] == [("I10", "E11.9"), ("I10",), None, ("250.00",)]
+    assert [note.codes for note in read] == [("I10", "E11.9"), ("I10",), (), ("250.00",)]
     assert all(note.metadata == {} for note in read)
     assert "1 codes: given in several columns of a note, read once" in caplog.text
     assert read_notes(path, columns={"codes": ["DIAG3", "DIAG1"]})[0].codes == ("I10",)

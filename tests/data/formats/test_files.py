@@ -133,3 +133,27 @@ def test_lines_end_with_line_feeds_alone(tmp_path):
     path = tmp_path / "a"
     path.write_bytes("\ufeffa\u2028b\x85\rc\r\nd".encode())
     assert list(File.at(path).lines()) == [(1, "a\u2028b\x85\rc"), (2, "d")]
+
+
+def test_an_archive_of_many_files_is_opened_once(tmp_path, monkeypatch):
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(200):
+            archive.writestr(f"{number}.txt", f"letter {number}")
+    opened = []
+    monkeypatch.setattr(
+        "clinical_tl.data.formats.folders.open_archive",
+        lambda path: opened.append(path) or zipfile.ZipFile(path),
+    )
+    assert len(read_notes(path, format="texts")) == 200
+    assert len(opened) <= 3
+
+
+def test_small_files_that_together_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("clinical_tl.data.formats.packing.ALWAYS_ALLOWED_BYTES", 2**16)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for number in range(100):
+            archive.writestr(f"{number}.txt", " " * 60_000)
+    with pytest.raises(NoteError, match="times the packed size"):
+        read_notes(path, format="texts")

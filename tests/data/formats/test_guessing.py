@@ -105,3 +105,24 @@ def test_no_look_takes_long_however_odd_the_input(tmp_path, unit):
         read_notes(path)
     # Seconds where it is linear or near it, hours where a pattern backtracks.
     assert time.process_time() - start < 20
+
+
+def test_hidden_files_are_no_part_of_a_pattern(tmp_path):
+    lines(tmp_path / "a.jsonl", "a")
+    lines(tmp_path / ".b.jsonl", "b")
+    (tmp_path / ".c").mkdir()
+    lines(tmp_path / ".c" / "d.jsonl", "d")
+    assert read_notes(f"{tmp_path}/*.jsonl")["note_id"] == ["a"]
+    assert read_notes(f"{tmp_path}/**/*.jsonl")["note_id"] == ["a"]
+    with pytest.raises(ConfigError, match="is no pattern"):
+        read_notes(f"{tmp_path}/**.jsonl")
+
+
+def test_a_part_that_is_a_link_out_of_its_folder_is_refused(tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    lines(folder / "a.jsonl", "a")
+    lines(tmp_path / "secret.jsonl", "b")
+    (folder / "b.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    with pytest.raises(NoteError, match="a link that leads out of the folder"):
+        read_notes(folder)
