@@ -115,3 +115,8 @@ def test_without_a_folder_of_corpora_the_error_says_what_to_set(said, tmp_path, 
     with pytest.raises(NoteError, match="'bc5cdr' is not in the folder"):
         load_corpus("bc5cdr", folder=tmp_path)
     assert len(load_corpus("synthetic")["train"])
+
+
+def test_a_limit_leaves_at_least_one_note():
+    with pytest.raises(ConfigError, match="limit=-3; allowed: at least 1"):
+        note_splits("synthetic", limit=-3)

@@ -140,6 +140,16 @@ def test_the_test_notes_of_a_training_are_found_again(trained, tmp_path, capsys)
         evaluate.main(model, split="tset", **given)
 
 
+def test_a_model_is_not_scored_on_its_own_training_notes(trained, tmp_path):
+    model, notes = str(trained / "out" / "model"), str(trained / "notes.jsonl")
+    with pytest.raises(NoteError, match="training notes share"):
+        evaluate.main(model, notes=notes, output=str(tmp_path / "e"), resamples=20)
+    report = evaluate.main(
+        model, notes=notes, output=str(tmp_path / "f"), resamples=20, allow_leakage=True
+    )
+    assert report.leakage is not None
+
+
 def test_a_split_is_refused_where_notes_are_missing_or_changed(trained, tmp_path):
     model, notes = str(trained / "out" / "model"), read_notes(trained / "notes.jsonl")
     for made, told in (
