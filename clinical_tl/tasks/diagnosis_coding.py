@@ -150,7 +150,8 @@ class DiagnosisCoding(NoteTask):
                 f"diagnosis coding: {len(wrong)} of {report.rows} codes are no "
                 f"ICD-10-CM codes (a letter, a digit, then 1 to 5 letters or digits), e.g. "
                 f"{shown_ids(wrong, 'code')}, in notes "
-                f"{shown_ids(_notes_of_rows(records, wrong))}; correct them (where a cell holds several: separator=… when reading)"
+                f"{shown_ids(_notes_of_rows(records, wrong))}; correct them (where a cell "
+                "holds several: separator=… when reading)"
                 + (f". Of {len(report.icd9)} of them: {ICD9_MEND}" if report.icd9 else "")
             )
         if report.absent:

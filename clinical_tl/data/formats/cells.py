@@ -102,7 +102,10 @@ class Cells:
         if isinstance(value, float | Decimal) and _is_whole(Decimal(value)):
             self._changed(field, _WHOLE_NUMBER)
             return str(int(value))
-        self._fault(f"{field} is of type {type(value).__name__}", "a string or a whole number")
+        allowed = "a string or a whole number"
+        if field == "label" and isinstance(value, list):
+            allowed += " (lists of labels: columns={'codes': …}; doccano's: format='doccano')"
+        self._fault(f"{field} is of type {type(value).__name__}", allowed)
         return None
 
     def codes(self, value: object, separator: str) -> tuple[str, ...] | None:
