@@ -58,9 +58,10 @@ def read_csv(
         delimiter: what stands between cells; by default the one of `, ; tab |` by which the
             header has the columns asked for.
         quoting: `minimal`: cells may stand in quotes, quotes in them doubled; `backslash`: quotes
-            in them stand after a backslash (as MySQL and Spark write); `none`: a quote is a
-            character like any other, and every line a row. By default `minimal`, or
-            `backslash` where only that fits.
+            in them stand after a backslash (as MySQL and Spark write), as may backslashes and
+            line ends, and a backslash before anything else is one; `none`: a quote is a character
+            like any other, and every line a row. By default `minimal`, or `backslash` where only
+            that fits.
     """
     yield from read_delimited(file, faults, TableRows(layout), ",;\t|", delimiter, quoting)
 
@@ -130,6 +131,8 @@ def read_delimited(
             if header is None and named and place.line == 1:
                 continue
             if header is None:
+                if not any(map(str.strip, row)):
+                    continue
                 header = row
                 if not rows.accepts(header, place, faults):
                     return
@@ -147,6 +150,8 @@ def read_delimited(
 
 # Excel's line that names the delimiter.
 _SEP_LINE = re.compile(r"\"?sep=([^\r\n])\"?\r?(?:\n|$)", re.IGNORECASE)
+# One that escapes stands with what it escapes in the group; one that doesn't, alone.
+_BACKSLASH = re.compile(r"(\\[\"\\\r\n])|\\")
 # Names that all stand in quotes show that quotes enclose cells.
 _QUOTED_HEADER = re.compile(r'"[^"\t\r\n]*"(?:\t"[^"\t\r\n]*")*\r?\n')
 
@@ -155,8 +160,10 @@ def _rows(lines: Iterable[str], delimiter: str, quoting: Quoting) -> _Rows:
     if quoting == "none":
         return csv.reader(lines, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
     if quoting == "backslash":
+        # csv would drop every backslash: of a path, or of MySQL's \N.
+        escaped = (_BACKSLASH.sub(lambda found: found[1] or "\\\\", line) for line in lines)
         return csv.reader(
-            lines, delimiter=delimiter, strict=True, doublequote=False, escapechar="\\"
+            escaped, delimiter=delimiter, strict=True, doublequote=False, escapechar="\\"
         )
     return csv.reader(lines, delimiter=delimiter, strict=True)
 
@@ -169,7 +176,8 @@ def _delimiter(start: str, tried: str, rows: TableRows) -> str:
     found = []
     for mark in tried:
         try:
-            header = next(_rows(start.splitlines(keepends=True), mark, "minimal"), [])
+            lines = _rows(start.splitlines(keepends=True), mark, "minimal")
+            header = next((row for row in lines if any(map(str.strip, row))), [])
         except csv.Error:
             continue
         lacks = bool(rows.missing(header))
