@@ -302,8 +302,9 @@ def test_a_backslash_before_anything_but_a_quote_or_a_backslash_stays(tmp_path):
 
 @pytest.mark.parametrize("above", ["\n", "\r\n\r\n", "  \n", ",\n"])
 def test_blank_lines_above_the_header_are_passed_over(tmp_path, above):
-    (tmp_path / "a.csv").write_text(f"{above}note_id,text\n2,abc\n", encoding="utf-8", newline="")
-    (tmp_path / "b.csv").write_text("note_id,text\n1,abc\n,\n3,\n", encoding="utf-8")
-    assert list(read_notes(tmp_path / "a.csv")) == [Note("2", "abc")]
-    with pytest.raises(FaultyNotesError, match=r"b\.csv:4: "):
-        read_notes([tmp_path / "a.csv", tmp_path / "b.csv"])
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"{above}note_id,text\n2,abc\n".encode())
+    assert list(read_notes(path)) == [Note("2", "abc")]
+    path.write_bytes(b"\n\nnote_id,text\n2,\n")
+    with pytest.raises(FaultyNotesError, match=r"a\.csv:4 \(note 2\)"):
+        read_notes(path)
