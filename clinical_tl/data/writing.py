@@ -50,8 +50,10 @@ def write_notes(
 ) -> Written:
     """Writes notes to a file or, in formats that are folders (brat), to a folder.
 
-    JSON lines, Parquet and DocBin hold everything; the others may not, and then nothing is written
-    unless `lossy`. A file is replaced as a whole, a folder must be new or empty.
+    JSON lines, Parquet and DocBin hold everything but values that `read_notes` takes for something
+    else (a label "None", an id "7.0"); the others hold less. What a format can't hold is refused,
+    and nothing is written, unless `lossy`. A file is replaced as a whole, a folder must be new or
+    empty.
 
     Args:
         notes: a dataset from `read_notes`, or records.
@@ -77,9 +79,10 @@ def write_notes(
     with replacing(target) as part:
         WRITERS[chosen.name](each_note(notes), part, losses)
         if losses.counts and not lossy:
+            other = "change them" if chosen.name == "json_lines" else "write JSON lines"
             raise NoteError(
-                f"{shown_path(target.name)}: {chosen.name} can't hold {losses}; write JSON lines, "
-                "or leave them out with lossy=True"
+                f"{shown_path(target.name)}: {chosen.name} can't hold {losses}; {other}, or leave "
+                "them out with lossy=True"
             )
     if losses.counts:
         log.warning(

@@ -10,6 +10,7 @@ from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_records import json_values, read_json_records, values
 from clinical_tl.data.formats.left_out import Losses
+from clinical_tl.data.formats.note_cells import count_changed
 from clinical_tl.data.formats.packing import packed_output
 from clinical_tl.data.formats.problems import Faults
 from clinical_tl.data.formats.sight import Sight
@@ -52,16 +53,19 @@ def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     The same notes give the same bytes: keys have a fixed order, and the gzip header carries
     neither time nor name.
 
+    Ids, labels and codes that the reader would take for something else are losses.
+
     Raises:
         NoteError: a note that JSON lines can't hold (broken characters, metadata that is not
             JSON).
     """
     with packed_output(path) as stream:
-        stream.writelines(map(_line, losses.counted(notes)))
+        stream.writelines(_line(note, losses) for note in losses.counted(notes))
 
 
-def _line(note: Note) -> bytes:
+def _line(note: Note, losses: Losses) -> bytes:
     check_note(note)
+    count_changed(note, losses)
     record = {
         "note_id": note.note_id,
         "patient_id": note.patient_id,

@@ -17,14 +17,15 @@ from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.note_cells import cells_of
+from clinical_tl.data.formats.note_cells import cells_of, count_changed
 from clinical_tl.data.formats.packing import check_expansion, packed_output
-from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, note_problems
+from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place
 from clinical_tl.data.formats.sight import SEEN_CHARACTERS
 from clinical_tl.data.formats.table_rows import BLANK_ROWS, TableRows
 from clinical_tl.data.formats.tag_schemes import Scheme
+from clinical_tl.data.formats.written_json import check_note
 from clinical_tl.data.notes import note_batches, note_features
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
@@ -343,20 +344,23 @@ def write_tsv(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 def write_parquet(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     """Writes the table of the one schema, which holds everything.
 
+    Ids, labels and codes that the reader would take for something else are losses.
+
     Raises `NoteError` for a note that no file can hold.
     """
     import pyarrow.parquet as pq
 
     schema = note_features().arrow_schema
     with pq.ParquetWriter(path, schema) as writer:
-        for batch in note_batches(map(_sound, losses.counted(notes)), schema):
+        for batch in note_batches(_sound(notes, losses), schema):
             writer.write_batch(batch)
 
 
-def _sound(note: Note) -> Note:
-    for found, allowed in note_problems(note):
-        raise NoteError(f"note {shown_id(note.note_id)}: {found}; allowed: {allowed}")
-    return note
+def _sound(notes: Iterable[Note], losses: Losses) -> Iterator[Note]:
+    for note in losses.counted(notes):
+        check_note(note)
+        count_changed(note, losses)
+        yield note
 
 
 CSV = Format("csv", "CSV, a note a row", read_csv, write_csv, endings=(".csv",))
