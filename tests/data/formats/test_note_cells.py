@@ -85,7 +85,6 @@ def test_what_would_be_read_as_something_else_is_a_loss(tmp_path, note, field, e
     ],
 )
 def test_a_doc_bin_holds_words_and_numbers_as_written(tmp_path, note, is_loss):
-    pytest.importorskip("spacy", reason="the extra [spacy] is not installed")
     path = tmp_path / "a.spacy"
     if is_loss:
         with pytest.raises(NoteError, match="which a reader would take for something else"):
