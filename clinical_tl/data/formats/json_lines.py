@@ -10,7 +10,6 @@ from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_records import json_values, read_json_records, values
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.note_cells import count_changed
 from clinical_tl.data.formats.packing import packed_output
 from clinical_tl.data.formats.problems import Faults
 from clinical_tl.data.formats.sight import Sight
@@ -64,8 +63,7 @@ def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 
 
 def _line(note: Note, losses: Losses) -> bytes:
-    check_note(note)
-    count_changed(note, losses)
+    check_note(note, losses)
     record = {
         "note_id": note.note_id,
         "patient_id": note.patient_id,

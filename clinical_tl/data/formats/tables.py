@@ -17,7 +17,7 @@ from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.left_out import Losses
-from clinical_tl.data.formats.note_cells import cells_of, count_changed
+from clinical_tl.data.formats.note_cells import cells_of
 from clinical_tl.data.formats.packing import check_expansion, packed_output
 from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place
 from clinical_tl.data.formats.sight import SEEN_CHARACTERS
@@ -358,8 +358,7 @@ def write_parquet(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 
 def _sound(notes: Iterable[Note], losses: Losses) -> Iterator[Note]:
     for note in losses.counted(notes):
-        check_note(note)
-        count_changed(note, losses)
+        check_note(note, losses)
         yield note
 
 

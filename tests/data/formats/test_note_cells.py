@@ -76,6 +76,15 @@ def test_what_would_be_read_as_something_else_is_a_loss(tmp_path, note, field, e
     assert write_notes([note], path, lossy=True).losses
 
 
+@pytest.mark.parametrize("tool", ["doccano", "label_studio", "prodigy"])
+@pytest.mark.parametrize(
+    ("note", "what"), [(Note("7.0", "a"), "note_id"), (Note("1", "a", label="None"), "label")]
+)
+def test_what_a_tools_file_would_give_back_as_something_else_is_a_loss(tmp_path, note, what, tool):
+    with pytest.raises(NoteError, match=f"1 {what}, which a reader would take for something else"):
+        write_notes([note], tmp_path / "a", format=tool)
+
+
 @pytest.mark.parametrize(
     ("note", "is_loss"),
     [
