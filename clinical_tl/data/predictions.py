@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from clinical_tl.data.formats.packing import check_written_name, packed_output
 from clinical_tl.data.notes import Notes, NotesLike
 from clinical_tl.data.results.matched_notes import matched, note_set
 from clinical_tl.data.results.note_nlp import NOTE_NLP, note_nlp_rows
@@ -26,7 +25,7 @@ from clinical_tl.data.results.row_files import (
 from clinical_tl.data.results.tidy_rows import TidyRows
 from clinical_tl.data.writing import ENDINGS as NOTE_ENDINGS
 from clinical_tl.data.writing import WRITERS as NOTE_WRITERS
-from clinical_tl.data.writing import write_notes
+from clinical_tl.data.writing import check_note_file_name, write_notes
 from clinical_tl.display.table import Table
 from clinical_tl.errors import ConfigError, shown_path, shown_value
 from clinical_tl.schema import SAID_NAMES, Note, Prediction
@@ -45,6 +44,8 @@ TABLES: dict[str, RowWriter] = {
 }
 OMOP_TABLES: dict[str, RowWriter] = {".csv": write_plain_csv, ".parquet": write_parquet}
 FORMATS = (JSON_LINES, *TABLES, OMOP)
+# Whose writers pack a file whose name ends in `.gz`.
+PACKING = (JSON_LINES, "csv", "tsv")
 ENDINGS = {
     ".jsonl": JSON_LINES,
     ".jsonl.gz": JSON_LINES,
@@ -90,7 +91,9 @@ def write_predictions(
             otherwise.
 
     Raises:
-        ConfigError: an unknown ending or format, one that needs `notes`, or `text` without them.
+        ConfigError: an unknown ending or format, a packed file's name for one that isn't packed
+            so (JSON lines, CSV and TSV are, as `.gz`), one that needs `notes`, or `text`
+            without them.
         NoteError: predictions of notes that are not among `notes`.
         MissingExtraError: `.xlsx` without the extra `[excel]`.
         OutputError: the file system refuses, or Excel has no room for it.
@@ -111,7 +114,8 @@ def write_predictions(
     beside = None if notes is None or chosen == JSON_LINES else note_set(notes)
     with replacing_file(target, keep=target.with_name(f"{target.name}.part")) as draft:
         if chosen == JSON_LINES:
-            _write_json_lines(counted, draft, packed=target.name.lower().endswith(".gz"))
+            with packed_output(draft) as stream:
+                stream.writelines(map(_line, counted))
         elif chosen == OMOP:
             writer = OMOP_TABLES[target.suffix.lower()]
             writer(note_nlp_rows(_pairs(counted, beside), text=text), NOTE_NLP, draft)
@@ -162,6 +166,10 @@ def _chosen(target: Path, given: str | None, *, has_notes: bool) -> str:
             f"{shown_path(target.name)}: NOTE_NLP is written as one of {list(OMOP_TABLES)}; name "
             "the file so"
         )
+    if chosen in FORMATS:
+        check_written_name(target, chosen, packs=chosen in PACKING)
+    else:
+        check_note_file_name(target, chosen)
     return chosen
 
 
@@ -171,16 +179,6 @@ def _pairs(
     if notes is None:
         return ((prediction, None) for prediction in predictions)
     return ((prediction, note) for prediction, note in matched(predictions, notes))
-
-
-def _write_json_lines(predictions: Iterable[Prediction], path: Path, *, packed: bool) -> None:
-    with ExitStack() as stack:
-        stream: BinaryIO = stack.enter_context(path.open("wb"))
-        if packed:
-            # Without a name and a time in it: the same predictions are the same bytes.
-            packing = gzip.GzipFile("", "wb", fileobj=stream, mtime=0)
-            stream = cast("BinaryIO", stack.enter_context(packing))
-        stream.writelines(map(_line, predictions))
 
 
 def _line(prediction: Prediction) -> bytes:

@@ -82,6 +82,7 @@ READERS: dict[str, Read] = {
 }
 DATASET_READER: Read = read_dataset
 _DATASET_DICTS = ("DatasetDict", "IterableDatasetDict")
+_NO_NOTE = "files without a note"
 MEND = (
     "correct the input, or read the sound notes alone with on_error='skip' (the rest is then "
     "listed in a side file)"
@@ -197,6 +198,7 @@ def read_notes(
                 **({"layout": layout.numbered(prefix)} if is_mapped else {}),
             ),
             faults,
+            part if len(asked.parts) > 1 else None,
         )
     )
     dataset = tabulate(notes, None if cache_dir is None else _arrow_file(as_path(cache_dir), asked))
@@ -414,10 +416,20 @@ def _arrow_file(folder: Path, asked: _Input) -> Path:
     return folder / f"{stem(Path(asked.name))}-{mark}.arrow"
 
 
-def _guarded(notes: Iterator[Note], faults: Faults) -> Iterator[Note]:
+def _guarded(notes: Iterator[Note], faults: Faults, part: object = None) -> Iterator[Note]:
+    """Yields notes; `part`, where it is one of several, is spoken of if it has none."""
+    mark, told = len(faults), faults.passed_over.total() + faults.dropped
+    n = 0
     # A stream that breaks (gzip, disk) ends the reading; what was found so far is still told.
     try:
-        yield from notes
+        for n, note in enumerate(notes, 1):  # noqa: B007  (whether there was one)
+            yield note
+        if n or len(faults) > mark or faults.passed_over.total() + faults.dropped > told:
+            return
+        if isinstance(part, File) and not _has_bytes(part):
+            faults.add(Place(part.name), "an empty file", "files with notes, or not this one")
+        elif part is not None:
+            faults.passed_over[_NO_NOTE] += 1
     except UnreadableError as error:
         faults.add_error(Place(faults.source), error)
     except ClinicalTLError:
@@ -425,6 +437,11 @@ def _guarded(notes: Iterator[Note], faults: Faults) -> Iterator[Note]:
     except Exception as error:  # of a kind that only the file knows
         reason = f"the file breaks off ({type(error).__name__})"
         faults.add(Place(faults.source), reason, "a complete, readable file")
+
+
+def _has_bytes(file: File) -> bool:
+    with file.bytes() as stream:
+        return bool(stream.read(1))
 
 
 def _conclude(dataset: Notes, faults: Faults, side: Path | None, asked: _Input) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from clinical_tl.data.formats.format import Format, Write
 from clinical_tl.data.formats.known import FORMATS
 from clinical_tl.data.formats.left_out import Losses
+from clinical_tl.data.formats.packing import PACKED, check_written_name
 from clinical_tl.data.notes import NotesLike, each_note
 from clinical_tl.errors import ConfigError, NoteError, shown_path, shown_value
 from clinical_tl.storage.paths import as_path
@@ -28,7 +29,7 @@ ENDINGS: dict[str, str] = {
     for known in FORMATS.values()
     if known.write is not None
     for ending in (known.endings if known.written is None else known.written)
-    for packing in ("", *((".gz",) if known.name in _PACKING else ()))
+    for packing in ("", *((PACKED,) if known.name in _PACKING else ()))
 }
 """Ending → the format that is written under it."""
 
@@ -50,8 +51,10 @@ def write_notes(
 ) -> Written:
     """Writes notes to a file or, in formats that are folders (brat), to a folder.
 
-    JSON lines, Parquet and DocBin hold everything; the others may not, and then nothing is written
-    unless `lossy`. A file is replaced as a whole, a folder must be new or empty.
+    JSON lines, Parquet and DocBin hold everything but values that `read_notes` takes for something
+    else (a label "None", an id "7.0"); the others hold less. What a format can't hold is refused,
+    and nothing is written, unless `lossy`. A file is replaced as a whole, a folder must be new or
+    empty.
 
     Args:
         notes: a dataset from `read_notes`, or records.
@@ -62,7 +65,8 @@ def write_notes(
 
     Raises:
         NoteError: losses without `lossy`, notes the format can't hold at all, a folder in use.
-        ConfigError: no format, or an unknown one.
+        ConfigError: no format, an unknown one, or a packed file's name for one that isn't packed
+            so (JSON lines, CSV and TSV are, as `.gz`).
         OutputError: the file system refuses.
     """
     target = as_path(path)
@@ -70,6 +74,7 @@ def write_notes(
     if chosen is None and format is not None:
         raise ConfigError(f"format={shown_value(format)}; allowed: {list(WRITERS)}")
     chosen = chosen or _guess_format(target)
+    check_note_file_name(target, chosen.name)
     _require_room(target, is_folder=chosen.is_folder)
     losses = Losses()
     # All or nothing: an error or a kill leaves what stood there before.
@@ -77,15 +82,22 @@ def write_notes(
     with replacing(target) as part:
         WRITERS[chosen.name](each_note(notes), part, losses)
         if losses.counts and not lossy:
+            other = "change them" if chosen.name == "json_lines" else "write JSON lines"
             raise NoteError(
-                f"{shown_path(target.name)}: {chosen.name} can't hold {losses}; write JSON lines, "
-                "or leave them out with lossy=True"
+                f"{shown_path(target.name)}: {chosen.name} can't hold {losses}; {other}, or leave "
+                "them out with lossy=True"
             )
     if losses.counts:
         log.warning(
             "%s: %d notes written without %s", shown_path(target.name), losses.notes, losses
         )
     return Written(losses.notes, dict(sorted(losses.counts.items())))
+
+
+def check_note_file_name(path: Path, format_name: str) -> None:
+    """Raises `ConfigError` for a packed file's name where the format is not packed so."""
+    if not FORMATS[format_name].is_folder:
+        check_written_name(path, format_name, packs=format_name in _PACKING)
 
 
 def _require_room(target: Path, *, is_folder: bool) -> None:

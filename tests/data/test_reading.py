@@ -117,6 +117,31 @@ def test_files_of_one_name_have_caches_of_their_own(tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_an_empty_file_among_several_is_a_fault(tmp_path, ending):
+    note = {"jsonl": '{"note_id": "1", "text": "fever"}\n', "csv": "note_id,text\n1,fever\n"}
+    (tmp_path / f"a.{ending}").write_text(note[ending], encoding="utf-8")
+    empty = tmp_path / f"b.{ending}"
+    empty.write_bytes(b"")
+    with pytest.raises(FaultyNotesError, match=rf"b\.{ending}: an empty file"):
+        read_notes(tmp_path)
+    empty.unlink()
+    with gzip.open(f"{empty}.gz", "wb"):
+        pass
+    with pytest.raises(FaultyNotesError, match=rf"b\.{ending}\.gz: an empty file"):
+        read_notes(tmp_path)
+
+
+def test_a_file_without_a_note_among_several_is_counted(tmp_path, caplog):
+    (tmp_path / "a.csv").write_text("note_id,text\n1,fever\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("note_id,text\n", encoding="utf-8")
+    assert len(read_notes(tmp_path)) == 1
+    (tmp_path / "c.jsonl").write_text('{"note_id": "1", "text": "fever"}\n', encoding="utf-8")
+    (tmp_path / "d.jsonl").write_text("[]", encoding="utf-8")
+    assert len(read_notes([tmp_path / "c.jsonl", tmp_path / "d.jsonl"], format="json_lines")) == 1
+    assert caplog.text.count("passed over: 1 files without a note") == 2
+
+
 def test_the_side_file_is_made_where_asked_and_an_old_one_goes(tmp_path, caplog):
     path = lines(tmp_path / "a.jsonl", "a", "", "c")
     side = tmp_path / "side.jsonl"

@@ -24,6 +24,7 @@ from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.json_values import parse_json
 from clinical_tl.data.formats.left_out import Losses
+from clinical_tl.data.formats.note_cells import count_changed
 from clinical_tl.data.formats.packing import check_unpacked
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError, note_problems
 from clinical_tl.data.formats.records import record_to_note
@@ -41,6 +42,8 @@ Mentions = Literal["record", "ents", "spans"]
 log = logging.getLogger(__name__)
 
 RECORD_KEY = "clinical_tl_note"
+# A record is the package's own: what it says is what was meant.
+_AS_WRITTEN = Layout(as_written=CELL_FIELDS)
 SPANS_KEY = "clinical_tl"
 # ORTH and SPACY, which make up the text, are always stored.
 _ATTRIBUTES = ("ENT_IOB", "ENT_TYPE", "ENT_KB_ID")
@@ -160,7 +163,10 @@ def write_doc_bin(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     """
     from spacy.tokens import DocBin
 
-    docs = notes_to_docs(list(losses.counted(notes)))
+    records = list(losses.counted(notes))
+    docs = notes_to_docs(records)
+    for note in records:
+        count_changed(note, losses, _AS_WRITTEN)
     DocBin(attrs=_ATTRIBUTES, store_user_data=True, docs=docs).to_disk(path)
 
 
@@ -275,9 +281,8 @@ def _note(
         faults.add(place, "a document without a record", "documents of write_notes()")
         return None
     if record is not None and layers.mentions in ("record", None):
-        # A record is the package's own: what it says is what was meant.
-        layout = Layout(as_written=CELL_FIELDS)
-        return record_to_note({**record, "text": doc.text}, number, place, faults, layout)
+        own = {**record, "text": doc.text}
+        return record_to_note(own, number, place, faults, _AS_WRITTEN)
     note_id = (record or {}).get("note_id") or own_id
     return _layered(doc, str(note_id), place, faults, layers)
 

@@ -52,16 +52,18 @@ def write_json_lines(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     The same notes give the same bytes: keys have a fixed order, and the gzip header carries
     neither time nor name.
 
+    Ids, labels and codes that the reader would take for something else are losses.
+
     Raises:
         NoteError: a note that JSON lines can't hold (broken characters, metadata that is not
             JSON).
     """
     with packed_output(path) as stream:
-        stream.writelines(map(_line, losses.counted(notes)))
+        stream.writelines(_line(note, losses) for note in losses.counted(notes))
 
 
-def _line(note: Note) -> bytes:
-    check_note(note)
+def _line(note: Note, losses: Losses) -> bytes:
+    check_note(note, losses)
     record = {
         "note_id": note.note_id,
         "patient_id": note.patient_id,

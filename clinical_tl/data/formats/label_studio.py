@@ -376,7 +376,7 @@ def write_label_studio(notes: Iterable[Note], path: Path, losses: Losses) -> Non
     with path.open("wb") as stream:
         start = b"["
         for note in losses.counted(notes):
-            check_note(note)
+            check_note(note, losses)
             stream.write(start + json_line(note, _task(note, losses)))
             start = b","
         stream.write(b"]\n" if start == b"," else b"[]\n")

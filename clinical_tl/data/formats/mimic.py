@@ -21,7 +21,7 @@ from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.folders import Folder
 from clinical_tl.data.formats.format import Format
-from clinical_tl.data.formats.problems import Faults, Place
+from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 from clinical_tl.data.formats.sight import Sight
 from clinical_tl.data.formats.table_rows import TableRows
 from clinical_tl.data.formats.tables import read_delimited
@@ -125,6 +125,7 @@ class _Codes:
     """The codes of admissions, by the version of ICD: hadm_id → rank, code, rank, code, and so on.
 
     There are millions, so that ranks and codes stand in one list without a tuple for each.
+    `broken` are admissions of which a row can't be read.
     """
 
     asked: int | None
@@ -133,15 +134,17 @@ class _Codes:
         default_factory=lambda: {version: defaultdict(list) for version in VERSIONS}
     )
     rows: Counter[int] = field(default_factory=Counter)
+    broken: set[str] = field(default_factory=set)
 
     def read(self, file: File, faults: Faults, *, are_procedures: bool) -> None:
         """Adds the codes of a table."""
         dotted: dict[tuple[str, int], str] = {}
-        for place, row in _rows(file, faults, ("hadm_id", "seq_num")):
+        for place, row in _rows(file, faults, ("hadm_id", "seq_num"), self.broken):
             code, admission = row.get("icd_code", row.get("icd9_code", "")), row["hadm_id"]
             version = int(row["icd_version"]) if row.get("icd_version") in ("9", "10") else 9
             if "icd_version" in row and row["icd_version"] not in ("9", "10"):
                 faults.add(place, "an icd_version that is neither 9 nor 10", "9 or 10")
+                self.broken.add(admission)
                 continue
             if not code or not admission:
                 faults.passed_over[_NO_CODE] += 1
@@ -238,6 +241,10 @@ def _record(
     if codes is None:
         return row
     admission = cell("hadm_id")
+    if admission and admission in codes.broken:
+        raise UnreadableError(
+            "a note of an admission with a broken row of codes", "rows as the header has them"
+        )
     found = codes.of(admission) if admission else None
     if found is None:
         faults.empty_here.append(_UNCODED if admission else _NO_ADMISSION)
@@ -283,31 +290,50 @@ def _absent(folder: Folder, name: str) -> NoteError:
 
 def _header(file: File) -> list[str]:
     with file.text() as stream:
-        return next(csv.reader(stream), [])
+        return _first_row(csv.reader(stream))
+
+
+def _first_row(lines: Iterator[list[str]]) -> list[str]:
+    return next((row for row in lines if any(map(str.strip, row))), [])
 
 
 def _rows(
-    file: File, faults: Faults, required: Sequence[str]
+    file: File, faults: Faults, required: Sequence[str], broken: set[str]
 ) -> Iterator[tuple[Place, dict[str, str]]]:
-    """Yields (place, lower-case column → cell) of a table of codes."""
+    """Yields (place, lower-case column → cell) of a table of codes.
+
+    What may be the admission of a row with too many or too few cells goes to `broken`. Where rows
+    can't be told apart, the whole table is refused.
+    """
     with file.text() as stream:
-        lines = csv.reader(stream)
-        header = [name.lower() for name in next(lines, [])]
-        missing = [name for name in required if name not in header]
-        if not {"icd_code", "icd9_code"} & set(header):
-            missing.append("icd_code")
-        if missing:
+        lines = csv.reader(stream, strict=True)
+        try:
+            header = [name.lower() for name in _first_row(lines)]
+            missing = [name for name in required if name not in header]
+            if not {"icd_code", "icd9_code"} & set(header):
+                missing.append("icd_code")
+            if missing:
+                found = f"a table of codes without the columns {missing}"
+                faults.refuse(Place(file.name, 1), found, "all")
+                return
+            for row in filter(None, lines):
+                place = Place(file.name, lines.line_num)
+                if len(row) != len(header):
+                    faults.add(place, f"{len(row)} cells", f"{len(header)} cells, as in the header")
+                    # It may have moved by what is missing, or is too much, before it.
+                    at = header.index("hadm_id")
+                    moved = at + len(row) - len(header)
+                    broken.update(_plain(row[i]) for i in (at, moved) if 0 <= i < len(row))
+                    continue
+                cells = dict(zip(header, map(trimmed, row), strict=True))
+                yield place, {n: c if n.endswith("_code") else _plain(c) for n, c in cells.items()}
+        except csv.Error as error:
+            # The module's messages name the problem, never a cell.
             faults.refuse(
-                Place(file.name, 1), f"a table of codes without the columns {missing}", "all"
+                Place(file.name, lines.line_num),
+                f"a table of codes that is broken ({error})",
+                "a complete table, whose cells with quotes in them stand in quotes, quotes doubled",
             )
-            return
-        for row in lines:
-            place = Place(file.name, lines.line_num)
-            if len(row) != len(header):
-                faults.add(place, f"{len(row)} cells", f"{len(header)} cells, as in the header")
-                continue
-            cells = dict(zip(header, map(trimmed, row), strict=True))
-            yield place, {n: c if n.endswith("_code") else _plain(c) for n, c in cells.items()}
 
 
 def _plain(cell: str) -> str:

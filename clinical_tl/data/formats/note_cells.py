@@ -6,14 +6,15 @@ empty is *no code*, `null` *not annotated*. `spans` and `relations` are JSON lis
 a JSON object; empty is *not annotated*, or none.
 
 What the reader would take for something else (a label that is called "None", an id "7.0") is a
-loss.
+loss, also of formats with nested values (`count_changed`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.formats.problems import Faults, Place, note_problems
@@ -48,8 +49,16 @@ def note_to_cells(note: Note, losses: Losses) -> dict[str, str]:
         "metadata": _json(dict(note.metadata)) if note.metadata else "",
     }
     for name in _changed(note, cells):
-        losses.add(f"{name}, which a table's reader would take for something else")
+        losses.add(f"{name}, which a reader would take for something else")
     return cells
+
+
+def count_changed(note: Note, losses: Losses, layout: Layout = _LAYOUT) -> None:
+    """Counts the ids, labels and codes that a reader of JSON or Parquet would take otherwise."""
+    record = {name: getattr(note, name) for name in CELL_FIELDS}
+    record |= {"text": "a", "codes": None if note.codes is None else list(note.codes)}
+    for name in _changed(note, record, CELL_FIELDS, layout):
+        losses.add(f"{name}, which a reader would take for something else")
 
 
 def cells_of(notes: Iterable[Note], losses: Losses) -> Iterator[list[str]]:
@@ -69,12 +78,17 @@ def _codes(note: Note) -> str:
     return plain if is_kept else _json(list(note.codes))
 
 
-def _changed(note: Note, cells: dict[str, str]) -> list[str]:
+def _changed(
+    note: Note,
+    record: Mapping[str, object],
+    fields: Sequence[str] = COLUMNS,
+    layout: Layout = _LAYOUT,
+) -> list[str]:
     """The fields that come back as something else."""
-    read = record_to_note(cells, 1, Place(""), Faults(""), _LAYOUT)
+    read = record_to_note(record, 1, Place(""), Faults(""), layout)
     if read is None:
         return ["a note"]
-    return [name for name in COLUMNS if getattr(read, name) != getattr(note, name)]
+    return [name for name in fields if getattr(read, name) != getattr(note, name)]
 
 
 def _json(value: object) -> str:

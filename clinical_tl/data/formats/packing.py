@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from clinical_tl.data.formats.problems import UnreadableError
+from clinical_tl.errors import ConfigError, shown_path
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -63,6 +64,28 @@ UNPACKERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     ".zst": _unzstd,
 }
 """Ending → what unpacks a stream of bytes."""
+PACKED = ".gz"
+"""The ending of what is written packed, where a writer can."""
+
+
+def check_written_name(path: Path, format_name: str, *, packs: bool) -> None:
+    """Makes sure that no file of a packed name holds unpacked bytes.
+
+    Args:
+        path: what is to be written.
+        format_name: as what.
+        packs: whether its writer packs what ends in `.gz`.
+
+    Raises:
+        ConfigError: an ending of packed files that this is not packed as.
+    """
+    name = path.name.lower()
+    ending = next(filter(name.endswith, (*UNPACKERS, ".zip")), None)
+    if ending is not None and not (packs and ending == PACKED):
+        raise ConfigError(
+            f"{shown_path(path.name)}: {format_name} is not written packed as {ending}; name the "
+            f"file without it{f', or with {PACKED}' if packs else ' and pack it afterwards'}"
+        )
 
 
 @contextmanager
@@ -72,7 +95,7 @@ def packed_output(path: Path) -> Iterator[BinaryIO]:
     The same bytes give the same file: the gzip header carries neither time nor name.
     """
     with path.open("wb") as raw:
-        if path.suffix == ".gz":
+        if path.suffix.lower() == PACKED:
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
                 yield cast(BinaryIO, stream)
         else:

@@ -125,6 +125,10 @@ def _span_problems(note: Note) -> Iterator[tuple[str, str]]:
                 f"offsets {span.start}–{span.end} in a text of {len(note.text)} characters",
                 f"0 <= start < end <= {len(note.text)}",
             )
+        elif not span.label.strip():
+            yield f"a mention without a label, {span.start}–{span.end}", "a label"
+        elif span.score is not None and not 0 <= span.score <= 1:
+            yield f"a score of the mention {span.start}–{span.end}", "a number in [0, 1], or None"
         elif len(set(visible(note.text, span.start, span.end))) == 1:
             yield (
                 f"a mention of blanks alone, {span.start}–{span.end}",

@@ -213,7 +213,7 @@ def write_prodigy(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     """
     with path.open("wb") as stream:
         for note in losses.counted(notes):
-            check_note(note)
+            check_note(note, losses)
             stream.write(json_line(note, _task(note, losses)))
 
 

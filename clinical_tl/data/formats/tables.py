@@ -19,12 +19,13 @@ from clinical_tl.data.formats.format import Format
 from clinical_tl.data.formats.left_out import Losses
 from clinical_tl.data.formats.note_cells import cells_of
 from clinical_tl.data.formats.packing import check_expansion, packed_output
-from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place, note_problems
+from clinical_tl.data.formats.problems import NOT_UTF8, Faults, Place
 from clinical_tl.data.formats.sight import SEEN_CHARACTERS
 from clinical_tl.data.formats.table_rows import BLANK_ROWS, TableRows
 from clinical_tl.data.formats.tag_schemes import Scheme
+from clinical_tl.data.formats.written_json import check_note
 from clinical_tl.data.notes import note_batches, note_features
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_value
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ def read_csv(
         delimiter: what stands between cells; by default the one of `, ; tab |` by which the
             header has the columns asked for.
         quoting: `minimal`: cells may stand in quotes, quotes in them doubled; `backslash`: quotes
-            in them stand after a backslash (as MySQL and Spark write); `none`: a quote is a
-            character like any other, and every line a row. By default `minimal`, or
-            `backslash` where only that fits.
+            in them stand after a backslash (as MySQL and Spark write), as may backslashes and
+            line ends, and a backslash before anything else is one; `none`: a quote is a character
+            like any other, and every line a row. By default `minimal`, or `backslash` where only
+            that fits.
     """
     yield from read_delimited(file, faults, TableRows(layout), ",;\t|", delimiter, quoting)
 
@@ -130,6 +132,8 @@ def read_delimited(
             if header is None and named and place.line == 1:
                 continue
             if header is None:
+                if not any(map(str.strip, row)):
+                    continue
                 header = row
                 if not rows.accepts(header, place, faults):
                     return
@@ -147,6 +151,8 @@ def read_delimited(
 
 # Excel's line that names the delimiter.
 _SEP_LINE = re.compile(r"\"?sep=([^\r\n])\"?\r?(?:\n|$)", re.IGNORECASE)
+# One that escapes stands with what it escapes in the group; one that doesn't, alone.
+_BACKSLASH = re.compile(r"(\\[\"\\\r\n])|\\")
 # Names that all stand in quotes show that quotes enclose cells.
 _QUOTED_HEADER = re.compile(r'"[^"\t\r\n]*"(?:\t"[^"\t\r\n]*")*\r?\n')
 
@@ -155,8 +161,10 @@ def _rows(lines: Iterable[str], delimiter: str, quoting: Quoting) -> _Rows:
     if quoting == "none":
         return csv.reader(lines, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
     if quoting == "backslash":
+        # csv would drop every backslash: of a path, or of MySQL's \N.
+        escaped = (_BACKSLASH.sub(lambda found: found[1] or "\\\\", line) for line in lines)
         return csv.reader(
-            lines, delimiter=delimiter, strict=True, doublequote=False, escapechar="\\"
+            escaped, delimiter=delimiter, strict=True, doublequote=False, escapechar="\\"
         )
     return csv.reader(lines, delimiter=delimiter, strict=True)
 
@@ -169,7 +177,8 @@ def _delimiter(start: str, tried: str, rows: TableRows) -> str:
     found = []
     for mark in tried:
         try:
-            header = next(_rows(start.splitlines(keepends=True), mark, "minimal"), [])
+            lines = _rows(start.splitlines(keepends=True), mark, "minimal")
+            header = next((row for row in lines if any(map(str.strip, row))), [])
         except csv.Error:
             continue
         lacks = bool(rows.missing(header))
@@ -335,20 +344,22 @@ def write_tsv(notes: Iterable[Note], path: Path, losses: Losses) -> None:
 def write_parquet(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     """Writes the table of the one schema, which holds everything.
 
+    Ids, labels and codes that the reader would take for something else are losses.
+
     Raises `NoteError` for a note that no file can hold.
     """
     import pyarrow.parquet as pq
 
     schema = note_features().arrow_schema
     with pq.ParquetWriter(path, schema) as writer:
-        for batch in note_batches(map(_sound, losses.counted(notes)), schema):
+        for batch in note_batches(_sound(notes, losses), schema):
             writer.write_batch(batch)
 
 
-def _sound(note: Note) -> Note:
-    for found, allowed in note_problems(note):
-        raise NoteError(f"note {shown_id(note.note_id)}: {found}; allowed: {allowed}")
-    return note
+def _sound(notes: Iterable[Note], losses: Losses) -> Iterator[Note]:
+    for note in losses.counted(notes):
+        check_note(note, losses)
+        yield note
 
 
 CSV = Format("csv", "CSV, a note a row", read_csv, write_csv, endings=(".csv",))

@@ -25,7 +25,7 @@ from clinical_tl.data.formats.sight import Sight
 from clinical_tl.data.formats.spreadsheets import EXCEL, read_sheet
 from clinical_tl.data.formats.table_rows import TableRows
 from clinical_tl.data.formats.tables import read_delimited
-from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_path
+from clinical_tl.errors import ConfigError, NoteError, shown_id, shown_ids, shown_path
 from clinical_tl.schema import Note
 
 TEXT = ".txt"
@@ -33,6 +33,8 @@ DELIMITED, JSON = (".csv", ".tsv"), (".jsonl", ".ndjson")
 TABLES = (*DELIMITED, *EXCEL.endings, *JSON)
 SEEN_ROWS = 50
 SPLITS = frozenset(("train", "dev", "test", "val", "valid", "validation", "eval"))
+# What the column that names texts is called, the likeliest first.
+FILE_COLUMNS = ("file", "filename", "file_name", "path", "note_id")
 # What no column is called.
 _TEXT_COLUMN, _ID_COLUMN = "<text of the file>", "<name of the file>"
 _OTHERS = "files that are no .txt"
@@ -98,13 +100,14 @@ def read_labelled_texts(
         labels_file: the table within `folder` (CSV, TSV, a spreadsheet or JSON lines), needed only
             where there are several.
         file_column: the column that names the text, by its path or name, with or without
-            `.txt`; by default the first whose cell does.
+            `.txt`; by default the one called `file`, `filename`, `file_name`, `path` or `note_id`
+            whose cell does, else the only one whose cells do.
         delimiter: of a CSV, as in `csv`.
         sheet: of a spreadsheet, as in `excel`.
 
     Raises:
         NoteError: no table, or several and no `labels_file`.
-        ConfigError: a table without a header.
+        ConfigError: a table without a header, or one whose columns name different texts.
     """
     texts = _Texts(folder, faults, file_column)
     table = _table(folder, labels_file, texts.others)
@@ -157,6 +160,7 @@ class _Texts:
     files: dict[str, File] = field(default_factory=dict)
     others: list[File] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
+    is_guessed: bool = False
 
     def __post_init__(self) -> None:
         for file in self.folder.files(self.faults):
@@ -181,22 +185,36 @@ class _Texts:
             raise UnreadableError(
                 f"no column {shown_id(self.column, 'column')!r}", "the column that names texts"
             )
-        tried = row if self.column is None else (self.column,)
-        column = next((name for name in tried if self.find(row[name])), None)
+        column = self._column(row)
         if column is None:
             raise UnreadableError(
                 "a row that names no text of the folder, or several",
                 "a text's name or path, with or without .txt; file_column='<column>' says where "
                 "it stands",
             )
-        # The first row that names a text tells the column for all.
-        self.column = self.column or column
         name = self.find(row[column]) or ""
         self.named.add(name)
         file = self.files[name]
         self.folder.check_member(file)
         own = None if column == "note_id" else row.get("note_id")
         return {**row, _TEXT_COLUMN: file.read_text(), _ID_COLUMN: own or _id(file)}
+
+    def _column(self, row: Mapping[str, object]) -> str | None:
+        """The column that names the text; the first row with one tells it for all."""
+        if self.column is not None and not self.is_guessed:
+            return self.column if self.find(row[self.column]) else None
+        found = {name: text for name in row if (text := self.find(row[name]))}
+        if self.column is None:
+            called = [name for known in FILE_COLUMNS for name in found if name.lower() == known]
+            self.column = next(iter([*called, *found]), None)
+            self.is_guessed = not called
+        # A number may name a text by chance: two columns that disagree can't be told apart.
+        if self.is_guessed and len(set(found.values())) > 1:
+            raise ConfigError(
+                f"{shown_path(self.folder.name)}: the columns {shown_ids(list(found), 'column')} "
+                "of the table name different texts; say which to go by: file_column='<column>'"
+            )
+        return self.column if self.column in found else None
 
     def left(self) -> list[File]:
         """The texts that no row has named."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from clinical_tl.data.formats.packing import packed_output
 from clinical_tl.data.formats.workbook import (
     CELL_UNITS,
     SHEET_COLUMNS,
@@ -55,12 +57,29 @@ def write_plain_csv(rows: Iterable[Row], columns: Columns, path: Path) -> None:
     _write_cells(rows, columns, path, delimiter=",", encoding="utf-8")
 
 
+class _LineFeeds:
+    """Ends rows with a line feed alone.
+
+    `csv` puts cells in quotes that hold what ends its rows: it must think that a carriage return
+    does, too, as every reader does.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, row: str) -> int:
+        return self._stream.write(row.removesuffix("\r\n") + "\n")
+
+
 def _write_cells(
     rows: Iterable[Row], columns: Columns, path: Path, *, delimiter: str, encoding: str
 ) -> None:
     risky = 0
-    with path.open("w", encoding=encoding, newline="") as stream:
-        writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+    with (
+        packed_output(path) as raw,
+        io.TextIOWrapper(raw, encoding=encoding, newline="") as stream,
+    ):
+        writer = csv.writer(_LineFeeds(stream), delimiter=delimiter)
         writer.writerow(columns)
         for row in rows:
             cells = [row[name] for name in columns]

@@ -162,6 +162,31 @@ def test_tables_of_codes_that_can_not_be_read_are_refused(tmp_path, name, conten
         read_notes(root)
 
 
+@pytest.mark.parametrize("end", ['7,10,102,1,"403', '7,10,102,1,"40"3\r\n8,10,102,2,"4019"\r\n'])
+def test_codes_that_are_cut_off_or_swallowed_by_a_quote_are_refused(tmp_path, end):
+    codes = III["DIAGNOSES_ICD.csv"] + end
+    root = folder(tmp_path, {**III, "DIAGNOSES_ICD.csv": codes})
+    with pytest.raises(FaultyNotesError, match=r"DIAGNOSES_ICD.csv:\d+: a table of codes that is"):
+        read_notes(root, on_error="skip", rejects=tmp_path / "r.jsonl")
+
+
+@pytest.mark.parametrize("row", ["7,10,100,4280", "7,10,,100,3,4280", "100,3,4280", "7,10,100"])
+def test_a_broken_row_of_codes_costs_the_notes_of_its_admission(tmp_path, caplog, row):
+    codes = "\r\n" + III["DIAGNOSES_ICD.csv"] + row + "\r\n"
+    root = folder(tmp_path, {**III, "DIAGNOSES_ICD.csv": codes})
+    side = tmp_path / "r.jsonl"
+    assert read_notes(root, on_error="skip", rejects=side)["note_id"] == ["4", "5", "6"]
+    assert "3 notes kept, 1 rejected for 2 faults" in caplog.text
+
+
+def test_a_code_of_no_version_costs_the_notes_of_its_admission(tmp_path):
+    tables = dict(IV)
+    rows = ((1, 900, 1, "I10", 10), (1, 900, 2, "I11", 11), (2, 901, 1, "I10", 10))
+    tables["hosp/diagnoses_icd.csv"] = table(IV_CODES, *rows)
+    root = folder(tmp_path, tables)
+    assert read_notes(root, on_error="skip")["note_id"] == ["2-DS-1"]
+
+
 def test_a_table_that_lacks_is_named(tmp_path):
     root = folder(tmp_path, IV, without=["hosp/procedures_icd.csv"])
     with pytest.raises(NoteError, match=r"no table procedures_icd"):

@@ -60,21 +60,65 @@ def test_not_annotated_is_not_annotated_with_nothing(path, caplog):
         (Note("1", "a", patient_id="-"), "patient_id"),
         (Note("7.0", "a"), "note_id"),
         (Note("1", "a", codes=("NA",)), "codes"),
+        (Note("1", "a", codes=("12345.0",)), "codes"),
+        (Note("1", "a", codes=(" I10",)), "codes"),
+        (Note("1", "a", label="x\u200b"), "label"),
+        (Note("NA", "a"), "a note"),
+        (Note("1", "a", codes=("[x]",)), "a note"),
     ],
 )
-@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "jsonl.gz", "parquet"])
 def test_what_would_be_read_as_something_else_is_a_loss(tmp_path, note, field, ending):
     path = tmp_path / f"a.{ending}"
-    with pytest.raises(NoteError, match=rf"can't hold 1 {field}, which a table's reader"):
+    with pytest.raises(NoteError, match=rf"can't hold 1 {field}, which a reader"):
         write_notes([note], path)
     assert not path.exists()
     assert write_notes([note], path, lossy=True).losses
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
-def test_a_note_that_no_file_can_hold_is_refused_by_id(tmp_path, ending):
-    with pytest.raises(NoteError, match="note n1: bytes that are not UTF-8"):
-        write_notes([Note("n1", "a\udc80")], tmp_path / f"a.{ending}")
+@pytest.mark.parametrize("tool", ["doccano", "label_studio", "prodigy"])
+@pytest.mark.parametrize(
+    ("note", "what"), [(Note("7.0", "a"), "note_id"), (Note("1", "a", label="None"), "label")]
+)
+def test_what_a_tools_file_would_give_back_as_something_else_is_a_loss(tmp_path, note, what, tool):
+    with pytest.raises(NoteError, match=f"1 {what}, which a reader would take for something else"):
+        write_notes([note], tmp_path / "a", format=tool)
+
+
+@pytest.mark.parametrize(
+    ("note", "is_loss"),
+    [
+        (Note("7.0", "a", label="None", codes=("NA", "[x]")), False),
+        (Note("1", "a", label="x\u200b"), True),
+        (Note("1", "a", patient_id="-"), True),
+    ],
+)
+def test_a_doc_bin_holds_words_and_numbers_as_written(tmp_path, note, is_loss):
+    path = tmp_path / "a.spacy"
+    if is_loss:
+        with pytest.raises(NoteError, match="which a reader would take for something else"):
+            write_notes([note], path)
+    else:
+        write_notes([note], path)
+        assert list(read_notes(path)) == [note]
+
+
+@pytest.mark.parametrize(
+    ("note", "found"),
+    [
+        (Note("n1", "a\udc80"), "bytes that are not UTF-8"),
+        (Note("n1", "abc", spans=(Span(0, 1, "x", score=float("nan")),)), "a score of the mention"),
+        (Note("n1", "abc", spans=(Span(0, 1, "x", score=1.5),)), "a score of the mention 0–1;"),
+        (Note("n1", "abc", spans=(Span(0, 1, ""),)), "a mention without a label, 0–1"),
+        (Note("n1", "abc", spans=(Span(0, 1, " "),)), "a mention without a label, 0–1"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "jsonl", "xlsx"])
+def test_a_note_that_no_file_can_hold_is_refused_by_id(tmp_path, ending, note, found):
+    if ending == "xlsx":
+        pytest.importorskip("xlsxwriter", reason="the extra [excel] is not installed")
+    with pytest.raises(NoteError, match=f"note n1: {found}"):
+        write_notes([note], tmp_path / f"a.{ending}")
 
 
 def test_cells_are_what_other_programs_read(tmp_path):

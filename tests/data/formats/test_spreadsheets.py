@@ -1,6 +1,7 @@
 import base64
 import datetime as dt
 import struct
+import time
 import zipfile
 import zlib
 
@@ -96,6 +97,29 @@ def test_an_error_in_a_column_that_is_not_read_is_none(tmp_path):
     assert [fault.where for fault in caught.value.faults] == ["a.xlsx:3"]
     with pytest.raises(FaultyNotesError, match="column 'sum'"):
         read_notes(path, metadata_columns=["sum"])
+
+
+@pytest.mark.parametrize(
+    ("member", "tag"),
+    [
+        ("xl/worksheets/sheet1.xml", b"<c "),
+        ("xl/workbook.xml", b"<sheet "),
+        ("xl/_rels/workbook.xml.rels", b"<Relationship "),
+    ],
+)
+def test_tags_that_do_not_end_cost_no_time_squared(tmp_path, member, tag):
+    path = workbook(tmp_path / "a.xlsx", {"s": [["note_id", "text"], ["1", "fever"]]})
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    head, end, rest = parts[member].partition(b"?>")
+    parts[member] = head + end + b"<!-- " + tag * 100_000 + b"-->" + rest
+    # Not deflated: so much of one word would be refused as it is.
+    with zipfile.ZipFile(tmp_path / "b.xlsx", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    start = time.perf_counter()
+    assert list(read_notes(tmp_path / "b.xlsx")) == [Note("1", "fever")]
+    assert time.perf_counter() - start < 10
 
 
 def test_a_date_that_excel_made_of_an_id_or_a_code_is_a_fault(tmp_path):

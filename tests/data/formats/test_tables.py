@@ -280,3 +280,31 @@ def test_quotes_after_backslashes_are_quotes_where_nothing_else_fits(tmp_path, c
     assert "backslash" in caplog.text
     path.write_text('note_id,text\n1,"C:\\"\n2,5\' 4\\" tall\n', encoding="utf-8")
     assert read_notes(path)["text"] == ["C:\\", "5' 4\\\" tall"]
+
+
+def test_a_backslash_before_anything_but_a_quote_or_a_backslash_stays(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = r"""note_id,text,label
+"1","said \"hi\" C:\new\table",\N
+"2","C:\\new\\\"x\"","x"
+"3","ends in \\","\d"
+"""
+    path.write_text(rows + '"4","a\\\nb","y"\n', encoding="utf-8")
+    notes = list(read_notes(path))
+    assert [note.text for note in notes] == [
+        'said "hi" C:\\new\\table',
+        'C:\\new\\"x"',
+        "ends in \\",
+        "a\nb",
+    ]
+    assert [note.label for note in notes] == [None, "x", "\\d", "y"]
+
+
+@pytest.mark.parametrize("above", ["\n", "\r\n\r\n", "  \n", ",\n"])
+def test_blank_lines_above_the_header_are_passed_over(tmp_path, above):
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"{above}note_id,text\n2,abc\n".encode())
+    assert list(read_notes(path)) == [Note("2", "abc")]
+    path.write_bytes(b"\n\nnote_id,text\n2,\n")
+    with pytest.raises(FaultyNotesError, match=r"a\.csv:4 \(note 2\)"):
+        read_notes(path)

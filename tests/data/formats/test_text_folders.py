@@ -161,9 +161,9 @@ def test_a_name_of_two_texts_is_none(tmp_path):
 
 def test_the_table_and_its_column_are_named_where_they_are_several(tmp_path):
     root = folder(tmp_path, a="fever", b="cough")
-    with_table(root, "t.csv", "twin,file,label\nb,a,ill\na,b,well\n")
-    assert read_notes(root)["text"] == ["cough", "fever"]
-    assert read_notes(root, file_column="file")["text"] == ["fever", "cough"]
+    with_table(root, "t.csv", "twin,of,label\nb,a,ill\na,b,well\n")
+    assert read_notes(root, file_column="twin")["text"] == ["cough", "fever"]
+    assert read_notes(root, file_column="of")["text"] == ["fever", "cough"]
     with pytest.raises(FaultyNotesError, match="no column 'name'"):
         read_notes(root, file_column="name")
     with_table(root, "u.csv", "file,label\na,x\n")
@@ -182,3 +182,28 @@ def test_a_table_without_a_header_is_refused(tmp_path):
     (root / "t.csv").unlink()
     with pytest.raises(NoteError, match="0 tables to take labels from"):
         read_notes(root, format="labelled_texts")
+
+
+NUMBERED = {"1": "first", "2": "second", "3": "third"}
+BY_FILE = {"A": "third", "B": "first", "C": "second"}
+
+
+@pytest.mark.parametrize("name", ["file", "FileName", "path", "note_id"])
+def test_a_number_of_a_row_is_not_taken_for_the_name_of_a_text(tmp_path, name):
+    root = folder(tmp_path, **NUMBERED)
+    with_table(root, "t.csv", f"row,label,{name}\n1,A,3.txt\n2,B,1.txt\n3,C,2.txt\n")
+    assert {note.label: note.text for note in read_notes(root)} == BY_FILE
+
+
+def test_columns_that_name_different_texts_are_refused_until_one_is_chosen(tmp_path):
+    root = folder(tmp_path, **NUMBERED)
+    with_table(root, "t.csv", "row,label,doc\n1,A,1.txt\n2,B,3.txt\n3,C,2.txt\n")
+    with pytest.raises(ConfigError, match=r"'row', 'doc'.* name different texts.*file_column="):
+        read_notes(root)
+    # The first row's file is missing: the number beside it must not take its place.
+    with_table(root, "u.csv", "row,label,doc\n1,A,9.txt\n2,B,1.txt\n")
+    with pytest.raises(ConfigError, match="name different texts"):
+        read_notes(root, format="labelled_texts", labels_file="u.csv", on_error="skip")
+    with_table(root, "u.csv", "row,label,doc\n1,A,3.txt\n2,B,1.txt\n3,C,2.txt\n")
+    asked = {"format": "labelled_texts", "labels_file": "u.csv", "file_column": "doc"}
+    assert {note.label: note.text for note in read_notes(root, **asked)} == BY_FILE

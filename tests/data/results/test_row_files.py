@@ -58,6 +58,17 @@ def test_text_files_hold_the_cells_as_they_are(
     assert "1 cells of text begin with = + - @" in caplog.text
 
 
+@pytest.mark.parametrize(("write", "delimiter"), [(write_csv, ","), (write_tsv, "\t")])
+def test_a_carriage_return_in_a_cell_ends_no_row(write, delimiter, tmp_path):
+    path = tmp_path / "rows"
+    cells = ["a\rb", "\r", "c\nd", "e\r\nf", "g"]
+    write([{"name": cell, "start": 1} for cell in cells], {"name": str, "start": int}, path)
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.reader(stream, delimiter=delimiter))
+    assert rows == [["name", "start"], *([cell, "1"] for cell in cells)]
+    assert path.read_bytes().endswith(f"\ng{delimiter}1\n".encode())
+
+
 def test_parquet_columns_have_their_types(tmp_path):
     write_parquet(ROWS, COLUMNS, tmp_path / "rows.parquet")
     table = pq.read_table(tmp_path / "rows.parquet")
