@@ -283,8 +283,10 @@ def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iter
     documents, document_id, is_empty, blanks, block = 0, "", False, 0, 1
     rows: list[tuple[int, list[str]]] = []
     number = 0
+    columns = _columns(file)
     for number, line in file.lines():
-        mark = DOCUMENT_MARK.fullmatch(line)
+        is_row = _is_row(line, columns)
+        mark = None if is_row else DOCUMENT_MARK.fullmatch(line)
         if rows and (mark is not None or not line.strip()):
             yield _Sentence(block, documents, document_id, tuple(rows))
             rows = []
@@ -296,12 +298,13 @@ def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iter
             document_id = _document_id(mark) or f"{file.stem}-{documents}"
         elif not line.strip():
             blanks += 1
-        elif not COMMENT.fullmatch(line):
+        elif is_row or not COMMENT.fullmatch(line):
             cells = _cells(line)
             if is_numbered and UNNUMBERED.fullmatch(cells[0]):
                 faults.passed_over["rows of tokens of several words, or of none"] += 1
                 continue
-            if len(rows) == 1 and rows[0][1][0] == "#" and len(rows[0][1]) != len(cells):
+            above = rows[0][1] if len(rows) == 1 else ["#"]
+            if above[0] == "#" and len(above) not in (1, columns[1], len(cells)):
                 # A source, as GermEval has it above its sentences, and no token.
                 rows = []
             if not rows and blanks > 1 and number > blanks + 1:
@@ -312,6 +315,32 @@ def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iter
         yield _Sentence(block, documents, document_id, tuple(rows))
     elif is_empty:
         _add_empty(Place(file.name, number), faults)
+
+
+def _columns(file: File) -> tuple[bool, int]:
+    """Whether the rows of a file have tabs, and how many columns most of them have."""
+    counts: Counter[tuple[bool, bool, int]] = Counter()
+    for _, line in file.lines():
+        if line.strip():
+            is_plain = not line.startswith(("#", "-DOCSTART-"))
+            counts[is_plain, "\t" in line, len(_cells(line))] += 1
+    if not counts:
+        return False, 1
+    _, has_tabs, width = max(counts, key=lambda kind: (kind[0], counts[kind]))
+    return has_tabs, width
+
+
+def _is_row(line: str, columns: tuple[bool, int]) -> bool:
+    """Whether a line that begins as marks and comments do is a token (`###`, `#refills=2`)."""
+    if not line.startswith("#"):
+        return False
+    cells = _cells(line)
+    if columns != ("\t" in line, len(cells)) or len(cells) == 1:
+        return False
+    if "\t" in line:
+        return " " not in cells[0] or any(map(SURE_TAG.fullmatch, cells[1:]))
+    # "# text = blood group O" ends as a row does.
+    return "=" not in cells[1:-1] and SURE_TAG.fullmatch(cells[-1]) is not None
 
 
 def _cells(line: str) -> list[str]:
@@ -474,10 +503,11 @@ def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ..
 
 def _looks(sight: Sight) -> bool:
     """Whether every line is blank, a mark, or token and tag, with a mention among them."""
-    if "\n\n" not in sight.text.replace("\r", "") or "-" not in sight.text:
+    text = sight.text if "\n" in sight.text else sight.text.replace("\r", "\n")
+    if "\n\n" not in text.replace("\r", "") or "-" not in text:
         return False
     # The last line may be cut off.
-    lines = sight.text.split("\n")[:-1]
+    lines = text.split("\n")[:-1]
     rows = [
         _cells(line.removesuffix("\r"))
         for line in lines

@@ -107,11 +107,15 @@ class File:
         r"""Yields (line number from 1, line without its `\n` or `\r\n`).
 
         Only `\n` ends a line: `str.splitlines` would also break at U+2028, U+0085 and the like,
-        which occur inside notes. Raises as `bytes`.
+        which occur inside notes. Where a file has no `\n` at all, `\r` does, as on old Macs.
+        Raises as `bytes`.
         """
         with self.text(newline="\n") as stream:
             for number, line in enumerate(stream, 1):
-                yield number, line.removesuffix("\n").removesuffix("\r")
+                if number == 1 and not line.endswith("\n") and "\r" in line:
+                    yield from enumerate(line.removesuffix("\r").split("\r"), 1)
+                else:
+                    yield number, line.removesuffix("\n").removesuffix("\r")
 
     def _text(self, newline: str, *, marks_go: bool) -> TextIO:
         stream = self.bytes()

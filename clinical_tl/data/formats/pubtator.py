@@ -155,10 +155,13 @@ def _mention(
     )
 
 
+# With line ends of any kind.
+START = re.compile(r"([^|\s]{1,100})\|t\|[^\r\n]*[\r\n]+\1\|a\|")
+
 PUBTATOR = Format(
     "pubtator",
     "PubTator",
     read_pubtator,
     endings=(".pubtator", ".pubtator.txt"),
-    looks=lambda sight: re.match(r"([^|\s]{1,100})\|t\|[^\n]*\n\1\|a\|", sight.start) is not None,
+    looks=lambda sight: START.match(sight.start) is not None,
 )

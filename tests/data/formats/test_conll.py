@@ -228,6 +228,31 @@ def test_marks_of_other_corpora_make_documents(tmp_path, marks, ids):
     ]
 
 
+@pytest.mark.parametrize("token", ["###", "#### 5", "#refills=2", "#docid7", "#newpar", "# a=b"])
+def test_a_token_that_begins_as_marks_and_comments_do_is_a_token(tmp_path, token):
+    for row in (f"{token}\tO", f"{token}\tB-x=y"):
+        content = f"# newdoc id = d\na\tO\n{row}\nb\tO\n"
+        (note,) = read(tmp_path, content)
+        assert note.text == f"a {token} b"
+        assert note.note_id == "d"
+    if " " not in token:
+        (note,) = read(tmp_path, f"-DOCSTART- (d) O\n\na X O\n{token} X O\n")
+        assert note.text == f"a {token}"
+
+
+def test_a_row_that_is_no_source_is_not_left_out(tmp_path):
+    with pytest.raises(FaultyNotesError, match="2 columns; allowed: 1"):
+        read(tmp_path, "# newdoc id = d\n#\npain\tO\nhere\tO\n")
+    with pytest.raises(FaultyNotesError, match="3 columns; allowed: 2"):
+        read(tmp_path, "#\tO\npain\tO\tO\n\na\tO\n\nb\tO\n")
+
+
+def test_labels_that_look_like_comments_come_back(tmp_path):
+    note = Note("n", "a # 5 b", spans=(Span(2, 5, "k=v"),))
+    assert write_notes([note], tmp_path / "a.conll").losses == {}
+    assert list(read_notes(tmp_path / "a.conll")) == [note]
+
+
 def test_a_mark_that_is_not_known_is_no_note(tmp_path):
     content = "@@@1\n\na\tB-x\n\nb\tO\n"
     with pytest.raises(FaultyNotesError, match=r"a\.conll:1 .*a line of one column between"):
@@ -366,3 +391,10 @@ def test_one_odd_sentence_of_many_is_skipped_alone(tmp_path):
 def test_a_long_line_that_is_nearly_a_mark_takes_no_longer(tmp_path):
     with pytest.raises(FaultyNotesError, match="not of the scheme"):
         read(tmp_path, "# doc id" + " " * 50_000 + "\tx\n")
+
+
+@pytest.mark.parametrize("name", ["a.conll", "a.dat"])
+def test_lines_may_end_as_on_old_macs(tmp_path, name):
+    (tmp_path / name).write_bytes(b"EU\tB-ORG\rrejects\tO\r\rGerman\tB-MISC\r")
+    notes = list(read_notes(tmp_path / name))
+    assert [note.text for note in notes] == ["EU rejects", "German"]

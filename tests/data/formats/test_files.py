@@ -133,3 +133,35 @@ def test_lines_end_with_line_feeds_alone(tmp_path):
     path = tmp_path / "a"
     path.write_bytes("\ufeffa\u2028b\x85\rc\r\nd".encode())
     assert list(File.at(path).lines()) == [(1, "a\u2028b\x85\rc"), (2, "d")]
+
+
+def test_lines_end_as_on_old_macs_where_there_is_no_line_feed(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"a\r\rb\r")
+    assert list(File.at(path).lines()) == [(1, "a"), (2, ""), (3, "b")]
+    path.write_bytes(b"a\r")
+    assert list(File.at(path).lines()) == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.pubtator", "1|t|Fever\n1|a|High\n1\t0\t5\tFever\tSign\tD1\n\n2|t|Cold\n2|a|Mild\n"),
+        ("a.dat", "1|t|Fever\n1|a|High\n1\t0\t5\tFever\tSign\tD1\n\n2|t|Cold\n2|a|Mild\n"),
+        ("a.jsonl", '{"note_id": "1", "text": "a"}\n{"note_id": "2", "text": "b"}\n'),
+        ("a.tsv", "#FORMAT=WebAnno TSV 3.3\n\n\n#Text=Hi you\n1-1\t0-2\tHi\n1-2\t3-6\tyou\n"),
+    ],
+)
+def test_formats_of_lines_read_the_same_from_an_old_mac(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    expected = list(read_notes(path))
+    path.write_bytes(content.replace("\n", "\r").encode())
+    assert list(read_notes(path)) == expected
+
+
+def test_annotations_from_an_old_mac_and_a_text_that_stays_as_it_is(tmp_path):
+    (tmp_path / "1.txt").write_bytes(b"no\rfever\r")
+    (tmp_path / "1.ann").write_bytes(b"T1\tNeg 0 2\tno\rT2\tSign 3 8\tfever\r")
+    (note,) = read_notes(tmp_path)
+    assert (note.text, len(note.spans)) == ("no\rfever\r", 2)
