@@ -51,6 +51,8 @@ ROW_NUMBER = re.compile(r"[0-9]+")
 UNNUMBERED = re.compile(r"[0-9]+[-.][0-9]+")
 # What stands so on every line is tags.
 SURE_TAG = re.compile(r"O|[BIESLUM]-\S+")
+# What CoNLL-2000 and CoNLL-2003 tag beside the names: no rivals of those.
+PHRASES = {"NP", "VP", "PP", "ADJP", "ADVP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"}
 
 
 # Marks and characters of zero width: they go with what stands before them.
@@ -113,9 +115,11 @@ def read_conll(
             own; `sentence`: every sentence is a note; `blank_lines`: documents are parted by two
             blank lines or more; `file`: the file is one note.
         token_column: which column holds the token; negative ones count from the end. By default
-            the first that holds neither tags nor, as in CoNLL-U, numbers of rows.
+            the first that holds neither tags nor, as in CoNLL-U, numbers of rows; where most of
+            its rows say what the one above says, as ids do, the input is refused.
         tag_column: which column holds the tag. By default the last one, or, if that holds no
-            tags, the last one that holds nothing else.
+            tags, the last one that holds nothing else; where several hold tags (of other things
+            than phrases, as `B-NP`), the input is refused.
         id_column: a column with a document id, which then decides the documents.
         mention_label: what all mentions are, in a file whose tags are `B`, `I` and `O` alone.
 
@@ -178,6 +182,12 @@ def _plan(
                 continue
             if tag is not None or column % width not in taken:
                 seen[column].add([cells[column] for cells in rows])
+    rivals = _rivals(seen, scheme, label) if tag is None else []
+    if len(rivals) > 1:
+        columns = sorted(column + widest for column in rivals)
+        found = f"tags in several columns: {columns} (from 0)"
+        faults.refuse(Place(file.name), found, "tag_column=…, the one that is meant")
+        return None
     tag = _tag_column(seen, scheme, label) if tag is None else tag
     if label is None and seen[tag].lack_labels:
         found = "tags without labels, such as B, I and O alone"
@@ -191,7 +201,14 @@ def _plan(
     is_numbered = is_numbered and widest > 2 and token != 0
     if token is None:
         others = {tag % widest, 0 if is_numbered else -1, -1 if own_id is None else own_id % widest}
-        token = next((column for column in range(widest) if column not in others), 0)
+        free = [column for column in range(widest) if column not in others]
+        token = free[0] if free else 0
+        repeating = [column for column in free if _repeats(seen[column - widest])]
+        if token in repeating and len(repeating) < len(free):
+            found = f"column {token} (from 0) says the same in row after row, as ids do"
+            allowed = "token_column=…, the one of the tokens; id_column=…, if that is of documents"
+            faults.refuse(Place(file.name), found, allowed)
+            return None
     has_tags = tag != 0 and widest > 1
     return _Plan(token, tag, own_id, is_numbered, has_tags, tagging)
 
@@ -199,6 +216,26 @@ def _plan(
 def _are_numbered(numbers: Sequence[str]) -> bool:
     plain = [number for number in numbers if not UNNUMBERED.fullmatch(number)]
     return plain == [str(i) for i in range(1, len(plain) + 1)]
+
+
+def _rivals(seen: Mapping[int, SeenTags], scheme: Scheme | None, label: str | None) -> list[int]:
+    """The columns that may be the one of the tags: two layers of mentions, or gold and guess."""
+    rivals = []
+    for column, tags in seen.items():
+        tagging = tags.tagging(scheme, label)
+        plain = {tagging.plain(tag) for tag in tags.counts} - {OUTSIDE}
+        # The last column may say that there is no mention; others, where phrases are.
+        is_meant = column == -1 or (plain and not {tag[2:] for tag in plain} <= PHRASES)
+        is_sound = tags.counts and 2 * tagging.misfits < tags.counts.total()
+        if is_meant and is_sound and all(map(SURE_TAG.fullmatch, plain)):
+            rivals.append(column)
+    return rivals
+
+
+def _repeats(tags: SeenTags) -> bool:
+    """Whether most rows of a column say what the row above says."""
+    pairs = Counter({pair: n for pair, n in tags.pairs.items() if "\n" not in pair})
+    return 2 * sum(n for (above, own), n in pairs.items() if above == own) > pairs.total()
 
 
 def _tag_column(seen: Mapping[int, SeenTags], scheme: Scheme | None, label: str | None) -> int:

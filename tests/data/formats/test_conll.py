@@ -362,6 +362,46 @@ def test_a_last_column_with_a_slip_is_still_the_one_of_the_tags(tmp_path):
     assert [note.spans for note in read(tmp_path, content, on_error="skip")] == [(Span(0, 1, "x"),)]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1\tder\tO\tO\n2\tBerliner\tB-LOCderiv\tO\n3\tUni\tB-ORG\tB-LOC\n",
+        "1\tder\tO\tO\n2\tBerliner\tB-LOC\tO\n3\tUni\tO\tO\n",
+        "1\tder\tO\tO\n2\tBerliner\tLOC_B\tO\n3\tUni\tO\tORG_B\n",
+        "1\tder\tO\tO\n2\tBerliner\tB-LOC\tB-LOC\n3\tUni\tO\tO\n",
+    ],
+)
+def test_two_columns_of_tags_are_refused_until_one_is_named(tmp_path, content):
+    with pytest.raises(
+        FaultyNotesError, match=r"columns: \[2, 3\] .*allowed: tag_column="
+    ) as caught:
+        read(tmp_path, content, on_error="skip")
+    assert "Berliner" not in str(caught.value)
+    (note,) = read(tmp_path, content, tag_column=2)
+    assert note.text == "der Berliner Uni"
+    assert note.spans[0].label.startswith("LOC")
+
+
+def test_phrases_beside_the_tags_are_no_rivals(tmp_path):
+    content = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nit PRP B-NP O\nis VB B-VP O\n"
+    assert [len(note.spans) for note in read(tmp_path, content)] == [1, 0]
+
+
+def test_a_column_of_ids_is_not_taken_for_tokens(tmp_path):
+    content = "doc1\tEU\tB-ORG\ndoc1\trejects\tO\ndoc1\tit\tO\ndoc2\tNo\tO\ndoc2\tno\tO\n"
+    for own in (content, content.replace("doc2\tNo", "\ndoc2\tNo")):
+        with pytest.raises(FaultyNotesError, match=r"column 0 .*allowed: token_column=") as caught:
+            read(tmp_path, own, on_error="skip")
+        assert "doc1" not in str(caught.value)
+    notes = read(tmp_path, own, token_column=1, id_column=0)
+    assert [(note.note_id, note.text) for note in notes] == [
+        ("doc1", "EU rejects it"),
+        ("doc2", "No no"),
+    ]
+    (note,) = read(tmp_path, "no no\tDT\tO\nno\tDT\tO\nno\tDT\tO\n")
+    assert note.text == "no no no no"
+
+
 def test_blank_lines_may_part_documents(tmp_path):
     content = "\n\na\tB-x\n\nb\tO\n\n \nc\tO\n\n\n\nd\tO\n\n\n"
     notes = read(tmp_path, content, grouping="blank_lines")
