@@ -27,12 +27,14 @@ class File:
         name: what errors call it: its name, or its path within a folder or an archive.
         member: its name within the archive `path`, if it is in one.
         encoding: of its text, where that is no UTF-8 and has no byte-order mark.
+        apart: what tells it from another part of one input that has its stem.
     """
 
     path: Path
     name: str
     member: str | None = None
     encoding: str | None = None
+    apart: str | None = None
 
     @classmethod
     def at(cls, path: Path, encoding: str | None = None) -> File:
@@ -49,8 +51,8 @@ class File:
 
     @property
     def stem(self) -> str:
-        """Its name without folders and endings (`train.pubtator.txt` → `train`)."""
-        return stem(PurePosixPath(self.name))
+        """Its name without folders and endings (`train.pubtator.txt` → `train`), or `apart`."""
+        return self.apart or stem(PurePosixPath(self.name))
 
     @property
     def bare_name(self) -> str:

@@ -438,3 +438,10 @@ def test_lines_may_end_as_on_old_macs(tmp_path, name):
     (tmp_path / name).write_bytes(b"EU\tB-ORG\rrejects\tO\r\rGerman\tB-MISC\r")
     notes = list(read_notes(tmp_path / name))
     assert [note.text for note in notes] == ["EU rejects", "German"]
+
+
+def test_parts_of_one_stem_have_ids_of_their_own(tmp_path):
+    for name in ("a.1.conll", "a.2.conll", "b.conll", "c.bio", "c.iob"):
+        (tmp_path / name).write_text("a\tO\n", encoding="utf-8")
+    ids = [note.note_id for note in read_notes(tmp_path, format="conll")]
+    assert ids == ["a.1-1", "a.2-1", "b-1", "c.bio-1", "c.iob-1"]

@@ -165,3 +165,21 @@ def test_annotations_from_an_old_mac_and_a_text_that_stays_as_it_is(tmp_path):
     (tmp_path / "1.ann").write_bytes(b"T1\tNeg 0 2\tno\rT2\tSign 3 8\tfever\r")
     (note,) = read_notes(tmp_path)
     assert (note.text, len(note.spans)) == ("no\rfever\r", 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_characters_without_a_mark_are_a_fault_that_names_them(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes("Hello fever, 38 °C".encode(encoding).replace(b"\xb0", b"+"))
+    with pytest.raises(FaultyNotesError, match=rf"NUL characters.*encoding='{encoding}'") as caught:
+        read_notes(tmp_path, format="texts")
+    assert "fever" not in str(caught.value).replace("\0", "")
+    (note,) = read_notes(tmp_path, format="texts", encoding=encoding)
+    assert note.text == "Hello fever, 38 +C"
+
+
+def test_a_stray_nul_costs_no_note_and_is_told(tmp_path, caplog):
+    (tmp_path / "a.txt").write_bytes(b"no fever and no cough\0 today")
+    with caplog.at_level("WARNING"):
+        (note,) = read_notes(tmp_path, format="texts")
+    assert "\0" in note.text
+    assert "notes with NUL characters" in caplog.text
