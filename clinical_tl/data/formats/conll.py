@@ -215,7 +215,8 @@ def _plan(
 
 def _are_numbered(numbers: Sequence[str]) -> bool:
     plain = [number for number in numbers if not UNNUMBERED.fullmatch(number)]
-    return plain == [str(i) for i in range(1, len(plain) + 1)]
+    first = int(plain[:1] == ["1"])
+    return plain == [str(i) for i in range(first, len(plain) + first)]
 
 
 def _rivals(seen: Mapping[int, SeenTags], scheme: Scheme | None, label: str | None) -> list[int]:

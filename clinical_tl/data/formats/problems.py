@@ -34,7 +34,7 @@ _CONTROLS = re.compile("[\x80-\x9f]")
 # What é, à or a typographic quote in UTF-8 looks like after it was taken for cp1252.
 _MISTAKEN = re.compile("\u00c3[\u00a0-\u00bf]|\u00e2\u20ac[\u0080-\u2122]")
 _REPLACED = "\ufffd"
-# Of a text's characters; stray ones are only told.
+# Of a text's characters; stray ones, as one alone, are only told.
 MOST_NULS = 0.1
 
 
@@ -79,7 +79,7 @@ def note_problems(note: Note) -> Iterator[tuple[str, str]]:
         yield "no note id", "a note_id that is not blank"
     if not note.text.strip():
         yield f"an empty note ({len(note.text)} characters, all blank)", "text"
-    if MOST_NULS * len(note.text) < note.text.count("\0"):
+    if max(1, MOST_NULS * len(note.text)) < note.text.count("\0"):
         yield "NUL characters, as UTF-16 and UTF-32 without their marks have", _wide(note.text)
     if not is_encodable(note.text):
         at = next(i for i, char in enumerate(note.text) if "\ud800" <= char <= "\udfff")

@@ -343,6 +343,7 @@ def test_marks_without_labels_need_one(tmp_path):
         "a \t NN \t B-x\nb \t NN\t  I-x \n\nc\tNN\tO\n",
         "a\tB-x\tdoc7\t0\nb\tI-x\tdoc7\t2\n\nc\tO\tdoc7\t4\n",
         "a\tB-x\t\nb\tI-x\t\n\nc\tO\t\n",
+        "0\ta\tB-x\n1\tb\tI-x\n\n0\tc\tO\n",
         "#\thttp://a.de [2014]\n1\ta\tB-x\n2\tb\tI-x\n\n#\tb.de\n1\tc\tO\n",
         "# global.columns = ID FORM NE\n# newpar\n# text = a\tb\n"
         "1-2\tab\t_\n1\ta\tB-x\n2\tb\tI-x\n2.1\tz\t_\n\n1\tc\tO\n",
