@@ -359,6 +359,13 @@ def _parts(name: str, known: Format, files: Sequence[File], path: Path | None) -
         log.info("%s: %d files of %s are read as one", shown_path(name), len(files), known.title)
     stems = Counter(file.stem for file in files)
     prefixes = [file.stem if stems[file.stem] == 1 else file.name for file in files]
+    bare = Counter(file.bare_name for file in files)
+    files = [
+        file
+        if stems[file.stem] == 1
+        else replace(file, apart=file.bare_name if bare[file.bare_name] == 1 else file.name)
+        for file in files
+    ]
     return _Input(name, READERS[known.name], files, prefixes, path)
 
 

@@ -24,7 +24,7 @@ ODD = [
 ]
 PIECES = st.one_of(
     st.sampled_from([*ODD, "fever", "no", " ", "#", "-", ";", "\\"]),
-    st.characters(exclude_categories=["Cs"]),
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
 )
 TEXTS = (
     st.lists(PIECES, min_size=1, max_size=25)

@@ -171,6 +171,7 @@ class Standoff(Discreet):
         attributes: (line, reference, name, value).
         concepts: (line, reference, concept).
         relations: (line, head, tail, label), arguments of events among them.
+        relation_ids: those of `R` lines.
         remarks: (line, reference, kind, remark) of the annotators.
     """
 
@@ -180,6 +181,7 @@ class Standoff(Discreet):
     attributes: list[tuple[int, str, str, str]] = field(default_factory=list)
     concepts: list[tuple[int, str, str]] = field(default_factory=list)
     relations: list[tuple[int, str, str, str]] = field(default_factory=list)
+    relation_ids: set[str] = field(default_factory=set)
     remarks: list[tuple[int, str, str, str]] = field(default_factory=list)
 
 
@@ -240,7 +242,10 @@ def _require_new(own_id: str, standoff: Standoff) -> None:
 
 def _relation(standoff: Standoff, line: int, cells: list[str]) -> None:
     label, first, second = cells[1].split()
-    head, tail = first.split(":", 1)[1], second.split(":", 1)[1]
+    (role, head), (other, tail) = first.split(":", 1), second.split(":", 1)
+    if (role.lower(), other.lower()) == ("arg2", "arg1"):
+        head, tail = tail, head
+    standoff.relation_ids.add(cells[0])
     standoff.relations.append((line, head, tail, label))
 
 
@@ -287,8 +292,10 @@ def read_brat(folder: Folder, faults: Faults, *, notes_as: NotesAs | None = None
 
     - `T`: spans, discontinuous ones (`0 5;8 10`) with fragments.
     - `A`, `M`: attributes of the mention, or of the event's trigger; without a value, `"true"`.
+      Those of relations (and their concepts) are passed over, and counted.
     - `N`: concepts (`MESH:D003110`).
-    - `R`: relations; of or to an event: of or to its trigger. `*`: every member to the first.
+    - `R`: relations, from `Arg1` to `Arg2`; of or to an event: of or to its trigger.
+      `*`: every member to the first.
     - `E`: one relation an argument, trigger to argument (or its trigger), labelled by role.
     - `#`: annotators' remarks, see `notes_as`; comments.
 
@@ -371,9 +378,15 @@ def _note(
 
     attributes: dict[str, list[tuple[str, str]]] = {}
     for line, reference, name, value in standoff.attributes:
+        if reference in standoff.relation_ids:
+            faults.passed_over["attributes of relations"] += 1
+            continue
         attributes.setdefault(resolve(reference, line), []).append((name, value))
     concepts: dict[str, list[str]] = {}
     for line, reference, concept in standoff.concepts:
+        if reference in standoff.relation_ids:
+            faults.passed_over["concepts of relations"] += 1
+            continue
         concepts.setdefault(resolve(reference, line), []).append(concept)
     if notes_as is None and standoff.remarks:
         said = "annotators' remarks (notes_as='concepts' or 'attributes' reads them)"

@@ -51,6 +51,8 @@ ROW_NUMBER = re.compile(r"[0-9]+")
 UNNUMBERED = re.compile(r"[0-9]+[-.][0-9]+")
 # What stands so on every line is tags.
 SURE_TAG = re.compile(r"O|[BIESLUM]-\S+")
+# What CoNLL-2000 and CoNLL-2003 tag beside the names: no rivals of those.
+PHRASES = {"NP", "VP", "PP", "ADJP", "ADVP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"}
 
 
 # Marks and characters of zero width: they go with what stands before them.
@@ -113,9 +115,11 @@ def read_conll(
             own; `sentence`: every sentence is a note; `blank_lines`: documents are parted by two
             blank lines or more; `file`: the file is one note.
         token_column: which column holds the token; negative ones count from the end. By default
-            the first that holds neither tags nor, as in CoNLL-U, numbers of rows.
+            the first that holds neither tags nor, as in CoNLL-U, numbers of rows; where most of
+            its rows say what the one above says, as ids do, the input is refused.
         tag_column: which column holds the tag. By default the last one, or, if that holds no
-            tags, the last one that holds nothing else.
+            tags, the last one that holds nothing else; where several hold tags (of other things
+            than phrases, as `B-NP`), the input is refused.
         id_column: a column with a document id, which then decides the documents.
         mention_label: what all mentions are, in a file whose tags are `B`, `I` and `O` alone.
 
@@ -178,6 +182,12 @@ def _plan(
                 continue
             if tag is not None or column % width not in taken:
                 seen[column].add([cells[column] for cells in rows])
+    rivals = _rivals(seen, scheme, label) if tag is None else []
+    if len(rivals) > 1:
+        columns = sorted(column + widest for column in rivals)
+        found = f"tags in several columns: {columns} (from 0)"
+        faults.refuse(Place(file.name), found, "tag_column=…, the one that is meant")
+        return None
     tag = _tag_column(seen, scheme, label) if tag is None else tag
     if label is None and seen[tag].lack_labels:
         found = "tags without labels, such as B, I and O alone"
@@ -191,14 +201,42 @@ def _plan(
     is_numbered = is_numbered and widest > 2 and token != 0
     if token is None:
         others = {tag % widest, 0 if is_numbered else -1, -1 if own_id is None else own_id % widest}
-        token = next((column for column in range(widest) if column not in others), 0)
+        free = [column for column in range(widest) if column not in others]
+        token = free[0] if free else 0
+        repeating = [column for column in free if _repeats(seen[column - widest])]
+        if token in repeating and len(repeating) < len(free):
+            found = f"column {token} (from 0) says the same in row after row, as ids do"
+            allowed = "token_column=…, the one of the tokens; id_column=…, if that is of documents"
+            faults.refuse(Place(file.name), found, allowed)
+            return None
     has_tags = tag != 0 and widest > 1
     return _Plan(token, tag, own_id, is_numbered, has_tags, tagging)
 
 
 def _are_numbered(numbers: Sequence[str]) -> bool:
     plain = [number for number in numbers if not UNNUMBERED.fullmatch(number)]
-    return plain == [str(i) for i in range(1, len(plain) + 1)]
+    first = int(plain[:1] == ["1"])
+    return plain == [str(i) for i in range(first, len(plain) + first)]
+
+
+def _rivals(seen: Mapping[int, SeenTags], scheme: Scheme | None, label: str | None) -> list[int]:
+    """The columns that may be the one of the tags: two layers of mentions, or gold and guess."""
+    rivals = []
+    for column, tags in seen.items():
+        tagging = tags.tagging(scheme, label)
+        plain = {tagging.plain(tag) for tag in tags.counts} - {OUTSIDE}
+        # The last column may say that there is no mention; others, where phrases are.
+        is_meant = column == -1 or (plain and not {tag[2:] for tag in plain} <= PHRASES)
+        is_sound = tags.counts and 2 * tagging.misfits < tags.counts.total()
+        if is_meant and is_sound and all(map(SURE_TAG.fullmatch, plain)):
+            rivals.append(column)
+    return rivals
+
+
+def _repeats(tags: SeenTags) -> bool:
+    """Whether most rows of a column say what the row above says."""
+    pairs = Counter({pair: n for pair, n in tags.pairs.items() if "\n" not in pair})
+    return 2 * sum(n for (above, own), n in pairs.items() if above == own) > pairs.total()
 
 
 def _tag_column(seen: Mapping[int, SeenTags], scheme: Scheme | None, label: str | None) -> int:
@@ -283,8 +321,10 @@ def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iter
     documents, document_id, is_empty, blanks, block = 0, "", False, 0, 1
     rows: list[tuple[int, list[str]]] = []
     number = 0
+    columns = _columns(file)
     for number, line in file.lines():
-        mark = DOCUMENT_MARK.fullmatch(line)
+        is_row = _is_row(line, columns)
+        mark = None if is_row else DOCUMENT_MARK.fullmatch(line)
         if rows and (mark is not None or not line.strip()):
             yield _Sentence(block, documents, document_id, tuple(rows))
             rows = []
@@ -296,12 +336,13 @@ def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iter
             document_id = _document_id(mark) or f"{file.stem}-{documents}"
         elif not line.strip():
             blanks += 1
-        elif not COMMENT.fullmatch(line):
+        elif is_row or not COMMENT.fullmatch(line):
             cells = _cells(line)
             if is_numbered and UNNUMBERED.fullmatch(cells[0]):
                 faults.passed_over["rows of tokens of several words, or of none"] += 1
                 continue
-            if len(rows) == 1 and rows[0][1][0] == "#" and len(rows[0][1]) != len(cells):
+            above = rows[0][1] if len(rows) == 1 else ["#"]
+            if above[0] == "#" and len(above) not in (1, columns[1], len(cells)):
                 # A source, as GermEval has it above its sentences, and no token.
                 rows = []
             if not rows and blanks > 1 and number > blanks + 1:
@@ -312,6 +353,32 @@ def _sentences(file: File, faults: Faults, *, is_numbered: bool = False) -> Iter
         yield _Sentence(block, documents, document_id, tuple(rows))
     elif is_empty:
         _add_empty(Place(file.name, number), faults)
+
+
+def _columns(file: File) -> tuple[bool, int]:
+    """Whether the rows of a file have tabs, and how many columns most of them have."""
+    counts: Counter[tuple[bool, bool, int]] = Counter()
+    for _, line in file.lines():
+        if line.strip():
+            is_plain = not line.startswith(("#", "-DOCSTART-"))
+            counts[is_plain, "\t" in line, len(_cells(line))] += 1
+    if not counts:
+        return False, 1
+    _, has_tabs, width = max(counts, key=lambda kind: (kind[0], counts[kind]))
+    return has_tabs, width
+
+
+def _is_row(line: str, columns: tuple[bool, int]) -> bool:
+    """Whether a line that begins as marks and comments do is a token (`###`, `#refills=2`)."""
+    if not line.startswith("#"):
+        return False
+    cells = _cells(line)
+    if columns != ("\t" in line, len(cells)) or len(cells) == 1:
+        return False
+    if "\t" in line:
+        return " " not in cells[0] or any(map(SURE_TAG.fullmatch, cells[1:]))
+    # "# text = blood group O" ends as a row does.
+    return "=" not in cells[1:-1] and SURE_TAG.fullmatch(cells[-1]) is not None
 
 
 def _cells(line: str) -> list[str]:
@@ -474,10 +541,11 @@ def _tagged_sentences(note: Note, losses: Losses) -> Iterator[list[tuple[str, ..
 
 def _looks(sight: Sight) -> bool:
     """Whether every line is blank, a mark, or token and tag, with a mention among them."""
-    if "\n\n" not in sight.text.replace("\r", "") or "-" not in sight.text:
+    text = sight.text if "\n" in sight.text else sight.text.replace("\r", "\n")
+    if "\n\n" not in text.replace("\r", "") or "-" not in text:
         return False
     # The last line may be cut off.
-    lines = sight.text.split("\n")[:-1]
+    lines = text.split("\n")[:-1]
     rows = [
         _cells(line.removesuffix("\r"))
         for line in lines

@@ -28,6 +28,7 @@ class File:
         member: its name within the archive `path`, if it is in one.
         encoding: of its text, where that is no UTF-8 and has no byte-order mark.
         archive: the archive, opened once for all its members.
+        apart: what tells it from another part of one input that has its stem.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class File:
     member: str | None = None
     encoding: str | None = None
     archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
+    apart: str | None = None
 
     @classmethod
     def at(cls, path: Path, encoding: str | None = None) -> File:
@@ -51,8 +53,8 @@ class File:
 
     @property
     def stem(self) -> str:
-        """Its name without folders and endings (`train.pubtator.txt` → `train`)."""
-        return stem(PurePosixPath(self.name))
+        """Its name without folders and endings (`train.pubtator.txt` → `train`), or `apart`."""
+        return self.apart or stem(PurePosixPath(self.name))
 
     @property
     def bare_name(self) -> str:
@@ -109,11 +111,15 @@ class File:
         r"""Yields (line number from 1, line without its `\n` or `\r\n`).
 
         Only `\n` ends a line: `str.splitlines` would also break at U+2028, U+0085 and the like,
-        which occur inside notes. Raises as `bytes`.
+        which occur inside notes. Where a file has no `\n` at all, `\r` does, as on old Macs.
+        Raises as `bytes`.
         """
         with self.text(newline="\n") as stream:
             for number, line in enumerate(stream, 1):
-                yield number, line.removesuffix("\n").removesuffix("\r")
+                if number == 1 and not line.endswith("\n") and "\r" in line:
+                    yield from enumerate(line.removesuffix("\r").split("\r"), 1)
+                else:
+                    yield number, line.removesuffix("\n").removesuffix("\r")
 
     def _text(self, newline: str, *, marks_go: bool) -> TextIO:
         stream = self.bytes()

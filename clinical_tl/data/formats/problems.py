@@ -34,6 +34,8 @@ _CONTROLS = re.compile("[\x80-\x9f]")
 # What é, à or a typographic quote in UTF-8 looks like after it was taken for cp1252.
 _MISTAKEN = re.compile("\u00c3[\u00a0-\u00bf]|\u00e2\u20ac[\u0080-\u2122]")
 _REPLACED = "\ufffd"
+# Of a text's characters; stray ones, as one alone, are only told.
+MOST_NULS = 0.1
 
 
 def is_encodable(text: str) -> bool:
@@ -53,6 +55,8 @@ def conversion(text: str) -> str:
 def doubts(note: Note) -> Iterator[str]:
     """Yields what looks wrong with a note's characters but may be meant."""
     text = f"{note.text}\n{note.label or ''}"
+    if "\0" in text:
+        yield "notes with NUL characters"
     if text.isascii():
         return
     if _CONTROLS.search(text):
@@ -75,12 +79,20 @@ def note_problems(note: Note) -> Iterator[tuple[str, str]]:
         yield "no note id", "a note_id that is not blank"
     if not note.text.strip():
         yield f"an empty note ({len(note.text)} characters, all blank)", "text"
+    if max(1, MOST_NULS * len(note.text)) < note.text.count("\0"):
+        yield "NUL characters, as UTF-16 and UTF-32 without their marks have", _wide(note.text)
     if not is_encodable(note.text):
         at = next(i for i, char in enumerate(note.text) if "\ud800" <= char <= "\udfff")
         found = f"{NO_UNICODE}, or half a character, at character {at}"
         yield found, conversion(note.text)
     yield from _field_problems(note)
     yield from _span_problems(note)
+
+
+def _wide(text: str) -> str:
+    width = 16 if 3 * text.count("\0") < 2 * len(text) else 32
+    order = "be" if text.startswith("\0") else "le"
+    return f"text without them; it may be encoding='utf-{width}-{order}'"
 
 
 def _field_problems(note: Note) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,7 @@ HEAD = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 NO_CONCEPT = "-1"
 MENTION_COLUMNS = (5, 6, 7)
 RELATION_COLUMNS = 4
+NOVELTIES = {"Novel", "No", "None"}
 OFFSET = re.compile(r"[0-9]{1,18}")
 
 
@@ -43,7 +44,8 @@ def read_pubtator(file: File, faults: Faults) -> Iterator[Note]:
     The text is title, line break, abstract: offsets count one character between the two.
     Concept ids joined by `|` or `+` become several concepts, and the id as it stands is kept
     as the attribute `composite`; `-1` becomes none. A seventh column, the members of a composite
-    mention, becomes the attribute `members`. Four-column lines relate concepts. A file without
+    mention, becomes the attribute `members`. Four-column lines relate concepts; whether that is
+    new, a fifth column of BioRED's, is passed over, and counted. A file without
     any mention (relation) line leaves spans (relations) `None`.
     """
     annotated = _annotated(file)
@@ -79,8 +81,22 @@ def read_pubtator(file: File, faults: Faults) -> Iterator[Note]:
 
 def _annotated(file: File) -> tuple[bool, bool]:
     # A document without mentions is gold only if the corpus annotates mentions at all.
-    widths = {line.count("\t") + 1 for _, line in file.lines() if not HEAD.fullmatch(line)}
-    return bool(widths.intersection(MENTION_COLUMNS)), RELATION_COLUMNS in widths
+    has_spans = has_relations = False
+    for _, line in file.lines():
+        if not HEAD.fullmatch(line):
+            cells = line.split("\t")
+            is_relation = _is_relation(cells)
+            has_relations |= is_relation
+            has_spans |= len(cells) in MENTION_COLUMNS and not is_relation
+    return has_spans, has_relations
+
+
+def _is_relation(cells: list[str]) -> bool:
+    return len(cells) == RELATION_COLUMNS or (
+        len(cells) == RELATION_COLUMNS + 1
+        and cells[4].strip() in NOVELTIES
+        and OFFSET.fullmatch(cells[1]) is None
+    )
 
 
 def _add_text(document: _Document, number: int, head: re.Match[str]) -> None:
@@ -106,7 +122,9 @@ def _note(document: _Document, faults: Faults, has_spans: bool, has_relations: b
         place = document.place.at(number)
         if cells[0] != note_id:
             faults.add(place, "an annotation of another document", "the id of the document above")
-        elif len(cells) == RELATION_COLUMNS:
+        elif _is_relation(cells):
+            if len(cells) > RELATION_COLUMNS:
+                faults.passed_over["novelties of relations"] += 1
             relations.append(Relation(head=cells[2], tail=cells[3], label=cells[1]))
         elif len(cells) in MENTION_COLUMNS and all(map(OFFSET.fullmatch, cells[1:3])):
             mention = Quoted([(int(cells[1]), int(cells[2]))], cells[3])
@@ -115,7 +133,7 @@ def _note(document: _Document, faults: Faults, has_spans: bool, has_relations: b
             faults.add(
                 place,
                 f"{len(cells)} columns that are neither a mention nor a relation",
-                "id, start, end, mention, type, concepts[, members] or id, type, head, tail",
+                "id, start, end, mention, type, concepts[, members] or id, type, head, tail[, No]",
             )
     settled = settle(text, [mention for _, _, mention in mentions], faults)
     spans = [
@@ -155,10 +173,13 @@ def _mention(
     )
 
 
+# With line ends of any kind.
+START = re.compile(r"([^|\s]{1,100})\|t\|[^\r\n]*[\r\n]+\1\|a\|")
+
 PUBTATOR = Format(
     "pubtator",
     "PubTator",
     read_pubtator,
     endings=(".pubtator", ".pubtator.txt"),
-    looks=lambda sight: re.match(r"([^|\s]{1,100})\|t\|[^\n]*\n\1\|a\|", sight.start) is not None,
+    looks=lambda sight: START.match(sight.start) is not None,
 )

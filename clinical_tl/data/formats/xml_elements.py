@@ -6,6 +6,7 @@ fetched, and a reference to an entity that isn't known is a fault, not a gap in 
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from typing import NoReturn
@@ -15,7 +16,8 @@ from xml.parsers import expat
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 
-READ_BYTES = 2**16
+READ_BYTES = 2**20
+DECLARED = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z][\w.-]*)["']""")
 
 # XML 1.0 has no other control characters, and no half of a character.
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -33,7 +35,8 @@ def xml_elements(file: File, faults: Faults, name: str = "") -> Iterator[tuple[i
         name: of the elements; empty for the outermost.
     """
     gathering = _Gathering(name)
-    parser = expat.ParserCreate(file.encoding, namespace_separator="}")
+    # Expat knows encodings of one byte a character, beside UTF-8 and UTF-16.
+    parser = expat.ParserCreate(None if _is_wide(file.encoding) else file.encoding, "}")
     parser.buffer_text = True
     parser.StartElementHandler = lambda tag, attributes: gathering.start(
         tag, attributes, parser.CurrentLineNumber
@@ -42,12 +45,18 @@ def xml_elements(file: File, faults: Faults, name: str = "") -> Iterator[tuple[i
     parser.CharacterDataHandler = gathering.data
     parser.EntityDeclHandler = _refuse_entity
     parser.SkippedEntityHandler = _refuse_unknown
+    fed, decoder = 0, None
     with file.bytes() as stream:
         while True:
-            chunk = stream.read(READ_BYTES)
+            # Expat goes once more through what has no end yet, such as a long comment.
+            chunk = stream.read(max(READ_BYTES, fed - parser.CurrentByteIndex))
             try:
-                parser.Parse(chunk, not chunk)
-            except (expat.ExpatError, UnreadableError) as error:
+                if not fed:
+                    decoder = _decoder(file.encoding, chunk)
+                text = chunk if decoder is None else decoder.decode(chunk, not chunk)
+                fed += len(text)
+                parser.Parse(text, not chunk)
+            except (expat.ExpatError, UnreadableError, LookupError, UnicodeError) as error:
                 yield from gathering.taken()
                 _tell(error, Place(file.name, parser.CurrentLineNumber), faults, name)
                 return
@@ -56,11 +65,30 @@ def xml_elements(file: File, faults: Faults, name: str = "") -> Iterator[tuple[i
                 return
 
 
-def _tell(
-    error: expat.ExpatError | UnreadableError, place: Place, faults: Faults, name: str
-) -> None:
+def _is_wide(encoding: str | None) -> bool:
+    """Whether Python must decode it. Raises `LookupError` for one that it doesn't know."""
+    if encoding is None or codecs.lookup(encoding).name.startswith(("utf-8", "utf-16")):
+        return False
+    return len(bytes(range(256)).decode(encoding, "replace")) != 256
+
+
+def _decoder(encoding: str | None, start: bytes) -> codecs.IncrementalDecoder | None:
+    """What decodes a file that begins so, where expat can't."""
+    declared = DECLARED.match(start)
+    name = encoding or (declared and declared[1].decode())
+    return codecs.getincrementaldecoder(name)() if name and _is_wide(name) else None
+
+
+def _tell(error: Exception, place: Place, faults: Faults, name: str) -> None:
     if isinstance(error, UnreadableError):
         found, allowed = error.found, error.allowed
+    elif isinstance(error, UnicodeError):
+        found, allowed = (
+            "bytes that are not of the file's encoding",
+            "the one that the XML declares",
+        )
+    elif not isinstance(error, expat.ExpatError):
+        found, allowed = "an encoding that nobody knows", "one that Python knows, or encoding='…'"
     else:
         place = place.at(error.lineno)
         found = f"broken XML at column {error.offset + 1}: {expat.ErrorString(error.code)}"

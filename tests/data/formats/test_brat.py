@@ -312,3 +312,21 @@ def test_endings_in_capitals_are_endings(tmp_path):
     (root / "a.ann").write_text("", encoding="utf-8")
     with pytest.raises(FaultyNotesError, match=r"2 \.ann files of one text"):
         read(root)
+
+
+def test_the_arguments_of_a_relation_are_told_by_their_names(tmp_path):
+    mentions = "T1\tA 0 1\ta\nT2\tB 2 3\tb\n"
+    for line in ("R1\tRel Arg1:T1 Arg2:T2", "R1\tRel Arg2:T2 Arg1:T1", "R1\tRel From:T1 To:T2"):
+        (note,) = read(folder(tmp_path, x_txt="a b", x_ann=f"{mentions}{line}\n"))
+        assert note.relations == (Relation("T1", "T2", "Rel"),)
+
+
+def test_attributes_of_relations_are_passed_over_and_counted(tmp_path, caplog):
+    lines = "A1\tNegated R1\nT1\tA 0 1\ta\nT2\tB 2 3\tb\nR1\tRel Arg1:T1 Arg2:T2\n"
+    root = folder(tmp_path, x_txt="a b", x_ann=lines + "N1\tReference R1 X:1\tx\n")
+    with caplog.at_level("INFO"):
+        (note,) = read(root)
+    assert note.relations == (Relation("T1", "T2", "Rel"),)
+    assert not any(span.attributes or span.concepts for span in note.spans)
+    assert "1 attributes of relations" in caplog.text
+    assert "1 concepts of relations" in caplog.text

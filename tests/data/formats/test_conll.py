@@ -228,6 +228,31 @@ def test_marks_of_other_corpora_make_documents(tmp_path, marks, ids):
     ]
 
 
+@pytest.mark.parametrize("token", ["###", "#### 5", "#refills=2", "#docid7", "#newpar", "# a=b"])
+def test_a_token_that_begins_as_marks_and_comments_do_is_a_token(tmp_path, token):
+    for row in (f"{token}\tO", f"{token}\tB-x=y"):
+        content = f"# newdoc id = d\na\tO\n{row}\nb\tO\n"
+        (note,) = read(tmp_path, content)
+        assert note.text == f"a {token} b"
+        assert note.note_id == "d"
+    if " " not in token:
+        (note,) = read(tmp_path, f"-DOCSTART- (d) O\n\na X O\n{token} X O\n")
+        assert note.text == f"a {token}"
+
+
+def test_a_row_that_is_no_source_is_not_left_out(tmp_path):
+    with pytest.raises(FaultyNotesError, match="2 columns; allowed: 1"):
+        read(tmp_path, "# newdoc id = d\n#\npain\tO\nhere\tO\n")
+    with pytest.raises(FaultyNotesError, match="3 columns; allowed: 2"):
+        read(tmp_path, "#\tO\npain\tO\tO\n\na\tO\n\nb\tO\n")
+
+
+def test_labels_that_look_like_comments_come_back(tmp_path):
+    note = Note("n", "a # 5 b", spans=(Span(2, 5, "k=v"),))
+    assert write_notes([note], tmp_path / "a.conll").losses == {}
+    assert list(read_notes(tmp_path / "a.conll")) == [note]
+
+
 def test_a_mark_that_is_not_known_is_no_note(tmp_path):
     content = "@@@1\n\na\tB-x\n\nb\tO\n"
     with pytest.raises(FaultyNotesError, match=r"a\.conll:1 .*a line of one column between"):
@@ -318,6 +343,7 @@ def test_marks_without_labels_need_one(tmp_path):
         "a \t NN \t B-x\nb \t NN\t  I-x \n\nc\tNN\tO\n",
         "a\tB-x\tdoc7\t0\nb\tI-x\tdoc7\t2\n\nc\tO\tdoc7\t4\n",
         "a\tB-x\t\nb\tI-x\t\n\nc\tO\t\n",
+        "0\ta\tB-x\n1\tb\tI-x\n\n0\tc\tO\n",
         "#\thttp://a.de [2014]\n1\ta\tB-x\n2\tb\tI-x\n\n#\tb.de\n1\tc\tO\n",
         "# global.columns = ID FORM NE\n# newpar\n# text = a\tb\n"
         "1-2\tab\t_\n1\ta\tB-x\n2\tb\tI-x\n2.1\tz\t_\n\n1\tc\tO\n",
@@ -335,6 +361,46 @@ def test_a_last_column_with_a_slip_is_still_the_one_of_the_tags(tmp_path):
     with pytest.raises(FaultyNotesError, match="has not begun"):
         read(tmp_path, content)
     assert [note.spans for note in read(tmp_path, content, on_error="skip")] == [(Span(0, 1, "x"),)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1\tder\tO\tO\n2\tBerliner\tB-LOCderiv\tO\n3\tUni\tB-ORG\tB-LOC\n",
+        "1\tder\tO\tO\n2\tBerliner\tB-LOC\tO\n3\tUni\tO\tO\n",
+        "1\tder\tO\tO\n2\tBerliner\tLOC_B\tO\n3\tUni\tO\tORG_B\n",
+        "1\tder\tO\tO\n2\tBerliner\tB-LOC\tB-LOC\n3\tUni\tO\tO\n",
+    ],
+)
+def test_two_columns_of_tags_are_refused_until_one_is_named(tmp_path, content):
+    with pytest.raises(
+        FaultyNotesError, match=r"columns: \[2, 3\] .*allowed: tag_column="
+    ) as caught:
+        read(tmp_path, content, on_error="skip")
+    assert "Berliner" not in str(caught.value)
+    (note,) = read(tmp_path, content, tag_column=2)
+    assert note.text == "der Berliner Uni"
+    assert note.spans[0].label.startswith("LOC")
+
+
+def test_phrases_beside_the_tags_are_no_rivals(tmp_path):
+    content = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nit PRP B-NP O\nis VB B-VP O\n"
+    assert [len(note.spans) for note in read(tmp_path, content)] == [1, 0]
+
+
+def test_a_column_of_ids_is_not_taken_for_tokens(tmp_path):
+    content = "doc1\tEU\tB-ORG\ndoc1\trejects\tO\ndoc1\tit\tO\ndoc2\tNo\tO\ndoc2\tno\tO\n"
+    for own in (content, content.replace("doc2\tNo", "\ndoc2\tNo")):
+        with pytest.raises(FaultyNotesError, match=r"column 0 .*allowed: token_column=") as caught:
+            read(tmp_path, own, on_error="skip")
+        assert "doc1" not in str(caught.value)
+    notes = read(tmp_path, own, token_column=1, id_column=0)
+    assert [(note.note_id, note.text) for note in notes] == [
+        ("doc1", "EU rejects it"),
+        ("doc2", "No no"),
+    ]
+    (note,) = read(tmp_path, "no no\tDT\tO\nno\tDT\tO\nno\tDT\tO\n")
+    assert note.text == "no no no no"
 
 
 def test_blank_lines_may_part_documents(tmp_path):
@@ -366,3 +432,17 @@ def test_one_odd_sentence_of_many_is_skipped_alone(tmp_path):
 def test_a_long_line_that_is_nearly_a_mark_takes_no_longer(tmp_path):
     with pytest.raises(FaultyNotesError, match="not of the scheme"):
         read(tmp_path, "# doc id" + " " * 50_000 + "\tx\n")
+
+
+@pytest.mark.parametrize("name", ["a.conll", "a.dat"])
+def test_lines_may_end_as_on_old_macs(tmp_path, name):
+    (tmp_path / name).write_bytes(b"EU\tB-ORG\rrejects\tO\r\rGerman\tB-MISC\r")
+    notes = list(read_notes(tmp_path / name))
+    assert [note.text for note in notes] == ["EU rejects", "German"]
+
+
+def test_parts_of_one_stem_have_ids_of_their_own(tmp_path):
+    for name in ("a.1.conll", "a.2.conll", "b.conll", "c.bio", "c.iob"):
+        (tmp_path / name).write_text("a\tO\n", encoding="utf-8")
+    ids = [note.note_id for note in read_notes(tmp_path, format="conll")]
+    assert ids == ["a.1-1", "a.2-1", "b-1", "c.bio-1", "c.iob-1"]

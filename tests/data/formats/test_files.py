@@ -157,3 +157,53 @@ def test_small_files_that_together_fill_the_memory_are_refused(tmp_path, monkeyp
             archive.writestr(f"{number}.txt", " " * 60_000)
     with pytest.raises(NoteError, match="times the packed size"):
         read_notes(path, format="texts")
+
+
+def test_lines_end_as_on_old_macs_where_there_is_no_line_feed(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"a\r\rb\r")
+    assert list(File.at(path).lines()) == [(1, "a"), (2, ""), (3, "b")]
+    path.write_bytes(b"a\r")
+    assert list(File.at(path).lines()) == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.pubtator", "1|t|Fever\n1|a|High\n1\t0\t5\tFever\tSign\tD1\n\n2|t|Cold\n2|a|Mild\n"),
+        ("a.dat", "1|t|Fever\n1|a|High\n1\t0\t5\tFever\tSign\tD1\n\n2|t|Cold\n2|a|Mild\n"),
+        ("a.jsonl", '{"note_id": "1", "text": "a"}\n{"note_id": "2", "text": "b"}\n'),
+        ("a.tsv", "#FORMAT=WebAnno TSV 3.3\n\n\n#Text=Hi you\n1-1\t0-2\tHi\n1-2\t3-6\tyou\n"),
+    ],
+)
+def test_formats_of_lines_read_the_same_from_an_old_mac(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    expected = list(read_notes(path))
+    path.write_bytes(content.replace("\n", "\r").encode())
+    assert list(read_notes(path)) == expected
+
+
+def test_annotations_from_an_old_mac_and_a_text_that_stays_as_it_is(tmp_path):
+    (tmp_path / "1.txt").write_bytes(b"no\rfever\r")
+    (tmp_path / "1.ann").write_bytes(b"T1\tNeg 0 2\tno\rT2\tSign 3 8\tfever\r")
+    (note,) = read_notes(tmp_path)
+    assert (note.text, len(note.spans)) == ("no\rfever\r", 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_characters_without_a_mark_are_a_fault_that_names_them(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes("Hello fever, 38 °C".encode(encoding).replace(b"\xb0", b"+"))
+    with pytest.raises(FaultyNotesError, match=rf"NUL characters.*encoding='{encoding}'") as caught:
+        read_notes(tmp_path, format="texts")
+    assert "fever" not in str(caught.value).replace("\0", "")
+    (note,) = read_notes(tmp_path, format="texts", encoding=encoding)
+    assert note.text == "Hello fever, 38 +C"
+
+
+def test_a_stray_nul_costs_no_note_and_is_told(tmp_path, caplog):
+    (tmp_path / "a.txt").write_bytes(b"no fever and no cough\0 today")
+    with caplog.at_level("WARNING"):
+        (note,) = read_notes(tmp_path, format="texts")
+    assert "\0" in note.text
+    assert "notes with NUL characters" in caplog.text

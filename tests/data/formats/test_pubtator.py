@@ -122,3 +122,14 @@ def test_offsets_of_thousands_of_digits_cost_their_document_alone(tmp_path):
     with pytest.raises(FaultyNotesError, match="neither a mention nor a relation"):
         read_notes(path)
     assert read_notes(path, on_error="skip")["note_id"][:] == ["2"]
+
+
+def test_the_novelty_of_a_relation_is_passed_over_and_counted(tmp_path, caplog):
+    content = "1|t|Fever\n1|a|Cold\n1\tAssociation\t12\tD2\tNovel\n1\tBind\t12\tD3\tNo\n"
+    with caplog.at_level("INFO"):
+        (note,) = read_notes(write(tmp_path, content))
+    assert note.relations == (Relation("12", "D2", "Association"), Relation("12", "D3", "Bind"))
+    assert note.spans is None
+    assert "2 novelties of relations" in caplog.text
+    (note,) = read_notes(write(tmp_path, "1|t|Fever\n1|a|Cold\n1\t0\t5\tFever\tNo\n"))
+    assert [span.label for span in note.spans] == ["No"]

@@ -1,3 +1,5 @@
+from xml.parsers import expat
+
 import pytest
 
 from clinical_tl.data.formats.files import File
@@ -58,3 +60,59 @@ def test_a_file_of_many_that_breaks_off_is_refused_after_those_before(tmp_path):
     assert [element.text for _, element in found] == ["1"]
     assert faults.is_refused
     assert faults.faults[0].where == "a.xml:3"
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "big5", "shift_jis", "cp1252", "utf-16", "utf-8"])
+@pytest.mark.parametrize("given", [False, True])
+def test_xml_is_read_in_the_encoding_that_it_declares_or_that_is_given(tmp_path, encoding, given):
+    said = "é" if encoding == "cp1252" else "高"
+    declared = "" if given else f' encoding="{encoding}"'
+    path = tmp_path / "a.xml"
+    content = f'<?xml version="1.0"{declared}?><a>{f"<b>{said}</b>" * 3000}</a>'
+    path.write_bytes(content.encode(encoding))
+    faults = Faults("a.xml")
+    found = list(xml_elements(File.at(path, encoding if given else None), faults, "b"))
+    assert not faults
+    assert [element.text for _, element in found] == [said] * 3000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content", "found"),
+    [
+        ("gb18030", b"<a>\xff</a>", "bytes that are not of the file's encoding"),
+        ("gb18030", b"<a>\x81", "bytes that are not of the file's encoding"),
+        ("klingon", b"<a/>", "an encoding that nobody knows"),
+        ("hex", b"<a/>", "an encoding that nobody knows"),
+    ],
+)
+def test_xml_of_another_encoding_than_it_declares_is_told(tmp_path, encoding, content, found):
+    path = tmp_path / "a.xml"
+    path.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?>'.encode() + content)
+    faults = Faults("a.xml")
+    assert list(xml_elements(File.at(path), faults)) == []
+    assert found in faults.faults[0].found
+
+
+def test_a_long_comment_is_not_gone_through_again_and_again(tmp_path, monkeypatch):
+    fed = []
+    real = expat.ParserCreate
+
+    class Counting:
+        def __init__(self, *given):
+            object.__setattr__(self, "parser", real(*given))
+
+        def __getattr__(self, name):
+            return getattr(self.parser, name)
+
+        def __setattr__(self, name, value):
+            setattr(self.parser, name, value)
+
+        def Parse(self, chunk, is_last):  # noqa: N802  (expat's name)
+            fed.append(len(chunk))
+            return self.parser.Parse(chunk, is_last)
+
+    monkeypatch.setattr(expat, "ParserCreate", Counting)
+    monkeypatch.setattr("clinical_tl.data.formats.xml_elements.READ_BYTES", 1000)
+    found, _ = elements(tmp_path, f"<a><!--{'x' * 1_000_000}--><b>1</b></a>", "b")
+    assert [element.text for _, element in found] == ["1"]
+    assert len(fed) < 20
