@@ -52,6 +52,7 @@ def declared(
     scheme: Scheme | None,
     tag_names: Sequence[str] | None,
     tags_in: Callable[[str], Iterable[object]],
+    mention_label: str | None = None,
 ) -> Layout:
     """The layout for a table with these names.
 
@@ -62,6 +63,7 @@ def declared(
         scheme: as `tag_layout`'s.
         tag_names: as `tag_layout`'s.
         tags_in: gives the cells of the column of tags, looked through where they have no names.
+        mention_label: as `tag_layout`'s.
     """
     fields = {
         field
@@ -72,7 +74,8 @@ def declared(
     found = layout.token_columns(columns)
     tags = None if found is None else found[1]
     known = tag_names or names.get(tags or "")
-    return tag_layout(layout, scheme, known, tags_in(tags) if tags and not known else ())
+    seen = tags_in(tags) if tags and not known else ()
+    return tag_layout(layout, scheme, known, seen, mention_label)
 
 
 def _named(value: object, classes: Sequence[str]) -> object:

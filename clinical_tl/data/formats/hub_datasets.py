@@ -28,6 +28,7 @@ def read_dataset(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row; places are row numbers, from 1.
 
@@ -39,6 +40,7 @@ def read_dataset(
         layout: which column holds which field.
         scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
         tag_names: what tags are called that are numbers, where the dataset doesn't say.
+        mention_label: the label of all mentions, where tags are marks alone (B, I, O).
     """
     place = Place(faults.source)
     mark = len(faults)
@@ -57,7 +59,9 @@ def read_dataset(
         # A stream is read in one pass.
         return dataset.select_columns(column)[column] if hasattr(dataset, "__len__") else ()
 
-    layout = declared(layout, dataset.column_names, names, scheme, tag_names, tags_in)
+    layout = declared(
+        layout, dataset.column_names, names, scheme, tag_names, tags_in, mention_label
+    )
     for number, row in enumerate(dataset, 1):
         row = with_names(row, names)
         place = Place(faults.source, number)
@@ -72,6 +76,7 @@ def read_stream(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row of a streamed dataset, in one pass.
 
@@ -79,7 +84,14 @@ def read_stream(
     doesn't, each row is a record of its own.
     """
     reader = read_records if dataset.features is None else read_dataset
-    yield from reader(dataset, faults, layout=layout, scheme=scheme, tag_names=tag_names)
+    yield from reader(
+        dataset,
+        faults,
+        layout=layout,
+        scheme=scheme,
+        tag_names=tag_names,
+        mention_label=mention_label,
+    )
 
 
 def load_from_hub(name: str, split: str | None) -> Dataset:
