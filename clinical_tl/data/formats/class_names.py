@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.columns import Layout
+from clinical_tl.data.formats.problems import UnreadableError
 from clinical_tl.data.formats.tag_schemes import Scheme
 from clinical_tl.data.formats.token_tags import tag_layout
+from clinical_tl.errors import shown_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,8 +43,15 @@ def arrow_class_names(schema: pa.Schema) -> Names:
 
 
 def with_names(row: Mapping[str, object], names: Names) -> dict[str, object]:
-    """The row with names instead of numbers."""
-    return {**row, **{column: _named(row[column], known) for column, known in names.items()}}
+    """The row with names instead of numbers.
+
+    Raises:
+        UnreadableError: a number without a name.
+    """
+    return {
+        **row,
+        **{column: _named(row[column], known, column) for column, known in names.items()},
+    }
 
 
 def declared(
@@ -78,9 +87,19 @@ def declared(
     return tag_layout(layout, scheme, known, seen, mention_label)
 
 
-def _named(value: object, classes: Sequence[str]) -> object:
+def _named(value: object, classes: Sequence[str], column: str) -> object:
+    if hasattr(value, "tolist"):
+        # An array's, a tensor's, or one number of either.
+        value = value.tolist()
     if isinstance(value, list):
-        return [_named(item, classes) for item in value]
-    # -1 is how unlabelled test sets are stored.
-    is_class = isinstance(value, int) and 0 <= value < len(classes)
-    return classes[value] if is_class and isinstance(value, int) else None
+        return [_named(item, classes, column) for item in value]
+    # Unlabelled test sets have -1, padded ones -100.
+    if value is None or value in (-1, -100):
+        return None
+    if isinstance(value, int) and 0 <= value < len(classes):
+        return classes[value]
+    found = f"class {value}" if isinstance(value, int) else f"a class as {type(value).__name__}"
+    raise UnreadableError(
+        f"{found} in {shown_id(column, 'column')!r}, which has names for {len(classes)} classes",
+        "numbers from 0 to one less than there are names, or -1 for none",
+    )
