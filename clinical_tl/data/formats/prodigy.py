@@ -114,7 +114,7 @@ def _fields(
         fields = {"label": task["label"], "codes": category_names(task["accept"])}
     spans = _spans(task)
     return {
-        **dict.fromkeys(("label", "codes")),
+        "label": None,
         "note_id": task.get("note_id", own.get("note_id")),
         "patient_id": task.get("patient_id", own.get("patient_id")),
         "text": task.get("text"),
