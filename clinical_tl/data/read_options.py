@@ -57,7 +57,7 @@ class ReadOptions:
         token_column: of a CoNLL file, the words' column by number from 0; -1 is the last.
         tag_column: of a CoNLL file, the tags' column.
         id_column: of a CoNLL file, the column of document ids, if it has one.
-        mention_label: of a CoNLL file whose tags are B, I and O alone, what all mentions are.
+        mention_label: of tokens whose tags are B, I and O alone, what all mentions are.
         layer: of a WebAnno file, the layer (or layers) of the mentions, where it has several; of
             Label Studio, annotations or predictions.
         feature: of a WebAnno file, the feature that is a mention's label.

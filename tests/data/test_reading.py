@@ -65,7 +65,7 @@ def test_folders_need_a_format_and_formats_their_kind(tmp_path):
         ({"format": "xml"}, "format='xml'"),
         ({"on_error": "ignore"}, "on_error='ignore'"),
         ({"duplicates": "keep"}, "duplicates='keep'"),
-        ({"sheet": 1}, r"unknown options \['sheet'\]; this format takes \['scheme', 'tag_names'\]"),
+        ({"sheet": 1}, r"unknown options \['sheet'\]; this format takes \['mention_label', "),
         ({"format": "conll", "delimiter": ","}, "unknown options.*'grouping'"),
         ({"format": "conll", "columns": {"text": "a"}}, "this format has none"),
     ],

@@ -12,6 +12,7 @@ from dataclasses import replace
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.nesting import rows_of
 from clinical_tl.data.formats.problems import Faults, UnreadableError
+from clinical_tl.data.formats.stretches import TOO_FAR, are_too_far
 
 _FIELDS = ("passages", "entities", "relations", "events", "coreferences")
 
@@ -89,6 +90,9 @@ def _text(passages: Sequence[Mapping[str, object]]) -> str:
         if len(offsets) != len(said):
             raise UnreadableError("a passage of more or fewer texts than offsets", "one for each")
         pieces += [(*pair, piece) for pair, piece in zip(offsets, said, strict=True)]
+    width = sum(len(own) for *_, own in pieces)
+    if are_too_far(max((end for _, end, _ in pieces), default=0) - width, width):
+        raise UnreadableError(*TOO_FAR)
     for start, end, own in sorted(pieces):
         if start < len(text) or end - start != len(own):
             raise UnreadableError(

@@ -47,6 +47,7 @@ TAIL_ROLES = frozenset({"tail", "target", "object", "obj", "arg2"})
 NO_CONCEPTS = frozenset({"", "-", "-1", "none", "null"})
 BETWEEN_CONCEPTS = re.compile(r"[;,|]")
 READ_CHARACTERS = 2**20
+LONGEST_PREFIX = 100
 
 
 def read_bioc_xml(file: File, faults: Faults, *, label_key: str = "type") -> Iterator[Note]:
@@ -64,7 +65,7 @@ def read_bioc_xml(file: File, faults: Faults, *, label_key: str = "type") -> Ite
         faults: where what is wrong goes.
         label_key: the infon that is the label of an annotation.
     """
-    has = _Has(*_found_in(file, "<annotation", "<relation"))
+    has = _Has(*_found_in(file, "annotation", "relation"))
     for line, element in xml_elements(file, faults, "document"):
         document = _object(element)
         place = Place(file.name, line, str(document["id"]))
@@ -94,14 +95,16 @@ class _Has:
     relations: bool
 
 
-def _found_in(file: File, *marks: str) -> list[bool]:
-    found, end = dict.fromkeys(marks, False), ""
+def _found_in(file: File, *names: str) -> list[bool]:
+    """Whether the file has elements of these names, in whatever namespace."""
+    tags = {name: re.compile(rf"<(?:[\w.-]{{1,{LONGEST_PREFIX}}}:)?{name}\b") for name in names}
+    found, end = dict.fromkeys(names, False), ""
     with file.text() as stream:
         while (chunk := stream.read(READ_CHARACTERS)) and not all(found.values()):
-            # A mark may be cut in two.
+            # A tag may be cut in two.
             end += chunk
-            found = {mark: seen or mark in end for mark, seen in found.items()}
-            end = end[-max(map(len, marks)) :]
+            found = {name: seen or bool(tags[name].search(end)) for name, seen in found.items()}
+            end = end[-2 * LONGEST_PREFIX :]
     return list(found.values())
 
 
@@ -181,7 +184,7 @@ def _infons(holder: Object) -> dict[str, object]:
     value = holder.get("infons") or {}
     if not isinstance(value, Mapping):
         raise UnreadableError("infons that are no object", "name → value")
-    return dict(value)
+    return {name: infon for name, infon in value.items() if infon is not None}
 
 
 def _parts(document: Object) -> Iterator[Object]:
@@ -298,7 +301,10 @@ def _span(
     faults: Faults,
     label_key: str,
 ) -> Span | None:
-    infons = {name: _plain(value) for name, value in _infons(annotation).items()}
+    infons = {
+        name: _listed(value) if _is_concept_key(name) else _plain(value)
+        for name, value in _infons(annotation).items()
+    }
     label = infons.pop(label_key, None)
     if label is None:
         names = ", ".join(sorted(shown_id(name, "infon") for name in infons)[:10]) or "none"
@@ -336,6 +342,11 @@ def _span(
 
 def _is_concept_key(name: str) -> bool:
     return re.sub(r"[\W_]", "", name).lower() in CONCEPT_KEYS
+
+
+def _listed(value: object) -> str:
+    """The concepts of an infon that is a list, as BioC has several in one string."""
+    return ";".join(map(_plain, value)) if isinstance(value, list) else _plain(value)
 
 
 def _plain(value: object) -> str:
@@ -551,7 +562,10 @@ BIOC_XML = Format(
     read_bioc_xml,
     write_bioc_xml,
     endings=(".bioc.xml", ".bioc"),
-    looks=lambda sight: sight.root in {"collection", "document"} and "<passage" in sight.text,
+    looks=lambda sight: (
+        sight.root in {"collection", "document"}
+        and re.search(r"<(?:[\w.-]+:)?passage\b", sight.text) is not None
+    ),
 )
 
 BIOC_JSON = Format(

@@ -7,6 +7,7 @@ to write nothing (`NA`), a whole number in a column with gaps (`10006.0`) and a 
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from dataclasses import dataclass
@@ -37,9 +38,13 @@ _CALL = re.compile(
 )
 _NO_ITEM = ("character(0)", "list()", "set()", "frozenset()")
 _ITEM = re.compile(
-    r"\s*(?:(?P<call>np\.str_\()?[bru]?"
+    r"\s*(?:(?P<call>np\.str_\()?(?P<kind>[bru]?)"
     r"(?:'(?P<single>(?:[^'\\]|\\.)*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\")(?(call)\))"
     r"|(?P<bare>[^,;'\"\[\](){}\s][^,;'\"\[\](){}]*))\s*(?P<comma>[,;]?)\s*",
+    re.DOTALL,
+)
+_ESCAPE = re.compile(
+    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000?[0-9a-fA-F]{5,6}|[abfnrtv0'\"\\]|(?P<own>.))",
     re.DOTALL,
 )
 _CODE = r"[A-Za-z]?[0-9][0-9A-Za-z]{0,6}(?:\.[0-9A-Za-z]{1,4})?"
@@ -323,7 +328,7 @@ def _items(body: str, *, is_number_list: bool) -> list[object]:
         bare = found["bare"]
         if bare is None:
             inner = found["single"] if found["single"] is not None else found["double"]
-            items.append(re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL))
+            items.append(_meant(inner, are_bytes=found["kind"] == "b"))
         elif not joined or bare.strip() in ("...", "…") or bare.startswith(":"):
             raise ValueError
         else:
@@ -331,6 +336,19 @@ def _items(body: str, *, is_number_list: bool) -> list[object]:
         joined = bool(found["comma"]) or bare is None
         position = found.end()
     return items
+
+
+def _meant(quoted: str, *, are_bytes: bool) -> str:
+    """What stands between quotes: Python, R and Postgres agree on the escapes that they print."""
+    text = _ESCAPE.sub(_character, quoted)
+    return text.encode("latin-1").decode("utf-8") if are_bytes else text
+
+
+def _character(escape: re.Match[str]) -> str:
+    if escape["own"] is not None:
+        return escape["own"]
+    meant: object = ast.literal_eval(f'"{escape[0]}"')
+    return str(meant)
 
 
 def _bare(text: str, *, is_number_list: bool) -> list[object]:

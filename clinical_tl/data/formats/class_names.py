@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.columns import Layout
+from clinical_tl.data.formats.problems import UnreadableError
 from clinical_tl.data.formats.tag_schemes import Scheme
 from clinical_tl.data.formats.token_tags import tag_layout
+from clinical_tl.errors import shown_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,8 +43,15 @@ def arrow_class_names(schema: pa.Schema) -> Names:
 
 
 def with_names(row: Mapping[str, object], names: Names) -> dict[str, object]:
-    """The row with names instead of numbers."""
-    return {**row, **{column: _named(row[column], known) for column, known in names.items()}}
+    """The row with names instead of numbers.
+
+    Raises:
+        UnreadableError: a number without a name.
+    """
+    return {
+        **row,
+        **{column: _named(row[column], known, column) for column, known in names.items()},
+    }
 
 
 def declared(
@@ -52,6 +61,7 @@ def declared(
     scheme: Scheme | None,
     tag_names: Sequence[str] | None,
     tags_in: Callable[[str], Iterable[object]],
+    mention_label: str | None = None,
 ) -> Layout:
     """The layout for a table with these names.
 
@@ -62,6 +72,7 @@ def declared(
         scheme: as `tag_layout`'s.
         tag_names: as `tag_layout`'s.
         tags_in: gives the cells of the column of tags, looked through where they have no names.
+        mention_label: as `tag_layout`'s.
     """
     fields = {
         field
@@ -72,12 +83,23 @@ def declared(
     found = layout.token_columns(columns)
     tags = None if found is None else found[1]
     known = tag_names or names.get(tags or "")
-    return tag_layout(layout, scheme, known, tags_in(tags) if tags and not known else ())
+    seen = tags_in(tags) if tags and not known else ()
+    return tag_layout(layout, scheme, known, seen, mention_label)
 
 
-def _named(value: object, classes: Sequence[str]) -> object:
+def _named(value: object, classes: Sequence[str], column: str) -> object:
+    if hasattr(value, "tolist"):
+        # An array's, a tensor's, or one number of either.
+        value = value.tolist()
     if isinstance(value, list):
-        return [_named(item, classes) for item in value]
-    # -1 is how unlabelled test sets are stored.
-    is_class = isinstance(value, int) and 0 <= value < len(classes)
-    return classes[value] if is_class and isinstance(value, int) else None
+        return [_named(item, classes, column) for item in value]
+    # Unlabelled test sets have -1, padded ones -100.
+    if value is None or value in (-1, -100):
+        return None
+    if isinstance(value, int) and 0 <= value < len(classes):
+        return classes[value]
+    found = f"class {value}" if isinstance(value, int) else f"a class as {type(value).__name__}"
+    raise UnreadableError(
+        f"{found} in {shown_id(column, 'column')!r}, which has names for {len(classes)} classes",
+        "numbers from 0 to one less than there are names, or -1 for none",
+    )

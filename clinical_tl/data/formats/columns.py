@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from clinical_tl.data.formats.cells import CELL_FIELDS
 from clinical_tl.data.formats.column_sets import check_column_set, expanded, is_column_set
 from clinical_tl.data.formats.nesting import NESTED_FIELDS, look_up, may_hold
-from clinical_tl.data.formats.tag_schemes import Scheme
+from clinical_tl.data.formats.tag_schemes import Tagging
 from clinical_tl.errors import ConfigError, shown_id, shown_ids
 from clinical_tl.schema import NOTE_FIELDS
 
@@ -36,7 +36,7 @@ class Layout:
         separator: what stands between the codes in a string.
         id_prefix: where given, notes are numbered `<prefix>-1`, … instead of having ids.
         as_written: the fields among `CELL_FIELDS` whose cells mean what they say.
-        scheme: that of the tags, if known (`token_tags`).
+        tagging: how the tags are written and meant, if known (`token_tags`).
         tag_names: what the tags are called that are numbers, in their order.
     """
 
@@ -45,7 +45,7 @@ class Layout:
     separator: str = ";"
     id_prefix: str | None = None
     as_written: Sequence[str] = ()
-    scheme: Scheme | None = None
+    tagging: Tagging | None = None
     tag_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:

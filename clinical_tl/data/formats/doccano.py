@@ -7,6 +7,7 @@ stand as `a#b`. Offsets are characters.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -147,15 +148,35 @@ def write_doccano(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     doccano numbers mentions, so ids that are no numbers become such, which is counted. It takes
     `note_id`, `patient_id` and `metadata` along as meta data, and has them in its exports.
     Discontinuous mentions, concepts, attributes, scores, relations between concepts, and labels or
-    codes of notes with mentions count as lost.
+    codes of notes with mentions count as lost. So do labels in a file where a note has several
+    codes, and codes in one where none has: a file has one kind of categories.
 
     Raises:
         NoteError: a note that JSON can't hold.
     """
+    kinds: Counter[str] = Counter()
     with path.open("wb") as stream:
         for note in losses.counted(notes):
             check_note(note, losses)
             stream.write(json_line(note, _record(note, losses)))
+            kinds[_kind(note)] += 1
+    # A reader takes the categories of one text as those of all texts suggest.
+    if kinds["several codes"]:
+        losses.add("labels where other notes have several codes", kinds["label"])
+        empty = kinds["no code"] if kinds["mentions"] else 0
+        losses.add("codes (notes) that are none, beside mentions", empty)
+    else:
+        losses.add("codes (notes) where no note has several", kinds["one code"] + kinds["no code"])
+
+
+def _kind(note: Note) -> str:
+    if note.spans is not None or note.relations is not None:
+        return "mentions"
+    if note.label is not None:
+        return "label"
+    if note.codes is None:
+        return "nothing"
+    return ("no code", "one code", "several codes")[min(len(note.codes), 2)]
 
 
 def _record(note: Note, losses: Losses) -> dict[str, object]:
@@ -183,14 +204,15 @@ def _marked(note: Note, losses: Losses) -> dict[str, object]:
     losses.add("concepts", sum(len(span.concepts) for span in kept))
     losses.add("attributes", sum(len(span.attributes) for span in kept))
     losses.add("scores", sum(span.score is not None for span in kept))
-    own = [span.id.isdecimal() and str(int(span.id)) == span.id for span in kept]
-    losses.add("mention ids", sum(bool(span.id) for span in kept) if not all(own) else 0)
-    numbers = [int(span.id) if all(own) else i for i, span in enumerate(kept, 1)]
-    by_id = {span.id: number for span, number in zip(kept, numbers, strict=True)}
-    by_id.pop("", None)
+    ids = [span.id for span in kept if span.id]
+    are_numbers = all(own.isdecimal() and str(int(own)) == own for own in ids)
+    losses.add("mention ids", 0 if are_numbers else len(ids))
+    by_id = {own: int(own) if are_numbers else number for number, own in enumerate(ids, 1)}
+    # Without an id, doccano gives one.
     entities = [
-        {"id": number, "label": span.label, "start_offset": span.start, "end_offset": span.end}
-        for span, number in zip(kept, numbers, strict=True)
+        ({"id": by_id[span.id]} if span.id else {})
+        | {"label": span.label, "start_offset": span.start, "end_offset": span.end}
+        for span in kept
     ]
     ends = [(by_id.get(r.head), by_id.get(r.tail), r.label) for r in note.relations or ()]
     held = [(head, tail, label) for head, tail, label in ends if None not in (head, tail)]

@@ -56,7 +56,7 @@ def _fields(resource: Mapping[str, object], faults: Faults) -> dict[str, object]
     if kind not in _CARRYING:
         faults.passed_over[f"resources of type {shown_id(kind, 'type')!r}"] += 1
         return None
-    if resource.get("status") == "entered-in-error":
+    if "entered-in-error" in (resource.get("status"), resource.get("docStatus")):
         faults.passed_over["resources that were entered in error"] += 1
         return None
     return {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clinical_tl.data.formats.class_names import class_names, declared, with_names
+from clinical_tl.data.formats.class_names import Names, class_names, declared, with_names
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.in_memory import read_records
 from clinical_tl.data.formats.problems import Faults, Place
@@ -28,6 +28,7 @@ def read_dataset(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row; places are row numbers, from 1.
 
@@ -39,7 +40,10 @@ def read_dataset(
         layout: which column holds which field.
         scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
         tag_names: what tags are called that are numbers, where the dataset doesn't say.
+        mention_label: the label of all mentions, where tags are marks alone (B, I, O).
     """
+    from datasets import Dataset
+
     place = Place(faults.source)
     mark = len(faults)
     for name, column in layout.missing(dataset.column_names).items():
@@ -52,17 +56,32 @@ def read_dataset(
     if len(faults) > mark:
         return
     names = class_names(dataset.features)
+    if not (isinstance(dataset, Dataset) and dataset.format["type"] == "custom"):
+        # Arrays, tensors and frames would be made of rows; a transform of one's own is kept.
+        dataset = dataset.with_format(None)
 
     def tags_in(column: str) -> Iterable[object]:
         # A stream is read in one pass.
         return dataset.select_columns(column)[column] if hasattr(dataset, "__len__") else ()
 
-    layout = declared(layout, dataset.column_names, names, scheme, tag_names, tags_in)
+    layout = declared(
+        layout, dataset.column_names, names, scheme, tag_names, tags_in, mention_label
+    )
     for number, row in enumerate(dataset, 1):
-        row = with_names(row, names)
         place = Place(faults.source, number)
-        read = partial(record_to_note, row, number, place, faults, layout)
+        read = partial(_note, row, names, number, place, faults, layout)
         yield from faults.reading(read, place)
+
+
+def _note(
+    row: Mapping[str, object],
+    names: Names,
+    number: int,
+    place: Place,
+    faults: Faults,
+    layout: Layout,
+) -> Note | None:
+    return record_to_note(with_names(row, names), number, place, faults, layout)
 
 
 def read_stream(
@@ -72,6 +91,7 @@ def read_stream(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row of a streamed dataset, in one pass.
 
@@ -79,7 +99,14 @@ def read_stream(
     doesn't, each row is a record of its own.
     """
     reader = read_records if dataset.features is None else read_dataset
-    yield from reader(dataset, faults, layout=layout, scheme=scheme, tag_names=tag_names)
+    yield from reader(
+        dataset,
+        faults,
+        layout=layout,
+        scheme=scheme,
+        tag_names=tag_names,
+        mention_label=mention_label,
+    )
 
 
 def load_from_hub(name: str, split: str | None) -> Dataset:

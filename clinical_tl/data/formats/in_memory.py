@@ -30,6 +30,7 @@ def read_records(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every record or note; places are positions, from 1.
 
@@ -38,7 +39,9 @@ def read_records(
     """
     # An iterator is read in one pass.
     seen = records if isinstance(records, list | tuple) else ()
-    layout = tag_layout(layout, scheme, tag_names, map(_plain, tag_lists(layout, seen)))
+    layout = tag_layout(
+        layout, scheme, tag_names, map(_plain, tag_lists(layout, seen)), mention_label
+    )
     for number, record in enumerate(records, 1):
         place = Place(faults.source, number)
         yield from faults.reading(partial(_note, record, number, place, faults, layout), place)
@@ -64,6 +67,7 @@ def read_data_frame(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row of a data frame; places are row numbers, from 1.
 
@@ -78,7 +82,9 @@ def read_data_frame(
         )
         return
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    yield from read_records(rows, faults, layout=layout, scheme=scheme, tag_names=tag_names)
+    yield from read_records(
+        rows, faults, layout=layout, scheme=scheme, tag_names=tag_names, mention_label=mention_label
+    )
 
 
 def as_frame(source: object) -> pd.DataFrame | None:

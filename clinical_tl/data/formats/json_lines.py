@@ -27,6 +27,7 @@ def read_json_lines(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every line; blank lines are passed over. One list of objects will do, too.
 
@@ -39,10 +40,11 @@ def read_json_lines(
         layout: which key holds which field.
         scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
         tag_names: what tags are called that are numbers.
+        mention_label: the label of all mentions, where tags are marks alone (B, I, O).
     """
     has_tokens = layout.token_columns(Sight.of(file).record) is not None
     seen = tag_lists(layout, values(json_values(file, Faults(file.name)))) if has_tokens else ()
-    layout = tag_layout(layout, scheme, tag_names, seen)
+    layout = tag_layout(layout, scheme, tag_names, seen, mention_label)
     yield from read_json_records(file, faults, layout)
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -43,9 +44,20 @@ _FLAT = frozenset({"annotation_id", "annotator", "lead_time"})
 _KEPT = _FLAT | {"id", "created_at", "updated_at", "agreement", "history"}
 _OWN = ("id", "data", "annotations", "completions", "predictions", "drafts")
 _HTML = ("hypertextlabels", "paragraphlabels")
+_IN_PARTS = (
+    "mentions in HTML or in a dialogue, whose offsets are those of its parts",
+    "texts in <Text> tags",
+)
+_FLAT_HTML = frozenset((*_HTML, "startOffset", "globalOffsets"))
+# Which text a region of sound does not have.
+_SOUND = frozenset({"channel", "original_length"})
+# Of ICD and SNOMED CT, say: it is the same wherever in a taxonomy it stands.
+_CODE = re.compile(r"[A-Z][0-9][0-9A-Z](?:\.?[0-9A-Z]{1,4})?|[0-9]{3,18}(?:\.[0-9]{1,4})?")
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9-]*://|/data/)\S+")
 # The writer's names of controls.
 _MENTIONS, _LABEL, _CODES, _CONCEPTS = "label", "note_label", "note_codes", "concepts"
+# Its ids of regions that have none.
+_NO_ID = re.compile(r"unnamed-[0-9]+")
 
 
 @dataclass(repr=False)
@@ -56,6 +68,7 @@ class _Answers:
         regions: the results that mark a stretch of the text.
         choices: control → what was chosen for the whole text.
         about: id of a region → control and answer.
+        concepts: id of a region → the concepts that the writer gave it.
         relations: the results that link regions.
         told: the fields that this annotation is known to tell, where it says so.
     """
@@ -63,19 +76,61 @@ class _Answers:
     regions: list[Mapping[str, object]] = field(default_factory=list)
     choices: dict[str, list[str]] = field(default_factory=dict)
     about: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    concepts: dict[str, list[str]] = field(default_factory=dict)
     relations: list[Mapping[str, object]] = field(default_factory=list)
     told: tuple[str, ...] | None = None
 
 
 @dataclass
 class _Project:
-    """What all records of a file together tell of the project's controls."""
+    """What all records of a file together tell of the project's controls.
+
+    Attributes:
+        layer: which layer is read.
+        layout: which key holds the text.
+        is_told: whether somebody says what the choices are.
+        objects: what the answers are about (`to_name`).
+        texts: those among them that are the text, as their name or a quoted mention tells.
+        controls: control → how many choices a text has at most.
+        has_mentions: whether any text has regions.
+        has_relations: whether any text has relations.
+        kinds: control → what its choices are.
+    """
 
     layer: Layer
+    layout: Layout
+    is_told: bool = False
+    objects: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
     controls: Counter[str] = field(default_factory=Counter)
     has_mentions: bool = False
     has_relations: bool = False
     kinds: dict[str, Categories] = field(default_factory=dict)
+
+    def is_about_text(self, item: Mapping[str, object], record: Mapping[str, object]) -> bool:
+        """Whether an answer is about the text that is read, not another one, or a picture."""
+        about, data = item.get("to_name"), record.get("data")
+        if not isinstance(about, str) or not isinstance(data, Mapping):
+            return True
+        key = _text_key(data, self.layout)
+        if key is not None and about in data and about != key:
+            return False
+        self.objects.add(about)
+        value = item.get("value")
+        is_quoting = item.get("type") == "labels" and isinstance(value, Mapping) and "text" in value
+        if about == key or is_quoting:
+            self.texts.add(about)
+        return len(self.objects) == 1 or len(self.texts) != 1 or about in self.texts
+
+
+def _text_key(data: Mapping[str, object], layout: Layout) -> str | None:
+    asked = layout.columns.get("text")
+    if asked is not None:
+        is_within = isinstance(asked, str) and asked.startswith("data.")
+        return str(asked).removeprefix("data.") if is_within else None
+    strings = [name for name, value in data.items() if isinstance(value, str)]
+    strings = [name for name in strings if name not in ("note_id", "patient_id")]
+    return "text" if "text" in strings else strings[0] if len(strings) == 1 else None
 
 
 def read_label_studio(
@@ -93,7 +148,8 @@ def read_label_studio(
     Of several annotations of a task the ground truth is read, else the last one; cancelled ones
     are not. Tasks of which all are cancelled are passed over. All that is counted. A task that
     was annotated without a region has no mention if the file has mentions elsewhere. Answers
-    about a region are its attributes.
+    about a region are its attributes. Answers about something else than the text, whose
+    `to_name` is another key of `data` or another object, are passed over, and counted.
 
     The text is `data.text`, or the one string in `data`, or where `columns` says
     (`{"text": "data.letter"}`). The id is `data.note_id`, else the task's. Flat exports have an
@@ -121,8 +177,21 @@ def read_label_studio(
         named[label_control] = "label"
     if codes_control is not None:
         named[codes_control] = "codes"
-    project = _Project(layer, kinds=named)
+    project = _Project(layer, layout, is_told=bool(named) or cats == "ignore", kinds=named)
     _survey(values(places(file, Faults(file.name))), project)
+    if len(project.objects) > 1:
+        if len(project.texts) != 1:
+            faults.refuse(
+                Place(file.name),
+                f"answers about {len(project.objects)} objects, "
+                f"{shown_ids(sorted(project.objects), 'object')}, of which one is the text",
+                "objects that are named as their keys in data (name='text' value='$text')",
+            )
+            return
+        # What the others have is known only now.
+        project.controls.clear()
+        project.has_mentions = project.has_relations = False
+        _survey(values(places(file, Faults(file.name))), project)
     controls = sorted(project.controls)
     if not named and set(controls) <= {_LABEL, _CODES}:
         project.kinds = {_LABEL: "label", _CODES: "codes"}
@@ -204,7 +273,7 @@ def _is_told(name: str, answers: _Answers, *, is_known: bool) -> bool:
 def _answered(record: Mapping[str, object], project: _Project, faults: Faults) -> _Answers | None:
     """What is said of the text; `None` where nobody said anything."""
     if "data" not in record:
-        return _flat_answers(record, project)
+        return _flat_answers(record, project, faults)
     predictions = _objects(record.get("predictions"), "predictions")
     given = predictions
     if project.layer == "annotations":
@@ -222,7 +291,8 @@ def _answered(record: Mapping[str, object], project: _Project, faults: Faults) -
         what = f"{project.layer} beside the one of a task that is read"
         faults.passed_over[f"{what} (the ground truth, else the last)"] += len(done) - 1
     chosen = max(enumerate(done), key=_rank)[1]
-    answers = _answers(_objects(chosen.get("result"), "result"), faults)
+    result = _objects(chosen.get("result"), "result")
+    answers = _answers(result, faults, partial(project.is_about_text, record=record))
     told = category_names(chosen.get("annotated"))
     answers.told = None if told is None else tuple(told)
     return answers
@@ -240,8 +310,13 @@ def _objects(value: object, name: str) -> list[Mapping[str, object]]:
     raise UnreadableError(f"{name} that are no list of objects", "Label Studio's JSON export")
 
 
-def _answers(result: list[Mapping[str, object]], faults: Faults) -> _Answers:
+def _answers(
+    result: list[Mapping[str, object]],
+    faults: Faults,
+    is_about_text: Callable[[Mapping[str, object]], bool],
+) -> _Answers:
     answers = _Answers()
+    elsewhere: set[object] = set()
     for item in result:
         kind, value = item.get("type"), item.get("value")
         content = value if isinstance(value, Mapping) else {}
@@ -250,31 +325,51 @@ def _answers(result: list[Mapping[str, object]], faults: Faults) -> _Answers:
         names = _chosen(content)
         if kind == "relation":
             answers.relations.append(item)
+        elif not is_about_text(item) or _is_sound(item, content):
+            about = shown_id(item.get("to_name"), "object")
+            faults.passed_over[f"answers about {about!r}, which is not the text"] += 1
+            elsewhere.add(item.get("id"))
         elif kind in _HTML or isinstance(content.get("start"), str):
-            raise UnreadableError(
-                "mentions in HTML or in a dialogue, whose offsets are those of its parts",
-                "texts in <Text> tags",
-            )
+            raise UnreadableError(*_IN_PARTS)
         elif kind == "labels" and "start" in content:
             answers.regions.append(item)
+        elif names is not None and kind == "textarea" and control == _CONCEPTS:
+            answers.concepts.setdefault(str(item.get("id")), []).extend(names)
         elif names is not None and "start" in content:
             answers.about.setdefault(str(item.get("id")), []).extend((control, n) for n in names)
         elif names is not None and kind in ("choices", "taxonomy"):
             answers.choices.setdefault(control, []).extend(names)
         else:
             faults.passed_over[f"answers of type {shown_id(kind, 'type')!r}"] += 1
+    if elsewhere:
+        own = {item.get("id") for item in answers.regions}
+        ends = elsewhere - own
+        kept = [r for r in answers.relations if ends.isdisjoint((r.get("from_id"), r.get("to_id")))]
+        if len(kept) < len(answers.relations):
+            what = "relations of what is not in the text"
+            faults.passed_over[what] += len(answers.relations) - len(kept)
+        answers.relations = kept
     return answers
 
 
+def _is_sound(item: Mapping[str, object], content: Mapping[str, object]) -> bool:
+    """Whether a region is one of a recording, in seconds."""
+    if "text" in content or "start" not in content:
+        return False
+    are_parts = any(isinstance(content.get(name), float) for name in ("start", "end"))
+    return are_parts or not _SOUND.isdisjoint((*item, *content))
+
+
 def _chosen(content: Mapping[str, object]) -> list[str] | None:
-    """What was chosen; of a taxonomy the ends of the paths."""
+    """What was chosen; of a taxonomy the codes, or the whole paths: `Other` is below many."""
     paths = content.get("taxonomy")
     if isinstance(paths, list):
-        return [str(path[-1]) for path in paths if isinstance(path, list) and path]
+        names = [[str(name) for name in path] for path in paths if isinstance(path, list) and path]
+        return [path[-1] if _CODE.fullmatch(path[-1]) else "/".join(path) for path in names]
     return category_names(content.get("choices", content.get("text")))
 
 
-def _flat_answers(record: Mapping[str, object], project: _Project) -> _Answers:
+def _flat_answers(record: Mapping[str, object], project: _Project, faults: Faults) -> _Answers:
     answers = _Answers()
     for control, cell in record.items():
         value = _unpacked(cell)
@@ -284,11 +379,39 @@ def _flat_answers(record: Mapping[str, object], project: _Project) -> _Answers:
                 is_choice = control in project.kinds or control in project.controls
                 if is_choice and isinstance(item, str) and item:
                     answers.choices.setdefault(control, []).append(item)
+            elif not _FLAT_HTML.isdisjoint(item) or isinstance(item.get("start"), str):
+                raise UnreadableError(*_IN_PARTS)
+            elif _is_sound({}, item):
+                what = f"answers about {shown_id(control, 'control')!r}, which is not the text"
+                faults.passed_over[what] += 1
             elif "start" in item and "labels" in item:
                 answers.regions.append({"value": item})
             elif "choices" in item or "taxonomy" in item:
                 answers.choices.setdefault(control, []).extend(_chosen(item) or [])
+            elif control not in _KEPT and not _is_used(control, project.layout):
+                faults.passed_over[f"answers of {shown_id(control, 'control')!r}"] += 1
+    _doubt_words(record, project, faults)
     return answers
+
+
+def _doubt_words(record: Mapping[str, object], project: _Project, faults: Faults) -> None:
+    """Says what may be a single choice: a flat export has it as a word, like other data."""
+    if project.is_told:
+        return
+    known = {"note_id", "patient_id", *_KEPT, *project.controls, *project.kinds}
+    known.add(_text_key({k: v for k, v in record.items() if k not in known}, project.layout) or "")
+    for name, value in record.items():
+        is_word = isinstance(value, str) and value != "" and _unpacked(value) is value
+        if is_word and name not in known and not _is_used(name, project.layout):
+            faults.doubtful[
+                f"records with a word as {shown_id(name, 'key')!r}, not read (if it is a choice: "
+                "label_control=… or codes_control=…; cats='ignore' if not)"
+            ] += 1
+
+
+def _is_used(name: str, layout: Layout) -> bool:
+    kept = layout.metadata_columns
+    return kept == "rest" or name in kept or name in layout.columns.values()
 
 
 def _unpacked(cell: object) -> object:
@@ -334,6 +457,11 @@ def _spans(
     if isinstance(quoted, str) and isinstance(text, str) and quoted not in text:
         quoted = quoted.replace("\\n", "\n")
     about = answers.about.get(str(region_id), []) if region_id is not None else []
+    concepts = answers.concepts.get(str(region_id), [])
+    ends = (r.get(name) for r in answers.relations for name in ("from_id", "to_id"))
+    linked = {end for end in ends if isinstance(end, str)}
+    if isinstance(region_id, str) and _NO_ID.fullmatch(region_id) and region_id not in linked:
+        region_id = None
     for number, label in enumerate(category_names(value.get("labels")) or [""], 1):
         own = None if region_id is None else f"{region_id}{f'#{number}' if number > 1 else ''}"
         yield {
@@ -343,12 +471,8 @@ def _spans(
             "text": quoted,
             "id": own,
             "score": region.get("score", value.get("score")),
-            "concepts": [answer for control, answer in about if control == _CONCEPTS],
-            "attributes": [
-                {"name": control, "value": answer}
-                for control, answer in about
-                if control != _CONCEPTS
-            ],
+            "concepts": concepts,
+            "attributes": [{"name": control, "value": answer} for control, answer in about],
         }
 
 
@@ -405,9 +529,13 @@ def _result(note: Note, losses: Losses) -> list[dict[str, object]]:
             result.append(_item(control, "choices", value, id=control))
     kept = [span for span in note.spans or () if not span.is_discontinuous]
     losses.add("discontinuous mentions", len(note.spans or ()) - len(kept))
-    for number, span in enumerate(kept, 1):
-        result += _region(span, span.id or f"mention-{number}", note.text)
     ids = {span.id for span in kept if span.id}
+    free = (f"unnamed-{number}" for number in count(1) if f"unnamed-{number}" not in ids)
+    for span in kept:
+        result += _region(span, span.id or next(free), note.text)
+    linked = [{r.head, r.tail} for r in note.relations or () if {r.head, r.tail} <= ids]
+    unlinked = ids.difference(*linked)
+    losses.add("mention ids", sum(_NO_ID.fullmatch(own) is not None for own in unlinked))
     for relation in note.relations or ():
         if {relation.head, relation.tail} <= ids:
             result.append(

@@ -114,7 +114,7 @@ def _fields(
         fields = {"label": task["label"], "codes": category_names(task["accept"])}
     spans = _spans(task)
     return {
-        **dict.fromkeys(("label", "codes")),
+        "label": None,
         "note_id": task.get("note_id", own.get("note_id")),
         "patient_id": task.get("patient_id", own.get("patient_id")),
         "text": task.get("text"),
@@ -206,15 +206,21 @@ def write_prodigy(notes: Iterable[Note], path: Path, losses: Losses) -> None:
     Tokens are words and single other characters (`text.words`), cut where a mention begins or
     ends inside one. `label` is the note's label, `accept` its codes. What Prodigy has no place for
     (ids, concepts, attributes, scores, pieces) stands beside, where Prodigy leaves it.
-    Relations between concepts count as lost. Notes with nothing annotated have no `answer`.
+    Relations between concepts count as lost, and labels without codes in a file where a note has
+    codes and no label, which makes all categories codes. Notes with nothing annotated have no
+    `answer`.
 
     Raises:
         NoteError: a note that JSON can't hold.
     """
+    labels = codes = 0
     with path.open("wb") as stream:
         for note in losses.counted(notes):
             check_note(note, losses)
             stream.write(json_line(note, _task(note, losses)))
+            labels += note.label is not None and note.codes is None
+            codes += note.label is None and note.codes is not None
+    losses.add("labels where other notes have codes alone", labels if codes else 0)
 
 
 def _task(note: Note, losses: Losses) -> dict[str, object]:

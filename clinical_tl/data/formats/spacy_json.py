@@ -20,6 +20,7 @@ from clinical_tl.data.formats.json_values import parse_json
 from clinical_tl.data.formats.nesting import renamed
 from clinical_tl.data.formats.problems import Faults, UnreadableError
 from clinical_tl.data.formats.sight import Sight
+from clinical_tl.data.formats.tag_schemes import Tagging
 from clinical_tl.data.formats.token_line import token_line
 from clinical_tl.data.formats.token_tags import mention_runs
 from clinical_tl.schema import Note
@@ -156,7 +157,7 @@ def _tagged(
         )
     return text, [
         {"start": starts[first], "end": starts[end - 1] + len(words[end - 1]), "label": label}
-        for first, end, label in mention_runs(known, "BILOU")
+        for first, end, label in mention_runs(known, Tagging("BILOU"))
     ]
 
 

@@ -21,6 +21,14 @@ WIDTHS: dict[str, Callable[[str], int]] = {
 }
 """What offsets may count → how much of it a text has."""
 
+MOST_BLANKS = 100_000
+"""More blanks than this, and than text, are no gaps: an offset is wrong, or made to fill memory."""
+
+TOO_FAR = (
+    "parts of a text that are further apart than they are long",
+    f"offsets that leave at most {MOST_BLANKS:,} blanks between the parts, or fewer than text",
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Stretch(Discreet):
@@ -67,19 +75,26 @@ def join(stretches: Sequence[Stretch], mentions: Sequence[Quoted], units: Sequen
     Where there is none: the one in which the most do.
 
     Raises:
-        UnreadableError: stretches that overlap, whatever the offsets count.
+        UnreadableError: stretches that overlap, or lie too far apart, whatever the offsets count.
     """
+    are_apart = False
     quoted = sum(mention.quoted is not None for mention in mentions)
     best, most = None, -1
     for unit in units:
-        joined = _joined(stretches, unit)
-        if joined is None:
+        gaps, width = _gaps(stretches, WIDTHS[unit])
+        if min(gaps, default=0) < 0:
             continue
+        if are_too_far(sum(gaps), width):
+            are_apart = True
+            continue
+        joined = _joined(stretches, gaps, unit)
         agreeing = joined.agreeing(mentions)
         if agreeing == quoted:
             return joined
         if agreeing > most:
             best, most = joined, agreeing
+    if best is None and are_apart:
+        raise UnreadableError(*TOO_FAR)
     if best is None:
         raise UnreadableError(
             "parts of a text that overlap: one begins before the one above it ends",
@@ -88,18 +103,29 @@ def join(stretches: Sequence[Stretch], mentions: Sequence[Quoted], units: Sequen
     return best
 
 
-def _joined(stretches: Sequence[Stretch], unit: str) -> Joined | None:
+def are_too_far(blanks: int, width: int) -> bool:
+    """Whether blanks between parts are more than parts of this width may have."""
+    return blanks > max(MOST_BLANKS, width)
+
+
+def _gaps(stretches: Sequence[Stretch], width: Callable[[str], int]) -> tuple[list[int], int]:
+    """The blanks before each stretch, below 0 where it overlaps, and the width of them all."""
+    gaps, end, written = [], 0, 0
+    for stretch in stretches:
+        own = width(stretch.text)
+        gaps.append(stretch.offset - end)
+        end = stretch.offset + own
+        written += own
+    return gaps, written
+
+
+def _joined(stretches: Sequence[Stretch], gaps: Sequence[int], unit: str) -> Joined:
     width = WIDTHS[unit]
     pieces: list[str] = []
-    length = 0
-    for stretch in stretches:
-        gap = stretch.offset - length
-        if gap < 0:
-            return None
+    for stretch, gap in zip(stretches, gaps, strict=True):
         mark = stretch.mark if pieces else " "
         blank = mark + " " * (gap - 1) if gap else ""
         pieces += [blank, stretch.text]
-        length += gap + width(stretch.text)
     text = "".join(pieces)
     places = {end: i for i, end in enumerate([0, *accumulate(map(width, text))])}
     return Joined(text, unit, places)

@@ -244,6 +244,7 @@ def read_parquet(
     layout: Layout,
     scheme: Scheme | None = None,
     tag_names: Sequence[str] | None = None,
+    mention_label: str | None = None,
 ) -> Iterator[Note]:
     """Yields a note for every row, `PARQUET_BATCH_ROWS` in memory at a time.
 
@@ -256,6 +257,7 @@ def read_parquet(
         layout: which column holds which field.
         scheme: of the tags, where `tokens` and tags stand instead of a text (`token_tags`).
         tag_names: what tags are called that are numbers, where the file doesn't say.
+        mention_label: the label of all mentions, where tags are marks alone (B, I, O).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -280,7 +282,9 @@ def read_parquet(
         try:
             names = arrow_class_names(table.schema_arrow)
             columns = table.schema_arrow.names
-            rows = TableRows(declared(layout, columns, names, scheme, tag_names, tags_in))
+            rows = TableRows(
+                declared(layout, columns, names, scheme, tag_names, tags_in, mention_label)
+            )
             for batch in table.iter_batches(PARQUET_BATCH_ROWS):
                 for record in _records(batch):
                     number += 1

@@ -109,6 +109,7 @@ class Tagging:
             labels alone.
         has_middles: whether `M` is what other schemes call `I`, as in BMES.
         label: the label of tags that are marks alone (`B`, `I`, `O`).
+        is_told: whether the tags that were seen tell the scheme.
     """
 
     scheme: Scheme
@@ -116,6 +117,7 @@ class Tagging:
     style: re.Pattern[str] | None = _STYLES[0]
     has_middles: bool = False
     label: str | None = None
+    is_told: bool = True
 
     def runs(self, tags: Sequence[str]) -> tuple[Runs, Wrong]:
         """Decodes one sentence's tags as they are written (`tagged_runs`)."""

@@ -6,6 +6,7 @@ declares (`ClassLabel`). The text is rebuilt as that of CoNLL files is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -15,7 +16,7 @@ from clinical_tl.data.formats.cells import printed_list
 from clinical_tl.data.formats.columns import Layout
 from clinical_tl.data.formats.files import stem
 from clinical_tl.data.formats.problems import Place, UnreadableError
-from clinical_tl.data.formats.tag_schemes import SCHEMES, Scheme, tagged_runs
+from clinical_tl.data.formats.tag_schemes import OUTSIDE, SCHEMES, Scheme, SeenTags, Tagging
 from clinical_tl.data.formats.token_line import token_line
 from clinical_tl.errors import ConfigError, shown_id, shown_value
 
@@ -27,14 +28,16 @@ def tag_layout(
     scheme: Scheme | None,
     tag_names: Sequence[str] | None,
     tag_lists: Iterable[object] = (),
+    mention_label: str | None = None,
 ) -> Layout:
     """The layout with what is to be known of tags before the first record is read.
 
     Args:
         layout: which column holds which field.
-        scheme: the tags' scheme; by default the one that their spellings tell (`seen_scheme`).
+        scheme: the tags' scheme; by default the one that their spellings tell (`seen_tagging`).
         tag_names: what tags are called that are numbers.
-        tag_lists: the tags of all texts, looked through where neither is given.
+        tag_lists: the tags of all texts, looked through where there are no names.
+        mention_label: the label of all mentions, where tags are marks alone (`B`, `I`, `O`).
 
     Raises:
         ConfigError: an unknown scheme, or names that are no list of strings.
@@ -44,9 +47,34 @@ def tag_layout(
     names = tuple(tag_names or layout.tag_names)
     if isinstance(tag_names, str) or not all(isinstance(name, str) for name in names):
         raise ConfigError("tag_names must be a list of strings: tag_names=['O', 'B-Drug', …]")
-    if scheme is None:
-        scheme = seen_scheme(names or _spellings(tag_lists))
-    return replace(layout, scheme=scheme, tag_names=names)
+    tagging = seen_tagging(names or _spellings(tag_lists), scheme, mention_label)
+    return replace(layout, tagging=tagging, tag_names=names)
+
+
+def seen_tagging(
+    tags: Iterable[str], scheme: Scheme | None = None, label: str | None = None
+) -> Tagging:
+    """How tags that are spelled so are meant: `b-drug`, `B_Drug` and `Drug-B` as `B-Drug`.
+
+    Args:
+        tags: the spellings, in any order.
+        scheme: their scheme; by default `seen_scheme`'s.
+        label: the label of tags that are marks alone.
+    """
+    spellings = set(tags)
+    seen = SeenTags()
+    for tag in spellings:
+        seen.add([tag])
+    tagging = seen.tagging(scheme, label)
+    if scheme is not None:
+        return tagging
+    are_bare = seen.lack_labels and label is None
+    plain = {tagging.plain(tag) for tag in spellings} - {OUTSIDE}
+    found = None if are_bare else seen_scheme(plain)
+    if found == "IO" and not all(tag.startswith("I-") for tag in plain):
+        # Labels: "S_phase" among others has no mark.
+        tagging = replace(tagging, style=None)
+    return replace(tagging, scheme=found or "BIO", is_told=found is not None)
 
 
 def seen_scheme(tags: Iterable[str]) -> Scheme | None:
@@ -96,7 +124,7 @@ def tokens_to_text(
             )
         spans = [
             {"start": starts[first], "end": starts[end - 1] + len(tokens[end - 1]), "label": label}
-            for first, end, label in mention_runs(tags, layout.scheme)
+            for first, end, label in mention_runs(tags, layout.tagging)
         ]
     rest = {name: value for name, value in record.items() if name not in columns}
     mapping = {name: c for name, c in layout.columns.items() if name not in ("tokens", "tags")}
@@ -104,19 +132,25 @@ def tokens_to_text(
     return {**rest, "text": text, "spans": spans}, layout
 
 
-def mention_runs(tags: Sequence[str], scheme: Scheme | None) -> list[tuple[int, int, str]]:
+def mention_runs(tags: Sequence[str], tagging: Tagging | None) -> list[tuple[int, int, str]]:
     """Mentions as (first token, token after the last, label).
 
-    Raises `UnreadableError` for tags that are not of the scheme, by default `seen_scheme`'s.
+    Raises `UnreadableError` for tags that are not of the scheme, by default `seen_tagging`'s.
     """
-    chosen = scheme or seen_scheme(tags) or "BIO"
-    runs, wrong = tagged_runs(tags, chosen)
+    if tagging is None or not tagging.is_told:
+        tagging = seen_tagging(tags, label=None if tagging is None else tagging.label)
+    runs, wrong = tagging.runs(tags)
     if wrong:
+        if tagging.label is None and SeenTags(Counter(tags)).lack_labels:
+            raise UnreadableError(
+                "tags that are marks alone (B, I, O), without labels",
+                "mention_label='…', what all mentions are; or scheme='IO' if they are labels",
+            )
         at, reason = wrong[0]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UnreadableError(
             f"token {at}: {reason}{more}",
-            f"a valid {chosen} sequence (or another scheme, of {list(SCHEMES)}: scheme=…)",
+            f"a valid {tagging.scheme} sequence (or another scheme, of {list(SCHEMES)}: scheme=…)",
         )
     return runs
 

@@ -94,3 +94,11 @@ def test_faults_have_their_place_and_no_text(changes, message):
     with pytest.raises(FaultyNotesError, match=rf"records:1.*: .*{message}") as caught:
         read_notes([record(**changes)])
     assert SECRET not in str(caught.value)
+
+
+def test_passages_far_apart_are_refused_before_they_fill_memory():
+    first, _ = record()["passages"]
+    for start in (2_000_000_000, 10**18):
+        far = {"id": "2", "type": "x", "text": ["End."], "offsets": [[start, start + 4]]}
+        with pytest.raises(FaultyNotesError, match="further apart than they are long"):
+            read_notes([record(passages=[first, far], entities=[], relations=[])])

@@ -373,3 +373,36 @@ def test_a_corpus_comes_back(tmp_path, name):
             sum(len(note.spans) for note in notes),
             sum(len(note.relations) for note in notes),
         )
+
+
+@pytest.mark.parametrize("encoding", ["xml", "json"])
+def test_passages_far_apart_are_refused_before_they_fill_memory(tmp_path, encoding):
+    content = xml(document(passage("Rash.", 0) + passage("End.", 60_000_000)))
+    if encoding == "json":
+        content = json.dumps(as_json(content))
+    with pytest.raises(FaultyNotesError, match="further apart than they are long"):
+        read(tmp_path, content, name=f"a.bioc.{encoding}")
+
+
+def test_names_in_a_namespace_are_names(tmp_path):
+    content = xml(document(passage("Rash.", 0, annotation(0, 4, "Rash"))))
+    prefixed = re.sub(r"<(/?)(\w)", r"<\1b:\2", content).replace(
+        "<b:collection>", "<b:collection xmlns:b='urn:bioc'>"
+    )
+    (note,) = read(tmp_path, prefixed)
+    assert note.spans == (Span(0, 4, "Sign", id="1"),)
+    assert [note] == read(tmp_path, content)
+
+
+def test_an_infon_that_is_null_is_none(tmp_path):
+    record = as_json(xml(document(passage("Rash.", 0, annotation(0, 4, "Rash")))))
+    (mention,) = record["documents"][0]["passages"][0]["annotations"]
+    mention["infons"] = {"type": "Sign", "identifier": None, "certainty": None}
+    (note,) = read(tmp_path, json.dumps(record), name="a.bioc.json")
+    assert note.spans == (Span(0, 4, "Sign", id="1"),)
+    mention["infons"] = {"type": "Sign", "identifier": ["D1", "D2"]}
+    (note,) = read(tmp_path, json.dumps(record), name="a.bioc.json")
+    assert note.spans[0].concepts == ("D1", "D2")
+    mention["infons"] = {"type": None}
+    with pytest.raises(FaultyNotesError, match="an annotation without the infon 'type'"):
+        read(tmp_path, json.dumps(record), name="a.bioc.json")

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from clinical_tl.data.formats.cells import printed_list
+from clinical_tl.data.formats.token_line import token_line
 from clinical_tl.data.leakage import check_leakage
 from clinical_tl.data.notes import Notes
 from clinical_tl.data.reading import read_notes
@@ -253,3 +255,17 @@ def test_a_long_cell_of_codes_takes_no_time(tmp_path):
     path.write_text(json.dumps({"note_id": "1", "text": "a", "codes": cell}))
     # A pattern that may part blanks in many ways takes for ever.
     assert len(read_notes(path)) == 1
+
+
+@pytest.mark.parametrize("quoted", [repr, lambda word: repr(word.encode())])
+def test_words_as_python_prints_them_are_the_words(tmp_path, quoted):
+    words = ["5\xa0mg", "caf\u200be", "a\\b", 'it\'s "so"', "a\tb\nc", "\U000e0001x", "\x07", "é😀"]
+    cell = f"[{', '.join(map(quoted, words))}]"
+    assert printed_list(cell) == words
+    frame = pd.DataFrame([{"tokens": cell, "ner_tags": str(["O"] * len(words))}])
+    assert next(iter(read_notes(as_csv(frame, tmp_path)))).text == token_line(words)[0]
+
+
+def test_a_backslash_before_any_other_character_is_dropped():
+    assert printed_list("['a\\-b', 'c']") == ["a-b", "c"]
+    assert printed_list('{"a\\"b","c\\\\d"}') == ['a"b', "c\\d"]

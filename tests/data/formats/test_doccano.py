@@ -197,13 +197,13 @@ def held(note):
         codes = note.codes if note.label is None else None
         return replace(note, codes=codes)
     kept = [span for span in note.spans if not span.is_discontinuous]
-    numbers = {span.id: str(i) for i, span in enumerate(kept, 1)}
+    numbers = {own: str(i) for i, own in enumerate((s.id for s in kept if s.id), 1)}
     relations = note.relations and tuple(
         Relation(numbers[r.head], numbers[r.tail], r.label)
         for r in note.relations
         if r.head in numbers and r.tail in numbers
     )
-    spans = tuple(Span(s.start, s.end, s.label, id=numbers[s.id]) for s in kept)
+    spans = tuple(Span(s.start, s.end, s.label, id=numbers.get(s.id, "")) for s in kept)
     return replace(note, label=None, codes=None, spans=spans, relations=relations)
 
 
@@ -255,3 +255,32 @@ def test_what_is_lost_is_counted_and_the_rest_is_what_doccano_imports(tmp_path):
         "relations": [{"id": 1, "from_id": 1, "to_id": 1, "type": "s"}],
         "Comments": [],
     }
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        [Note("n", "abc", codes=("I10",))],
+        [Note("n", "abc", codes=())],
+        [Note("n", "abc", label="x"), Note("m", "abc", codes=("I10",))],
+        [Note("n", "abc", label="x"), Note("m", "abc", codes=())],
+        [Note("n", "abc", label="x"), Note("m", "abc", codes=("I10", "E11"))],
+        [
+            Note("n", "abc", codes=("I10", "E11")),
+            Note("m", "abc", codes=()),
+            Note("o", "abc", spans=(Span(0, 1, "A"),)),
+        ],
+    ],
+)
+def test_categories_that_do_not_come_back_are_counted(tmp_path, notes):
+    losses = write_notes(notes, tmp_path / "a.jsonl", format="doccano", lossy=True).losses
+    read = list(read_notes(tmp_path / "a.jsonl"))
+    assert sum(losses.values()) == sum(a != b for a, b in zip(notes, read, strict=True)) == 1
+
+
+def test_mentions_without_an_id_stay_without(tmp_path):
+    for ids in (("", ""), ("", "1"), ("7", "")):
+        spans = tuple(Span(0, 1, "A", id=own) for own in ids)
+        note = Note("n", "abc", spans=spans)
+        assert write_notes([note], tmp_path / "a.jsonl", format="doccano").losses == {}
+        assert list(read_notes(tmp_path / "a.jsonl")) == [note]

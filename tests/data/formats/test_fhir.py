@@ -45,6 +45,7 @@ def test_bulk_exports_and_bundles(tmp_path, shape, caplog):
         resource(2, latin),
         report,
         resource(4, attachment(), status="entered-in-error"),
+        resource(5, attachment(), docStatus="entered-in-error"),
     ]
     path = tmp_path / f"a.{'ndjson' if shape == 'ndjson' else 'json'}"
     if shape == "ndjson":
@@ -62,7 +63,7 @@ def test_bulk_exports_and_bundles(tmp_path, shape, caplog):
     ]
     assert "1 attachments of other types beside a text" in caplog.text
     assert "1 resources of type 'Patient'" in caplog.text
-    assert "1 resources that were entered in error" in caplog.text
+    assert "2 resources that were entered in error" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, List, Value
 
@@ -104,3 +106,47 @@ def test_of_a_dict_of_splits_one_is_named():
     with pytest.raises(ConfigError, match=r"splits \['train'\]; say which"):
         read_notes(splits)
     assert read_notes(splits, split="train")["text"] == ["a"]
+
+
+def classes(labels, codes):
+    features = Features(
+        note_id=Value("string"),
+        text=Value("string"),
+        label=ClassLabel(names=["no", "yes"]),
+        codes=List(ClassLabel(names=["I10", "E11"])),
+    )
+    ids = [str(number) for number in range(len(labels))]
+    rows = {"note_id": ids, "text": ["a"] * len(ids), "label": labels, "codes": codes}
+    return Dataset.from_dict(rows, features=features)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch", "pandas", "arrow", None])
+def test_a_dataset_says_the_same_whatever_it_is_set_to_give(kind):
+    plain = classes([1, 0, -1], [[1, 0], [], [0]])
+    expected = [("yes", ("E11", "I10")), ("no", ()), (None, ("I10",))]
+    stream = plain.to_iterable_dataset()
+    for dataset in (plain.with_format(kind), stream.with_format(kind)):
+        assert [(note.label, note.codes) for note in read_notes(dataset)] == expected
+
+
+def test_a_transform_of_ones_own_is_kept():
+    def shout(batch):
+        return {**batch, "text": [text.upper() for text in batch["text"]]}
+
+    dataset = classes([1], [[0]]).with_transform(shout)
+    assert read_notes(dataset)["text"] == ["A"]
+
+
+def test_numbers_without_a_name_are_faults(tmp_path):
+    # Arrow takes what features alone would refuse.
+    sound = classes([1, 0, 1], [[1], [0], [1]])
+    table = sound.data.table
+    table = table.set_column(2, table.schema.field("label"), pa.array([1, 7, 1], pa.int64()))
+    kind = table.schema.field("codes")
+    table = table.set_column(3, kind, pa.array([[1], [0], [1, 9]], kind.type))
+    pq.write_table(table, tmp_path / "a.parquet")
+    for source in (Dataset(table), tmp_path / "a.parquet"):
+        with pytest.raises(FaultyNotesError) as raised:
+            read_notes(source)
+        assert "2: class 7 in 'label', which has names for 2 classes" in str(raised.value)
+        assert "3: class 9 in 'codes'" in str(raised.value)

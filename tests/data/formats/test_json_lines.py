@@ -184,13 +184,16 @@ def test_bytes_that_are_not_utf8_spoil_their_line_only(tmp_path, caplog):
     assert "Zebrafish" not in rejects + caplog.text
 
 
-def test_all_faults_are_counted_and_twenty_shown(tmp_path):
+def test_all_faults_are_counted_and_twenty_shown_three_of_a_kind(tmp_path):
     path = tmp_path / "notes.jsonl"
-    path.write_text("oops\n" * 33, encoding="utf-8")
-    with pytest.raises(FaultyNotesError, match="33 faults") as caught:
+    path.write_text("".join("oops\n" + " " * i + "oops\n" for i in range(33)), encoding="utf-8")
+    with pytest.raises(FaultyNotesError, match="66 faults") as caught:
         read_notes(path)
-    assert str(caught.value).count("broken JSON") == 20
-    assert "… and 13 more" in str(caught.value)
+    told = str(caught.value)
+    # One kind is broken at column 1, each of the others elsewhere.
+    assert told.count("broken JSON at column 1;") == 3
+    assert told.count("broken JSON") == 20
+    assert "… and 46 more" in told
 
 
 def test_a_truncated_gzip_says_so(tmp_path):

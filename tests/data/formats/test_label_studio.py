@@ -364,3 +364,122 @@ def test_what_is_lost_is_counted(tmp_path):
             "id": "T1",
         }
     ]
+
+
+def test_a_taxonomy_gives_codes_or_whole_paths(tmp_path):
+    paths = [["Heart", "Other"], ["Lung", "Other"], ["I", "I10"], ["Free"]]
+    answer = choice(control="icd") | {"type": "taxonomy", "value": {"taxonomy": paths}}
+    expected = ("Heart/Other", "Lung/Other", "I10", "Free")
+    notes = read_notes(export(tmp_path / "a.json", task(1, annotation(answer))))
+    assert notes["codes"] == [expected]
+    flat_export = export(tmp_path / "b.json", flat(1, icd=[{"taxonomy": paths}]))
+    assert read_notes(flat_export)["codes"] == [expected]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"start": "/p[1]/text()[1]", "end": "/p[1]", "hypertextlabels": ["X"]},
+        {"start": 0, "end": 3, "hypertextlabels": ["X"]},
+        {"start": "0", "end": "0", "startOffset": 1, "endOffset": 3, "paragraphlabels": ["X"]},
+    ],
+)
+def test_parts_of_html_are_refused_in_flat_exports_too(tmp_path, item):
+    path = export(tmp_path / "a.json", flat(1, FEVER), flat(2) | {"label": [item]})
+    with pytest.raises(FaultyNotesError, match="mentions in HTML"):
+        read_notes(path)
+
+
+def test_answers_of_a_flat_export_that_are_not_read_are_told(tmp_path, caplog):
+    box = {"x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0, "rectanglelabels": ["X"]}
+    records = [flat(1, FEVER, sentiment="Positive", box=[box]), flat(2, sentiment="Negative")]
+    path = export(tmp_path / "a.json", *records)
+    assert read_notes(path)["label"] == [None, None]
+    assert "1 answers of 'box'" in caplog.text
+    assert "2 records with a word as 'sentiment', not read" in caplog.text
+    for told in ({"label_control": "sentiment"}, {"columns": {"label": "sentiment"}}):
+        caplog.clear()
+        assert read_notes(path, **told)["label"] == ["Positive", "Negative"]
+        assert "'sentiment'" not in caplog.text
+    caplog.clear()
+    read_notes(path, cats="ignore")
+    assert "'sentiment'" not in caplog.text
+
+
+def sound(start, end, **more):
+    item = region(start, end, "Sign", name="s", **more)
+    return item | {"to_name": "audio", "original_length": 12.5}
+
+
+def test_regions_of_a_recording_are_no_mentions(tmp_path, caplog):
+    data = {"text": TEXT, "audio": "/data/upload/a.wav"}
+    for item in (sound(3.0, 8.0), sound(3, 8) | {"to_name": "other"}):
+        path = export(tmp_path / "a.json", task(1, annotation(item, FEVER), data=data))
+        caplog.clear()
+        assert read_notes(path)["spans"] == [SPANS[:1]]
+        assert "which is not the text" in caplog.text
+    value = {"start": 3.0, "end": 8.0, "channel": 0, "labels": ["Sign"]}
+    flat_export = export(tmp_path / "b.json", flat(1, FEVER, sound=[value]))
+    assert [len(spans) for spans in read_notes(flat_export)["spans"]] == [1]
+    assert "answers about 'sound', which is not the text" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("about", "data"),
+    [
+        ("question", {"text": TEXT, "question": SECRET}),
+        ("q", {"text": TEXT, "query": SECRET}),
+    ],
+)
+def test_answers_about_another_text_are_not_about_the_text(tmp_path, about, data, caplog):
+    other = [
+        region(0, 5, "Name", name="q") | {"to_name": about},
+        choice("blurred", control="quality") | {"to_name": about},
+    ]
+    link = {"type": "relation", "from_id": "a", "to_id": "q", "labels": ["x"]}
+    mention = FEVER | {"to_name": "text"}
+    path = export(
+        tmp_path / "a.json",
+        task(1, annotation(*other, mention, choice("x"), link), data=data),
+        task(2, annotation(*other), data=data),
+    )
+    notes = read_notes(path)
+    assert (notes["spans"], notes["label"]) == ([SPANS[:1], ()], ["x", None])
+    assert f"4 answers about '{about}', which is not the text" in caplog.text
+    assert "1 relations of what is not in the text" in caplog.text
+
+
+def test_the_other_text_can_be_asked_for(tmp_path):
+    data = {"text": TEXT, "question": "Fever or no fever?"}
+    item = region(0, 5, "Sign", text="Fever", name="q") | {"to_name": "question"}
+    path = export(tmp_path / "a.json", task(1, annotation(FEVER, item), data=data))
+    (note,) = read_notes(path, columns={"text": "data.question"})
+    assert note.spans == (Span(0, 5, "Sign", id="q"),)
+
+
+def test_objects_of_which_none_is_known_as_the_text_are_refused(tmp_path):
+    items = [choice("x") | {"to_name": name} for name in ("one", "two")]
+    path = export(tmp_path / "a.json", task(1, annotation(*items)))
+    with pytest.raises(FaultyNotesError, match=r"2 objects, \['one', 'two'\], of which one"):
+        read_notes(path)
+
+
+def test_an_attribute_may_be_called_as_the_concepts_are(tmp_path):
+    attributes = (("concepts", "no"), ("concepts", "C2"))
+    spans = (Span(0, 2, "A", id="T1", concepts=("C1",), attributes=attributes),)
+    note = Note("1", TEXT, spans=spans)
+    assert write_notes([note], tmp_path / "a.json", format="label_studio").losses == {}
+    assert list(read_notes(tmp_path / "a.json")) == [note]
+
+
+def test_mentions_without_an_id_stay_without(tmp_path):
+    ids = ("", "unnamed-1", "mention-1", "")
+    spans = tuple(Span(i, i + 1, "A", id=own) for i, own in enumerate(ids, 5))
+    linked = Note("1", TEXT, spans=spans, relations=(Relation("unnamed-1", "mention-1", "r"),))
+    assert write_notes([linked], tmp_path / "a.json", format="label_studio").losses == {}
+    assert list(read_notes(tmp_path / "a.json")) == [linked]
+    alone = Note("1", TEXT, spans=spans)
+    made = write_notes([alone], tmp_path / "a.json", format="label_studio", lossy=True)
+    assert made.losses == {"mention ids": 1}
+    (note,) = read_notes(tmp_path / "a.json")
+    assert [span.id for span in note.spans] == ["", "", "mention-1", ""]

@@ -217,3 +217,22 @@ def test_relations_between_concepts_are_lost(tmp_path):
     note = Note("1", "fever, no", spans=spans, relations=(Relation("C1", "C2", "r"),))
     with pytest.raises(NoteError, match="prodigy can't hold 1 relations"):
         write_notes([note], tmp_path / "a.jsonl", format="prodigy")
+
+
+def test_codes_beside_an_answer_are_codes(tmp_path):
+    record = {"note_id": "1", "text": "abc", "codes": ["I10"], "answer": "accept"}
+    path = lines(tmp_path / "a.jsonl", record)
+    assert list(read_notes(path)) == [Note("1", "abc", codes=("I10",))]
+
+
+def test_labels_beside_codes_alone_are_counted_as_lost(tmp_path):
+    label, codes = Note("1", "abc", label="x"), Note("2", "abc", codes=("I10",))
+    both = Note("3", "abc", label="x", codes=("I10",))
+
+    def losses(*notes):
+        made = write_notes(notes, tmp_path / "a.jsonl", format="prodigy", lossy=True).losses
+        assert (list(read_notes(tmp_path / "a.jsonl")) == list(notes)) == (made == {})
+        return made
+
+    assert losses(label, codes) == {"labels where other notes have codes alone": 1}
+    assert losses(label, both) == losses(both, codes) == {}

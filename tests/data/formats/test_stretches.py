@@ -33,3 +33,21 @@ def test_an_offset_within_a_character_is_none():
 def test_parts_that_overlap_are_refused():
     with pytest.raises(UnreadableError, match="parts of a text that overlap"):
         join([Stretch(0, "abc"), Stretch(2, "d")], [], UNITS)
+
+
+@pytest.mark.parametrize("offset", [100_004, 60_000_000, 10**18])
+def test_parts_far_apart_are_refused_before_they_fill_memory(offset):
+    with pytest.raises(UnreadableError, match="further apart than they are long"):
+        join([Stretch(0, "abc"), Stretch(offset, "d")], [], UNITS)
+
+
+def test_gaps_that_a_text_may_have_are_kept():
+    assert len(join([Stretch(0, "abc"), Stretch(100_003, "d")], [], UNITS).text) == 100_004
+    long = "a" * 200_000
+    assert len(join([Stretch(0, long), Stretch(350_000, "d")], [], UNITS).text) == 350_001
+
+
+def test_gaps_are_measured_in_each_unit():
+    # In characters, the second part would lie 240,000 blanks after the first.
+    joined = join([Stretch(0, "\u4e00" * 120_000), Stretch(360_001, "d")], [], UNITS)
+    assert (len(joined.text), joined.unit) == (120_002, BYTES)

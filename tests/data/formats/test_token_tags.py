@@ -194,3 +194,51 @@ def test_faults_have_their_place_and_no_text(tmp_path, record, message):
 def test_text_of_scripts_without_blanks_has_none():
     record = {"id": 1, "tokens": list("患者高血压"), "tags": ["O", "O", "B-D", "I-D", "I-D"]}
     assert list(read_notes([record])) == [Note("1", "患者高血压", spans=(Span(2, 5, "D"),))]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["O", "b-drug", "i-drug"],
+        ["O", "B_drug", "I_drug"],
+        ["O", "b_drug", "i_drug"],
+        ["O", "drug-B", "drug-I"],
+        ["O", "drug_B", "drug_I"],
+    ],
+)
+def test_tags_are_read_however_mark_and_label_are_written(names, tmp_path):
+    numbers = [0, 1, 2, 0, 0, 1]
+    expected = (Span(5, 16, "drug"), Span(22, 27, "drug"))
+    records = [{"id": "7", "tokens": TOKENS, "ner_tags": [names[n] for n in numbers]}]
+    features = {"id": Value("string"), "tokens": List(Value("string"))}
+    rows = {"id": ["7"], "tokens": [TOKENS], "ner_tags": [numbers]}
+    classes = Features({**features, "ner_tags": List(ClassLabel(names=names))})
+    numbered = Dataset.from_dict(rows, features=classes)
+    numbered.to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text(json.dumps(records[0]), encoding="utf-8")
+    plain = Dataset.from_list(records)
+    streams = [numbered.to_iterable_dataset(), plain.to_iterable_dataset()]
+    files = [tmp_path / "a.parquet", tmp_path / "a.jsonl"]
+    for source in (records, pd.DataFrame(records), numbered, plain, *streams, *files):
+        assert [note.spans for note in read_notes(source)] == [expected]
+
+
+def test_tags_that_are_marks_alone_need_a_label():
+    records = [{"id": "7", "tokens": TOKENS, "ner_tags": ["O", "B", "I", "O", "O", "B"]}]
+    features = {"id": Value("string"), "tokens": List(Value("string"))}
+    classes = Features({**features, "ner_tags": List(ClassLabel(names=["O", "B", "I"]))})
+    rows = {"id": ["7"], "tokens": [TOKENS], "ner_tags": [[0, 1, 2, 0, 0, 1]]}
+    numbered = Dataset.from_dict(rows, features=classes)
+    for source in (records, pd.DataFrame(records), numbered, numbered.to_iterable_dataset()):
+        with pytest.raises(FaultyNotesError, match=r"marks alone.*mention_label='…'"):
+            read_notes(source)
+        (note,) = read_notes(source, mention_label="Drug")
+        assert note.spans == (Span(5, 16, "Drug"), Span(22, 27, "Drug"))
+    (note,) = read_notes(records, scheme="IO")
+    assert [span.label for span in note.spans] == ["B", "I", "B"]
+
+
+def test_a_label_that_begins_as_a_mark_does_is_a_label():
+    records = [{"id": "7", "tokens": ["in", "S", "G1"], "ner_tags": ["O", "S_phase", "G1_phase"]}]
+    (note,) = read_notes(records)
+    assert [span.label for span in note.spans] == ["S_phase", "G1_phase"]
