@@ -316,7 +316,7 @@ def _answers(
     is_about_text: Callable[[Mapping[str, object]], bool],
 ) -> _Answers:
     answers = _Answers()
-    elsewhere: set[object] = set()
+    elsewhere: set[str] = set()
     for item in result:
         kind, value = item.get("type"), item.get("value")
         content = value if isinstance(value, Mapping) else {}
@@ -328,7 +328,7 @@ def _answers(
         elif not is_about_text(item) or _is_sound(item, content):
             about = shown_id(item.get("to_name"), "object")
             faults.passed_over[f"answers about {about!r}, which is not the text"] += 1
-            elsewhere.add(item.get("id"))
+            elsewhere.add(str(item.get("id")))
         elif kind in _HTML or isinstance(content.get("start"), str):
             raise UnreadableError(*_IN_PARTS)
         elif kind == "labels" and "start" in content:
@@ -342,14 +342,18 @@ def _answers(
         else:
             faults.passed_over[f"answers of type {shown_id(kind, 'type')!r}"] += 1
     if elsewhere:
-        own = {item.get("id") for item in answers.regions}
+        own = {str(item.get("id")) for item in answers.regions}
         ends = elsewhere - own
-        kept = [r for r in answers.relations if ends.isdisjoint((r.get("from_id"), r.get("to_id")))]
+        kept = [r for r in answers.relations if ends.isdisjoint(_ends(r))]
         if len(kept) < len(answers.relations):
             what = "relations of what is not in the text"
             faults.passed_over[what] += len(answers.relations) - len(kept)
         answers.relations = kept
     return answers
+
+
+def _ends(relation: Mapping[str, object]) -> tuple[str, str]:
+    return str(relation.get("from_id")), str(relation.get("to_id"))
 
 
 def _is_sound(item: Mapping[str, object], content: Mapping[str, object]) -> bool:
@@ -458,8 +462,7 @@ def _spans(
         quoted = quoted.replace("\\n", "\n")
     about = answers.about.get(str(region_id), []) if region_id is not None else []
     concepts = answers.concepts.get(str(region_id), [])
-    ends = (r.get(name) for r in answers.relations for name in ("from_id", "to_id"))
-    linked = {end for end in ends if isinstance(end, str)}
+    linked = {end for r in answers.relations for end in _ends(r)}
     if isinstance(region_id, str) and _NO_ID.fullmatch(region_id) and region_id not in linked:
         region_id = None
     for number, label in enumerate(category_names(value.get("labels")) or [""], 1):
