@@ -103,12 +103,21 @@ def test_scores_are_a_mapping_over_an_array():
 
 
 def test_all_faults_are_counted_and_twenty_shown():
-    faults = [Fault(f"file:{i}", "found", "allowed") for i in range(30)]
+    faults = [Fault(f"file:{i}", f"found {i}", "allowed") for i in range(30)]
     message = str(FaultyNotesError("file", faults, "fix it"))
     assert "30 faults" in message
     assert "file:19" in message
     assert "file:20:" not in message
     assert "and 10 more" in message
+
+
+def test_of_one_kind_of_fault_three_are_shown():
+    faults = [Fault(f"file:{i}", "found", "allowed") for i in range(30)]
+    message = str(FaultyNotesError("file", [*faults, Fault("file:30", "other", "x")], "fix it"))
+    assert message.count(": found; allowed") == 3
+    assert "file:30: other" in message
+    assert "31 faults" in message
+    assert "and 27 more" in message
 
 
 class CountedName(str):
