@@ -192,8 +192,9 @@ def _end(
                 return span["id"]
     for span in spans:
         first, last = span.get("token_start"), span.get("token_end")
-        is_token = isinstance(token, int) and isinstance(first, int) and isinstance(last, int)
-        if is_token and isinstance(token, int) and first <= token <= last:  # type: ignore[operator]
+        if not (isinstance(token, int) and isinstance(first, int) and isinstance(last, int)):
+            continue
+        if first <= token <= last:
             return span["id"]
     raise UnreadableError(
         "a relation with an end that is no mention", "relations between labelled spans"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from clinical_tl.data.formats.files import File
 from clinical_tl.data.formats.json_records import Places
 from clinical_tl.data.formats.problems import Faults, Place, UnreadableError
 from clinical_tl.data.formats.sight import Sight
+
+if TYPE_CHECKING:
+    from _csv import Reader as _Rows
 
 
 def header_of(sight: Sight) -> set[str]:
@@ -34,10 +37,10 @@ def table_values(file: File, faults: Faults) -> Places:
         yield from _rows(csv.reader(stream, delimiter=delimiter, strict=True), file, faults)
 
 
-def _rows(rows: Iterator[list[str]], file: File, faults: Faults) -> Places:
-    header = next(rows, [])
+def _rows(rows: _Rows, file: File, faults: Faults) -> Places:
+    header: list[str] | None = None
     while True:
-        place = Place(file.name, rows.line_num + 1)  # type: ignore[attr-defined]
+        place = Place(file.name, rows.line_num + 1)
         try:
             row = next(rows)
         except StopIteration:
@@ -46,7 +49,9 @@ def _rows(rows: Iterator[list[str]], file: File, faults: Faults) -> Places:
             # The module's messages name the delimiter and the problem, never a cell.
             faults.refuse(place, f"a row that is broken ({error})", "a table as it was exported")
             return
-        if row:
+        if header is None:
+            header = row
+        elif row:
             yield place, partial(_cells, header, row)
 
 

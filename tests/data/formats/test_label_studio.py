@@ -483,3 +483,11 @@ def test_mentions_without_an_id_stay_without(tmp_path):
     assert made.losses == {"mention ids": 1}
     (note,) = read_notes(tmp_path / "a.json")
     assert [span.id for span in note.spans] == ["", "", "mention-1", ""]
+
+
+def test_a_header_that_is_broken_is_told_as_a_row_would_be(tmp_path):
+    path = tmp_path / "export.csv"
+    path.write_text('"id,text,annotation_id\n1,fever,1\n', encoding="utf-8")
+    with pytest.raises(FaultyNotesError, match=r"export\.csv:1: a row that is broken") as caught:
+        read_notes(path, format="label_studio")
+    assert "fever" not in str(caught.value)
