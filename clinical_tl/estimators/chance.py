@@ -1,4 +1,4 @@
-"""What a measure of difference would say if both sides came from one set of notes."""
+"""What chance alone would say: of two sides of one set of notes, of the better of two choices."""
 
 from __future__ import annotations
 
@@ -54,3 +54,15 @@ def by_chance(
         figures.append(measure(dealt[: len(source)], dealt[len(source) :]))
     means: Floats = np.mean(np.array(figures, dtype=np.float64), axis=0)
     return means
+
+
+def clearly(n: int) -> float:
+    """How much better a score between 0 and 1 on `n` notes must be to overrule a default.
+
+    One standard error of a proportion at most, 0.5 / √n: of twenty notes 0.11, of a thousand
+    0.016. Who takes the best of several choices on few notes mostly takes the luckiest.
+
+    >>> round(clearly(100), 3)
+    0.05
+    """
+    return 0.5 / float(np.sqrt(n))

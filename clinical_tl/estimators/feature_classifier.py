@@ -5,15 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 from clinical_tl.errors import TaskError
+from clinical_tl.estimators.chance import clearly
 from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.estimators.features import number_matrix
 from clinical_tl.estimators.logistic_regression import (
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse L2 strengths (scikit-learn's `C`, for standardised features) that are tried."""
 
-ClassWeight = Mapping[Any, float] | Sequence[Mapping[int, float]] | Literal["balanced"] | None
+Balance = Literal["balanced", "sqrt"]
+"""Weigh a class by the inverse of its frequency, or by the root of that."""
+BALANCES: tuple[Balance | None, ...] = ("balanced", "sqrt", None)
+"""What `"auto"` chooses among: the first that no later one clearly beats."""
+
+ClassWeight = Mapping[Any, float] | Sequence[Mapping[int, float]] | Balance | Literal["auto"] | None
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,10 @@ class FeatureClassifier(ClassifierMixin, Estimator):
     standardised inside.
 
     `class_weight` multiplies the loss of rows, in fitting and in choosing, as scikit-learn's
-    does: class → weight, `"balanced"` (the inverse of the frequency), or of many labels one
-    mapping of 0 and 1 a label. Features are standardised over the rows as they are.
+    does: class → weight, `"balanced"` (the inverse of the frequency), `"sqrt"` (the root of
+    that), or of many labels one mapping of 0 and 1 a label. `"auto"` takes balanced weights
+    unless their root, or none, gives a clearly better macro-F1 on held-out rows. Features are
+    standardised over the rows as they are.
 
     Attributes:
         classes_: the classes, or the columns of many labels, in the order of `predict_proba`.
@@ -59,6 +68,7 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         coef_: coefficients for features as they come, shape (classes or labels, d).
         intercept_: shape (classes or labels,).
         strength_: the strength that was taken.
+        class_weight_: the weights that were taken: as given, or what `"auto"` chose.
         cross_validation_: the strengths that were tried, with what was found.
 
     Example:
@@ -73,7 +83,8 @@ class FeatureClassifier(ClassifierMixin, Estimator):
 
     file = "feature_classifier"
     found = (
-        "classes_", "multi_label_", "coef_", "intercept_", "strength_", "cross_validation_",
+        "classes_", "multi_label_", "coef_", "intercept_", "strength_", "class_weight_",
+        "cross_validation_",
     )  # fmt: skip
 
     def __init__(
@@ -115,18 +126,31 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                 raise TaskError("y has one class only; at least two are needed")
         else:
             classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
-        weights = _row_weights(self.class_weight, classes, gold)
-        strength, found = strengths[len(strengths) // 2], tuple[StrengthScore, ...]()
-        if len(strengths) > 1:
-            found = self._cross_validate(features, targets, len(classes), weights, groups)
+        choose = self.class_weight == "auto"
+        given: ClassWeight = (
+            (BALANCES[0] if gold.ndim == 1 else None) if choose else self.class_weight
+        )
+        weights = _row_weights(given, classes, gold)
+        strength, found, best = strengths[len(strengths) // 2], tuple[StrengthScore, ...](), 0.0
+        if len(strengths) > 1 or choose:
+            found, best = self._cross_validate(
+                features, targets, len(classes), weights, groups, strengths
+            )
             if found:
                 strength = min(found, key=lambda score: score.log_loss).strength
+        for other in BALANCES[1:] if choose and found and gold.ndim == 1 else ():
+            tried = _row_weights(other, classes, gold)
+            _, score = self._cross_validate(
+                features, targets, len(classes), tried, groups, [strength]
+            )
+            if score > best + clearly(len(gold)):
+                given, weights, best = other, tried, score
         fitted = fit_logistic(
             features, targets, n_outputs=len(classes), strength=strength, weights=weights
         )
         self.coef_, self.intercept_ = fitted.coefficients, fitted.intercepts
+        self.strength_, self.class_weight_, self.cross_validation_ = strength, given, found
         self.classes_, self.multi_label_ = classes, gold.ndim > 1
-        self.strength_, self.cross_validation_ = strength, found
         self.n_features_in_ = features.shape[1]
         return self
 
@@ -139,6 +163,12 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                 "least 2 folds"
             )
         return strengths
+
+    @property
+    def balance_(self) -> Balance | None:
+        """The weights that were taken, where they have a name."""
+        given = self.class_weight_
+        return given if given == "balanced" or given == "sqrt" else None
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Probabilities, shape (n, classes) or (n, labels).
@@ -161,7 +191,9 @@ class FeatureClassifier(ClassifierMixin, Estimator):
     def from_state(cls, state: Mapping[str, Any]) -> Self:
         """The inverse of `to_state`. Raises `KeyError` where something is missing."""
         scores = tuple(StrengthScore(*pair) for pair in state["cross_validation_"])
-        return super().from_state({**state, "cross_validation_": scores})
+        # Until there was a choice, what was taken was what was given.
+        weight = state.get("class_weight_", state["class_weight"])
+        return super().from_state({**state, "class_weight_": weight, "cross_validation_": scores})
 
     def _cross_validate(
         self,
@@ -170,8 +202,11 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         n_outputs: int,
         weights: npt.NDArray[np.float64] | None,
         groups: Sequence[Hashable] | None,
-    ) -> tuple[StrengthScore, ...]:
-        """Scores from the strongest regularisation on, until they get worse.
+        strengths: Sequence[float],
+    ) -> tuple[tuple[StrengthScore, ...], float]:
+        """Scores from the strongest regularisation on, until they get worse; macro-F1 at the best.
+
+        The latter (0 of many labels a row) is of what is likeliest for each held-out row.
 
         Each fit starts from the one before; the weakest strengths, by far the slowest to
         fit, are mostly never reached. Held-out labels that a fold's training rows lack are left
@@ -181,7 +216,9 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         folds = list(self._folds(targets, groups))
         starts: list[LinearWeights | None] = [None] * len(folds)
         scores: list[StrengthScore] = []
-        for strength in self.check_settings():
+        said = np.zeros(len(targets), dtype=np.int64)
+        f1 = 0.0
+        for strength in strengths:
             total, counted = 0.0, 0.0
             for number, (train, held_out) in enumerate(folds):
                 fitted = fit_logistic(
@@ -201,13 +238,16 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                 total += float((counts * log_losses(found, targets[held_out])).sum())
                 counted += float(counts.sum())
                 starts[number] = fitted
+                said[held_out] = found.argmax(axis=1)
             if not counted:
                 # Every label has one row: nothing speaks for any strength.
-                return ()
+                return (), 0.0
             scores.append(StrengthScore(strength, total / counted))
             if len(scores) > 1 and scores[-1].log_loss > scores[-2].log_loss:
                 break
-        return tuple(scores)
+            if targets.ndim == 1:
+                f1 = float(f1_score(targets, said, average="macro", zero_division=0.0))
+        return tuple(scores), f1
 
     def _folds(
         self, targets: npt.NDArray[Any], groups: Sequence[Hashable] | None
@@ -255,14 +295,17 @@ def _row_weights(
     if given is None:
         return None
     if gold.ndim == 1:
-        if not (given == "balanced" or isinstance(given, Mapping)):
-            raise TaskError("class_weight: give 'balanced' or a mapping of class to weight")
+        if not (given in get_args(Balance) or isinstance(given, Mapping)):
+            raise TaskError(
+                "class_weight: give 'balanced', 'sqrt', 'auto' or a mapping of class to weight"
+            )
         return _weights_of(given, classes, gold)
-    each: Sequence[Any] = [given] * len(classes) if given == "balanced" else list(given)
+    named = isinstance(given, str)
+    each: Sequence[Any] = [given] * len(classes) if named else list(given)
     if isinstance(given, Mapping) or len(each) != len(classes):
         raise TaskError(
-            f"class_weight of {len(classes)} labels: give 'balanced', or for each label a mapping "
-            "of 0 and 1 to weights"
+            f"class_weight of {len(classes)} labels: give 'balanced', 'sqrt' or 'auto', or for "
+            "each label a mapping of 0 and 1 to weights"
         )
     both = np.arange(2)
     columns = zip(each, gold.T, strict=True)
@@ -270,11 +313,14 @@ def _row_weights(
 
 
 def _weights_of(
-    given: Any,  # noqa: ANN401  ("balanced" or a mapping of whatever the classes are)
+    given: Any,  # noqa: ANN401  (a name or a mapping of whatever the classes are)
     classes: npt.NDArray[Any],
     gold: npt.NDArray[Any],
 ) -> npt.NDArray[np.float64]:
     """The weight of each row by its class."""
+    if given == "sqrt":
+        weights = np.sqrt(compute_sample_weight("balanced", gold))
+        return np.asarray(weights / weights.mean())
     if given != "balanced":
         unknown = set(given) - set(classes.tolist())
         weights = np.array([float(given.get(name, 1.0)) for name in classes.tolist()])

@@ -111,6 +111,8 @@ def export_onnx(
             difference = max(difference, _note_difference(model, exported, notes))
             before = model.predict(notes, progress=False)
             scores, changed = compare_predictions(before, _predict(model, exported, notes))
+        if model.lexical is not None:
+            model.lexical.save(draft)
         files = sorted(draft.iterdir())
         report = OnnxReport(
             folder,

@@ -19,6 +19,8 @@ from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, shown_path
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
+from clinical_tl.estimators.lexical_classifier import LexicalClassifier
+from clinical_tl.models.lexical_part import fit_lexical, weigh_words, with_words
 from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
 from clinical_tl.saved.artifact import read_metrics, write_artifact
 from clinical_tl.saved.evaluations import leak_of, record_scores
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     import torch
 
     from clinical_tl.metrics.scores import Scores
+    from clinical_tl.models.lexical_part import Lexical
     from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.release.push import PushOptions
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
@@ -68,6 +71,7 @@ class FeatureModel:
     layer: int = -1
     pooling: VectorPooling = "mean"
     cache: Path | None = None
+    lexical: LexicalClassifier | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     seen: SeenNotes | None = field(default=None, repr=False, compare=False)
     saved_as: str | None = field(default=None, repr=False, compare=False)
@@ -83,6 +87,7 @@ class FeatureModel:
         layer: int = -1,
         pooling: VectorPooling = "mean",
         cache: str | Path | None = None,
+        lexical: Lexical = False,
         strengths: Sequence[float] = STRENGTHS,
         folds: int = 5,
         seed: int = 0,
@@ -92,7 +97,8 @@ class FeatureModel:
         """Embed the training notes and fit the linear model, its strength chosen on folds of them.
 
         Folds never divide a patient, nor copies of a text. With `dev` a coding task's
-        thresholds are tuned there. `cache` keeps notes' vectors (see `embed`);
+        thresholds are tuned there. `cache` keeps notes' vectors (see `embed`); `lexical` adds
+        what the notes' words say, as `TrainingConfig.lexical` does;
         `strengths`, `folds` and `seed` are those of `FeatureClassifier`. The task's
         `class_weights`, or a coding task's `loss="bce_pos_weight"`, weigh the linear model's
         loss too; its other losses are the network's alone, which is logged. Dev notes that share
@@ -138,6 +144,8 @@ class FeatureModel:
                 encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix
             classifier.fit(features, task.gold(written), related_notes(written).tolist())
+            if task.chooses_weights:
+                task = task.weighted(classifier.balance_)
         trained = {
             **training_notes(train, records),
             "adapter": {"kind": "linear model on frozen features"},
@@ -148,10 +156,15 @@ class FeatureModel:
             },
             "seed": seed,
         }
-        model = cls(task, encoder, classifier, layer, pooling, cache, {"training": trained}, seen)
+        metrics = {"training": trained}
+        model = cls(task, encoder, classifier, layer, pooling, cache, None, metrics, seen)
+        words = fit_lexical(task, written, lexical) if lexical else None
         if dev_records is None:
-            return model
+            return replace(model, lexical=words)
         predictions = model.predict(dev_records, progress=progress)
+        if words is not None and isinstance(task, NoteTask):
+            predictions = weigh_words(task, words, dev_records, predictions)
+            model = replace(model, lexical=words)
         tuned = task.tuned(dev_records, predictions)
         decided = tuned.decided(predictions)
         scores = tuned.score(dev_records, decided, model.tokenizer).summary()
@@ -267,6 +280,8 @@ class FeatureModel:
 
         def write_files(draft: Path) -> None:
             self.classifier.save(draft)
+            if self.lexical is not None:
+                self.lexical.save(draft)
             self.encoder.tokenizer.save_pretrained(draft)
 
         windowing = self.encoder.windowing
@@ -359,8 +374,16 @@ class FeatureModel:
         ):
             layer, pooling = description["features"]["layer"], description["features"]["pooling"]
         classifier = FeatureClassifier.load(folder)
-        metrics = read_metrics(folder)
-        return cls(task, loaded, classifier, layer, pooling, metrics=metrics, saved_as=saved.name)
+        return cls(
+            task,
+            loaded,
+            classifier,
+            layer,
+            pooling,
+            lexical=LexicalClassifier.load(folder) if LexicalClassifier.is_saved(folder) else None,
+            metrics=read_metrics(folder),
+            saved_as=saved.name,
+        )
 
     def _note_probabilities(
         self, task: NoteTask, notes: Sequence[Note], *, progress: bool
@@ -376,6 +399,8 @@ class FeatureModel:
         ).matrix
         every = np.zeros((len(notes), len(task.labels)))
         every[:, self.classifier.classes_.astype(int)] = self.classifier.predict_proba(features)
+        if self.lexical is not None:
+            every = with_words(task, self.lexical, notes, every).astype(np.float64)
         return features, every
 
     def _predict_units(
@@ -470,6 +495,8 @@ def _written(notes: Sequence[Note]) -> list[Note]:
 
 def _class_weight(task: NoteTask | UnitTask, notes: Sequence[Note]) -> ClassWeight:
     """What the task weighs its loss by, as scikit-learn says it; classes are columns."""
+    if isinstance(task, NoteTask) and task.chooses_weights:
+        return "auto"
     weights = task.loss_weights() if isinstance(task, NoteTask) else None
     if weights is None or isinstance(task, UnitTask):
         return None

@@ -21,6 +21,7 @@ from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 
 if TYPE_CHECKING:
+    from clinical_tl.estimators.lexical_classifier import LexicalClassifier
     from clinical_tl.network.network import Network
     from clinical_tl.tasks.task import Task
 
@@ -46,6 +47,7 @@ class OnnxModel:
         self.tokenizer = tokenizer
         self.windowing = windowing
         self.export = export
+        self.lexical: LexicalClassifier | None = None
         self.saved_as: str | None = None
         """The name of the folder that it was loaded from."""
 
@@ -56,6 +58,7 @@ class OnnxModel:
         Raises `ArtifactError` for a folder that is damaged or holds no exported model,
         `MissingExtraError` without the extra `[onnx]`.
         """
+        from clinical_tl.estimators.lexical_classifier import LexicalClassifier
         from clinical_tl.network.onnx_graph import load_graphs
 
         folder = whole_folder(as_path(folder))
@@ -76,6 +79,8 @@ class OnnxModel:
             network = load_graphs(folder, task.head_spec, threads=threads)
         tokenizer = NoteTokenizer.from_pretrained(folder)
         model = cls(network, task, tokenizer, windowing, description[ONNX])
+        if LexicalClassifier.is_saved(folder):
+            model.lexical = LexicalClassifier.load(folder)
         model.saved_as = folder.resolve().name
         return model
 
@@ -91,5 +96,5 @@ class OnnxModel:
         `batch_tokens` bounds memory. In int8 a note's scores depend a little on its batch,
         as activations are scaled by the batch.
         """
-        reader = Reader(self.network, self.task, self.tokenizer, self.windowing)
+        reader = Reader(self.network, self.task, self.tokenizer, self.windowing, self.lexical)
         return list(reader.predict(as_notes(notes), batch_tokens=batch_tokens, progress=progress))

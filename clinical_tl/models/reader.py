@@ -31,7 +31,12 @@ from clinical_tl.text.batches import WindowedNotes
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 
 if TYPE_CHECKING:
+    import torch
+
+    from clinical_tl.estimators.lexical_classifier import LexicalClassifier
+    from clinical_tl.network.heads import NetworkOutput
     from clinical_tl.network.network import Network
+    from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import NoteTokenizer
     from clinical_tl.text.windows import Windowing
 
@@ -74,6 +79,8 @@ class Reader:
     task: Task
     tokenizer: NoteTokenizer
     windowing: Windowing
+    lexical: LexicalClassifier | None = None
+    """What the notes' words add to the logits, in prediction."""
 
     def encode(self, notes: Sequence[Note], *, training: bool = False) -> EncodedNotes:
         """The notes' examples, tokens and windows; in training perhaps a sample of examples."""
@@ -140,6 +147,48 @@ class Reader:
                 encoded=encoded,
             )
         return found
+
+    def word_logits(self, notes: Sequence[Note]) -> torch.Tensor | None:
+        """What the words of the examples add to their logits, shape (examples, outputs)."""
+        if self.lexical is None:
+            return None
+        import torch
+
+        from clinical_tl.models.lexical_part import lexical_logits
+
+        texts = [note.text for note in notes]
+        found = lexical_logits(self.lexical, texts, len(self.task.labels))
+        return torch.from_numpy(found).to(self.network.device)
+
+    def decisions(
+        self, notes: Sequence[Note]
+    ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """What the notes' annotation settles, a batch of whole notes at a time.
+
+        The positions of the batch's examples, the logits (n, outputs) of what is decided in
+        them, and its gold. The network is read in evaluation mode, as it is.
+        """
+        import torch
+
+        from clinical_tl.network.device import batch_tokens_for
+
+        network = self.network
+        device, mode = network.device, network.training
+        encoded = self.encode(notes)
+        tokens = encoded.windowed.tokens
+        windowed = WindowedNotes.of(tokens, self.tokenizer, self.windowing, whole_notes=True)
+        targets = self.task.targets(encoded.read, tokens)
+        budget = batch_tokens_for(device)
+        network.eval()
+        try:
+            for positions in windowed.plan(budget):
+                inputs = windowed.batch(positions).to(device)
+                with torch.inference_mode():
+                    output = network(inputs, budget=budget)
+                    logits, gold = self.task.decisions(output, inputs, targets)
+                yield list(inputs.notes), logits.float().cpu(), gold.cpu()
+        finally:
+            network.train(mode)
 
     def decode(self, notes: Sequence[Note], found: ReadNotes) -> list[Prediction]:
         """What the task says of the notes, from what was read in them."""
@@ -260,6 +309,7 @@ def read_together(
     pieces: list[dict[int, list[Any]]] = [defaultdict(list) for _ in readers]
     loss, decisions = [0.0] * len(readers), [0] * len(readers)
     modes = [reader.network.training for reader in readers]
+    words = [reader.word_logits(encoded.read) for reader in readers]
     networks = [folded(reader.network) if fold else reader.network for reader in readers]
     encoders = [base_model(n.model) for n in networks] if len(readers) > 1 else []
     for network in networks:
@@ -274,7 +324,7 @@ def read_together(
                         task, shown = reader.task, inputs
                         if isinstance(task, HidesInputs):
                             shown = task.corrupt(inputs, targets[i], HELD_OUT_SEED)
-                        output = network(shown, budget=budget)
+                        output = with_offsets(network(shown, budget=budget), shown, words[i])
                         if with_loss:
                             logits, gold = task.decisions(output, shown, targets[i])
                             # What training never saw has no output to be wrong in.
@@ -293,6 +343,21 @@ def read_together(
     return [
         ReadNotes(encoded, *of_reader) for of_reader in zip(pieces, loss, decisions, strict=True)
     ]
+
+
+def with_offsets(
+    output: NetworkOutput, batch: WindowBatch, offsets: torch.Tensor | None
+) -> NetworkOutput:
+    """The output with the notes' offsets, shape (examples, outputs), added to its logits.
+
+    Every window of a note gets the note's, which pooling leaves as they are.
+    """
+    if offsets is None:
+        return output
+    rows = offsets[list(batch.notes)]
+    if output.states is None:
+        rows = rows[batch.note_index]
+    return replace(output, logits=output.logits + rows)
 
 
 def _bar(total: int | None, *, disable: bool) -> tqdm[Any]:

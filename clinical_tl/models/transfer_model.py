@@ -13,6 +13,7 @@ import torch
 
 from clinical_tl.data.notes import Notes, NotesLike, as_notes
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, shown_path
+from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.models.reader import CHUNK, Reader
@@ -89,6 +90,8 @@ class TransferModel:
         self.source = source
         self.metrics = metrics or {}
         self.novelty: NoveltyDetector | None = None
+        self.lexical: LexicalClassifier | None = None
+        """What words add to the network's logits (`TrainingConfig.lexical`)."""
         self.start: dict[str, Any] = {}
         """What the weights were before any training, for a checkpoint to be known as this run's."""
         self.seen: SeenNotes | None = None
@@ -136,6 +139,7 @@ class TransferModel:
         source = find_encoder(encoder, revision=revision)
         tokenizer = NoteTokenizer.from_pretrained(source.path)
         windowing = encoder_windowing(source, tokenizer, window, overlap)
+        task = task.on_encoder(source)
         network = build_network(
             source, task.head_spec, adapter or LoRA(), seed=seed, pretrained=pretrained
         )
@@ -199,6 +203,8 @@ class TransferModel:
         model = cls(network.to(place), task, tokenizer, windowing, source, read_metrics(folder))
         if NoveltyDetector.is_saved(folder):
             model.novelty = NoveltyDetector.load(folder)
+        if LexicalClassifier.is_saved(folder):
+            model.lexical = LexicalClassifier.load(folder)
         model.saved_as = saved.name
         model.network.eval()
         return model
@@ -206,7 +212,7 @@ class TransferModel:
     @property
     def reader(self) -> Reader:
         """What reads notes with the model as it is now."""
-        return Reader(self.network, self.task, self.tokenizer, self.windowing)
+        return Reader(self.network, self.task, self.tokenizer, self.windowing, self.lexical)
 
     @property
     def device(self) -> torch.device:
@@ -251,6 +257,8 @@ class TransferModel:
             self.tokenizer.save_pretrained(draft)
             if self.novelty is not None:
                 self.novelty.save(draft)
+            if self.lexical is not None:
+                self.lexical.save(draft)
 
         # What carries its encoder needs no folder of this machine, and so names none.
         source = self._nameless_source() if carries_encoder(self.network) else self.source
@@ -312,7 +320,7 @@ class TransferModel:
             self._nameless_source(),
             self.metrics,
         )
-        model.novelty, model.seen = self.novelty, self.seen
+        model.novelty, model.lexical, model.seen = self.novelty, self.lexical, self.seen
         return model
 
     def _nameless_source(self) -> EncoderSource:
@@ -323,8 +331,14 @@ class TransferModel:
         """Write a plain transformers folder, the adapter folded into the weights.
 
         `transformers.pipeline` runs it; of a long note it reads what fits one window. Raises
-        `ArtifactError` for a label-attention head, or where `folder` holds anything else.
+        `ArtifactError` for a head of our own, for words beside the network, or where `folder`
+        holds anything else.
         """
+        if self.lexical is not None:
+            raise ArtifactError(
+                "the model adds what words say to what the network does, which transformers can't; "
+                "save it with save_pretrained(), or train without lexical to merge"
+            )
         folder = whole_folder(as_path(folder))
         merged = merged_model(self.network)
         with replacing_folder(folder) as draft:

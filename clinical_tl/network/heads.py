@@ -21,6 +21,7 @@ from clinical_tl.network.label_attention import LabelAttention, NoteStates, gath
 from clinical_tl.network.masked_lm import masked_logits
 from clinical_tl.network.pretrained import load_weights, see_both_sides
 from clinical_tl.network.structure import base_model, head_modules, hidden_size, train_head
+from clinical_tl.network.token_pooling import TokenPooling
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -107,6 +108,22 @@ class Head(ABC):
         """Train what of the head lies in the transformers model, and is not copied by peft."""
         del model
 
+    def output_layer(self, network: Network) -> nn.Linear | None:
+        """The layer whose outputs are the logits: what a linear model on its inputs can start.
+
+        `None` where the head is no linear function of anything.
+        """
+        found = [
+            module
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Linear)
+            and module.out_features == len(self.outputs)
+            and module.bias is not None
+            and module.weight.requires_grad
+            and network.is_head(f"{name}.weight")
+        ]
+        return found[-1] if found else None
+
     @abstractmethod
     def forward(self, network: Network, batch: WindowBatch, read: Read) -> NetworkOutput:
         """What the network says of a batch."""
@@ -143,18 +160,26 @@ class StockHead(Head):
         }
 
 
+@dataclass(frozen=True)
 class SequenceHead(StockHead):
-    """One decision a window: logits (windows, outputs)."""
+    """One decision a window: logits (windows, outputs).
+
+    `pooling` says what of a window is read: what transformers' own head reads (`"stock"`), or
+    all of its tokens or the first one under a head that is made here.
+    """
+
+    pooling: TokenPooling = "stock"
 
     auto_class = "AutoModelForSequenceClassification"
     peft_task = "SEQ_CLS"
     reads_first_token = True
 
     def fitted(self, config: PretrainedConfig) -> Head:
-        """Itself where transformers has one for the architecture."""
+        """Itself where it is wanted, and transformers has one for the architecture."""
         from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
-        return self if type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING else self.own()
+        known = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+        return self if known and self.pooling == "stock" else self.own()
 
     def own(self) -> Head:
         """The one that is made here."""
@@ -195,15 +220,27 @@ class LinearTokenHead(Head):
         return NetworkOutput(network.head(read("last_hidden_state")))
 
 
+@dataclass(frozen=True)
 class LinearSequenceHead(LinearTokenHead):
-    """Dropout and a linear layer on the mean of a window's tokens' states."""
+    """Dropout and a linear layer on a window's tokens' states: their mean, maximum, or the first.
+
+    Special tokens count, as they do in sentence-transformers. `"stock"`, where transformers has
+    no head, is the mean.
+    """
+
+    pooling: TokenPooling = "mean"
 
     def forward(self, network: Network, batch: WindowBatch, read: Read) -> NetworkOutput:
         """Logits (windows, outputs)."""
         states = read("last_hidden_state")
-        seen = batch.attention_mask[..., None].to(states.dtype)
-        means = (states * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
-        return NetworkOutput(network.head(means))
+        seen = batch.attention_mask[..., None].bool()
+        if self.pooling == "cls":
+            pooled = states[:, 0]
+        elif self.pooling == "max":
+            pooled = states.masked_fill(~seen, torch.finfo(states.dtype).min).amax(dim=1)
+        else:
+            pooled = (states * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+        return NetworkOutput(network.head(pooled))
 
 
 class LabelAttentionHead(Head):
@@ -212,6 +249,10 @@ class LabelAttentionHead(Head):
     def module(self, model: nn.Module) -> nn.Module:
         """New, or to be started from the labels' descriptions."""
         return LabelAttention(hidden_size(model), len(self.outputs))
+
+    def output_layer(self, network: Network) -> None:
+        """None: what its classifiers read is the attention's, which is learnt with them."""
+        del network
 
     def forward(self, network: Network, batch: WindowBatch, read: Read) -> NetworkOutput:
         """Logits, and the states that attention read."""
@@ -224,6 +265,10 @@ class MaskedLMHead(StockHead):
 
     auto_class = "AutoModelForMaskedLM"
     peft_task = None
+
+    def output_layer(self, network: Network) -> None:
+        """None: it is pretrained."""
+        del network
 
     def copied(self, model: nn.Module) -> list[str]:
         """None: its output layer is the encoder's word embeddings, which a copy would not be."""

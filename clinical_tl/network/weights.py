@@ -177,7 +177,8 @@ def merged_model(network: Network) -> PreTrainedModel:
     if network.head is not None:
         raise ArtifactError(
             f"a {type(network.spec).__name__} has no plain transformers equivalent; save it with "
-            "save_pretrained(), or train with head='linear' to merge"
+            "save_pretrained(), or train with a stock head to merge (pooling='stock' of note "
+            "classification, head='linear' of coding)"
         )
     # A network says only that it holds a module, which may be peft's; merged it is not.
     return cast("PreTrainedModel", merged_network(network).model)

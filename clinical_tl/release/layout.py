@@ -28,7 +28,8 @@ NAME = "layout"
 SHOWN = 8
 
 WEIGHTS = re.compile(
-    r"(?:adapter_model|head|novelty|feature_classifier|model(?:-\d{5}-of-\d{5})?)\.safetensors"
+    r"(?:adapter_model|head|novelty|feature_classifier|lexical_classifier|"
+    r"model(?:-\d{5}-of-\d{5})?)\.safetensors"
 )
 DECLARED = frozenset(
     {

@@ -220,7 +220,7 @@ class DiagnosisCoding(NoteTask):
         import torch
 
         logits = self.note_logits(output, batch)
-        gold = torch.zeros(logits.shape, dtype=torch.float32)
+        gold = torch.zeros(len(logits), len(self.labels), dtype=torch.float32)
         for row, note in enumerate(batch.notes):
             target = targets[note]
             gold[row, target[target >= 0]] = 1.0
@@ -380,8 +380,12 @@ class DiagnosisCoding(NoteTask):
         """What the tabular list says of each code; `None` where labels are not described."""
         if not self.describe_labels or self.head == "linear":
             return None
+        return self.descriptions() or list(self.labels)
+
+    def descriptions(self) -> list[str] | None:
+        """What the tabular list says of each code, `None` of chapters."""
         if self.level == "chapter":
-            return list(self.labels)
+            return None
         return [description(code) or code for code in self.labels]
 
     def gold_matrix(self, notes: Sequence[Note]) -> tuple[np.ndarray, int]:

@@ -1,7 +1,7 @@
 """Note classification: one label a note, whatever the note's length.
 
-Each window is classified by the stock sequence head; the windows' logits are pooled to the
-note, in training as in prediction, and the loss is the note's.
+Each window's tokens are pooled and classified; the windows' logits are pooled to the note, in
+training as in prediction, and the loss is the note's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from numbers import Real
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -32,8 +32,11 @@ from clinical_tl.tasks.task import (
 if TYPE_CHECKING:
     import torch
 
+    from clinical_tl.estimators.feature_classifier import Balance
     from clinical_tl.metrics.note_counts import NoteCounts
+    from clinical_tl.network.encoder import EncoderSource
     from clinical_tl.network.heads import Head, NetworkOutput
+    from clinical_tl.network.token_pooling import TokenPooling
     from clinical_tl.tasks.losses import Pooling
     from clinical_tl.text.batches import WindowBatch
     from clinical_tl.text.tokenizer import TokenisedNote
@@ -49,21 +52,32 @@ _AVERAGES = {"accuracy": "micro_recall", "macro_f1": "macro_f1", "weighted_f1": 
 class NoteClassification(NoteTask):
     """One of several labels a note.
 
-    `pooling` joins the logits of a long note's windows. `class_weights` (one a label, mean 1
-    over the training notes) multiply a note's loss.
+    `pooling` says what the head reads of a window: the `"mean"` or `"max"` of its tokens, the
+    first one (`"cls"`), or what the architecture's own head reads (`"stock"`, which plain
+    transformers and peft load as well); `"auto"` is what suits the encoder
+    (`network.advised_pooling`). `window_pooling` joins the logits of a long note's windows.
+    `class_weights` (one a label, mean 1 over the training notes) multiply a note's loss; with
+    `"auto"` training chooses them.
     """
 
-    pooling: Pooling = "mean"
-    class_weights: tuple[float, ...] | None = None
+    pooling: TokenPooling | Literal["auto"] = "auto"
+    class_weights: tuple[float, ...] | Literal["auto"] | None = None
+    window_pooling: Pooling = "mean"
 
     kind: ClassVar[str] = "note_classification"
     fields: ClassVar[tuple[str, ...]] = ("label",)
     monitor: ClassVar[str] = "macro_f1"
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("mean", "max"):
-            raise ConfigError(f"pooling {shown_value(self.pooling)}: choose 'mean' or 'max'")
-        if self.class_weights is not None:
+        for name, allowed in (
+            ("pooling", ("auto", "mean", "max", "cls", "stock")),
+            ("window_pooling", ("mean", "max")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"{name} {shown_value(getattr(self, name))}: choose one of {', '.join(allowed)}"
+                )
+        if self.class_weights not in (None, "auto"):
             _check_weights(self.labels, self.class_weights)
 
     @classmethod
@@ -71,14 +85,17 @@ class NoteClassification(NoteTask):
         cls,
         notes: NotesLike,
         *,
-        pooling: Pooling = "mean",
-        class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
+        pooling: TokenPooling | Literal["auto"] = "auto",
+        window_pooling: Pooling = "mean",
+        class_weights: Balance | Literal["auto"] | Mapping[str, float] | None = "auto",
         allow_implausible: bool = False,
     ) -> NoteClassification:
         """Fit the labels on training notes (never on dev or test).
 
-        `class_weights="balanced"` weighs a label by the inverse of its frequency; a mapping
-        gives each label its own weight. `allow_implausible` takes labels and ids that look
+        `class_weights="balanced"` weighs a label by the inverse of its frequency, `"sqrt"` by the
+        root of that; a mapping gives each label its own weight, `None` all the same. `"auto"` is
+        balanced, unless held-out training notes speak clearly for less (see
+        `estimators.FeatureClassifier`). `allow_implausible` takes labels and ids that look
         like text and not like names.
 
         Raises:
@@ -101,14 +118,21 @@ class NoteClassification(NoteTask):
                 rare,
                 len(labels),
             )
-        return cls(labels, pooling, _weights(labels, class_weights))
+        return cls(labels, pooling, _weights(labels, class_weights), window_pooling)
 
     @property
     def head_spec(self) -> Head:
-        """A stock sequence-classification head."""
+        """A sequence-classification head."""
         from clinical_tl.network.heads import SequenceHead
 
-        return SequenceHead(self.labels.names)
+        pooling = "stock" if self.pooling == "auto" else self.pooling
+        return SequenceHead(self.labels.names, pooling=pooling)
+
+    def on_encoder(self, source: EncoderSource) -> NoteClassification:
+        """What of a window suits the encoder, where that is left open."""
+        from clinical_tl.network.token_pooling import advised_pooling
+
+        return replace(self, pooling=advised_pooling(source)) if self.pooling == "auto" else self
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[int]:
         """The column of each note's label; −1 for a label not seen in training."""
@@ -121,7 +145,9 @@ class NoteClassification(NoteTask):
         """The windows' logits, pooled as the task says."""
         from clinical_tl.tasks.losses import pool_windows
 
-        return pool_windows(output.logits.float(), batch.note_index, batch.n_notes, self.pooling)
+        return pool_windows(
+            output.logits.float(), batch.note_index, batch.n_notes, self.window_pooling
+        )
 
     def losses(
         self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
@@ -130,7 +156,8 @@ class NoteClassification(NoteTask):
         from torch.nn import functional
 
         logits = logits.float()
-        weight = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        weights = self.loss_weights()
+        weight = None if weights is None else logits.new_tensor(weights)
         return functional.cross_entropy(
             logits, gold, weight=weight, reduction="none", label_smoothing=label_smoothing
         )
@@ -138,7 +165,8 @@ class NoteClassification(NoteTask):
     def weight(self, target: int, start: int, stop: int) -> float:
         """A note counts as its class weight."""
         del start, stop
-        return 1.0 if self.class_weights is None else self.class_weights[target]
+        weights = self.loss_weights()
+        return 1.0 if weights is None else weights[target]
 
     def predicted(self, note_id: str, probabilities: np.ndarray) -> Prediction:
         """The likeliest label of `probabilities`, shape (labels,)."""
@@ -160,8 +188,17 @@ class NoteClassification(NoteTask):
         return np.array(self.targets(notes, []))
 
     def loss_weights(self) -> tuple[float, ...] | None:
-        """The class weights."""
-        return self.class_weights
+        """The class weights; none while they are to be chosen."""
+        return None if self.class_weights == "auto" else self.class_weights
+
+    @property
+    def chooses_weights(self) -> bool:
+        """Whether training is to choose the class weights."""
+        return self.class_weights == "auto"
+
+    def weighted(self, balance: Balance | None) -> NoteClassification:
+        """The task with class weights by the frequencies of its labels."""
+        return replace(self, class_weights=_weights(self.labels, balance))
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:
         """The notes' labels, with how often they occur."""
@@ -206,6 +243,13 @@ class NoteClassification(NoteTask):
             counted.append((Counter({gold}) & claimed, Counter([gold]), claimed))
         return count_labels(counted, _AVERAGES, labels=labels)
 
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> NoteClassification:
+        """The inverse of `to_dict`; what was saved before tokens were pooled has the stock head."""
+        if "window_pooling" not in row:
+            row = {**row, "pooling": "stock", "window_pooling": row["pooling"]}
+        return super().from_dict(row)
+
     def _check_labels(self, gold: Sequence[str], predictions: Sequence[Prediction]) -> None:
         """Refuse predictions that say nothing, or labels of which none is known."""
         if not any(p.label is not None or p.scores for p in predictions):
@@ -221,16 +265,19 @@ class NoteClassification(NoteTask):
 
 
 def _weights(
-    labels: LabelSet, weights: Literal["balanced"] | Mapping[str, float] | None
-) -> tuple[float, ...] | None:
-    if weights is None:
-        return None
+    labels: LabelSet, weights: Balance | Literal["auto"] | Mapping[str, float] | None
+) -> tuple[float, ...] | Literal["auto"] | None:
+    if weights is None or weights == "auto":
+        return weights
     total = sum(labels.support)
     if weights == "balanced":
         return tuple(total / (len(labels) * n) for n in labels.support)
+    if weights == "sqrt":
+        weights = {name: n**-0.5 for name, n in zip(labels, labels.support, strict=True)}
     if not isinstance(weights, Mapping) or set(weights) != set(labels):
         raise TaskError(
-            "class_weights must be 'balanced' or name exactly the training labels "
+            "class_weights must be 'auto', 'balanced', 'sqrt', None, or name exactly the training "
+            f"labels "
             f"{shown_ids(labels, 'label', at_most=10)}"
         )
     own = tuple(weights[name] for name in labels)

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+    from clinical_tl.estimators.feature_classifier import Balance
     from clinical_tl.metrics.note_counts import NoteCounts
+    from clinical_tl.network.encoder import EncoderSource
     from clinical_tl.network.heads import Head, NetworkOutput
     from clinical_tl.network.network import Network
     from clinical_tl.text.batches import WindowBatch
@@ -152,6 +154,11 @@ class Task(ABC):
     @abstractmethod
     def head_spec(self) -> Head:
         """The head that the network needs."""
+
+    def on_encoder(self, source: EncoderSource) -> Self:
+        """The task with what it leaves open settled as suits the encoder."""
+        del source
+        return self
 
     @abstractmethod
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[Any]:
@@ -321,6 +328,20 @@ class NoteTask(Task):
     def loss_weights(self) -> tuple[float, ...] | None:
         """What a linear model multiplies a label's (positive) losses by; `None`: nothing."""
         return None
+
+    def descriptions(self) -> list[str] | None:
+        """What each label means, in words that notes might have; `None` where nothing says so."""
+        return None
+
+    @property
+    def chooses_weights(self) -> bool:
+        """Whether training is to choose what labels weigh."""
+        return False
+
+    def weighted(self, balance: Balance | None) -> Self:
+        """The task with the weights that training chose, by its labels' frequencies."""
+        del balance
+        return self
 
     @property
     def shares(self) -> npt.NDArray[np.float32]:

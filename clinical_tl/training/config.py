@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.network.precision import Precision
@@ -44,6 +45,14 @@ class TrainingConfig:
             arXiv 1802.01483); for LoRA, of the squared norm of the update B A.
         metric: dev metric to select by (higher is better; of equals the lower dev loss, then the
             later epoch); `None`: the task's own.
+        head_init: where the head starts: `"probe"`, the regularised linear model on what it reads
+            of the training notes before any training (Kumar et al. 2022, arXiv 2202.10054); or
+            `"random"`. `"auto"`: from the probe where the head has a linear last layer, is new,
+            and training is not private.
+        lexical: add what the notes' words say (`estimators.LexicalClassifier`) to the logits of a
+            task that decides notes as a whole: True keeps a vocabulary of words that three notes
+            (of different patients, where they are known) have, in the saved model too; "hashed"
+            keeps no word.
         patience: epochs without a better dev metric before training stops; `None`: never.
         seed: of order, dropout and everything else drawn in training.
         output_dir: for the training log, checkpoints and trackers; `None`: nothing is written.
@@ -75,6 +84,8 @@ class TrainingConfig:
     r_drop: float = 0.0
     l2_sp: float = 0.0
     metric: str | None = None
+    head_init: Literal["auto", "probe", "random"] = "auto"
+    lexical: bool | Literal["hashed"] = False
     patience: int | None = 3
     seed: int = 0
     output_dir: str | Path | None = None
@@ -108,6 +119,15 @@ class TrainingConfig:
             "attention_dropout": (_rate(self.attention_dropout), "in [0, 1), or None"),
             "r_drop": (self.r_drop >= 0, "at least 0"),
             "l2_sp": (self.l2_sp >= 0, "at least 0"),
+            "head_init": (
+                self.head_init in ("auto", "probe", "random")
+                and not (self.head_init == "probe" and self.dp is not None),
+                "'auto', 'random', or without dp 'probe', which reads the notes without noise",
+            ),
+            "lexical": (
+                not (self.lexical and self.dp is not None),
+                "False with dp: words are read without noise",
+            ),
             "patience": (self.patience is None or self.patience >= 1, "at least 1, or None"),
             "checkpoint_steps": (
                 self.checkpoint_steps is None or self.checkpoint_steps >= 1,

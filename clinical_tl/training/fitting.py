@@ -10,12 +10,16 @@ from typing import Any
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
+from clinical_tl.estimators.feature_classifier import Balance
+from clinical_tl.models.lexical_part import fit_lexical, weigh_words
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.weights import adapter_settings
 from clinical_tl.saved.evaluations import record_scores, set_digest
 from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
+from clinical_tl.tasks.task import NoteTask, Task, check_notes
 from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.head_start import head_start
 from clinical_tl.training.log import TrainingResult
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.training.source_weights import LabelSources, label_plan, start_from, weights_digest
@@ -65,6 +69,20 @@ def fit(
     earlier = [known.seen for known in (model, source) if known is not None]
     seen, leak = SeenNotes.of(train_notes, dev_notes, before=earlier, allow_leakage=allow_leakage)
     start = _start(model, train_notes)
+    check_notes(task, train_notes, dev_notes)
+    head = None
+    if source is None and _is_new(model, config) and _needs_probe(task, config):
+        head = head_start(replace(model.reader, task=task), train_notes, seed=config.seed)
+        if head is None and config.head_init == "probe":
+            raise ConfigError(
+                "head_init='probe': this head has no linear last layer, or the training notes "
+                "don't settle at least two outputs; use 'auto' or 'random'"
+            )
+    if isinstance(task, NoteTask) and task.chooses_weights:
+        # Frequencies are read without noise: private training goes without.
+        usual: Balance | None = None if config.dp is not None else "balanced"
+        task = task.weighted(usual if head is None else head.balance)
+    words = fit_lexical(task, train_notes, config.lexical) if config.lexical else None
     if source is not None:
         found, _ = label_plan(model, source, init_labels)
         start["init_adapter"] = weights_digest(source.network)
@@ -79,6 +97,8 @@ def fit(
     )
 
     def initialise() -> None:
+        if head is not None and config.head_init != "random":
+            head.give(run.reader)
         if source is not None:
             report = start_from(model, source, labels=init_labels)
             model.metrics["source"] = report.to_dict()
@@ -88,14 +108,18 @@ def fit(
     finally:
         if run.moved:
             model.task = task
+            model.lexical = None
     if dev_notes is not None:
         predictions = run.best_predictions
         if predictions is None:
             predictions = model.predict(dev_notes, progress=config.progress)
+        if words is not None and isinstance(task, NoteTask):
+            predictions = weigh_words(task, words, dev_notes, predictions)
         model.task = model.task.tuned(dev_notes, predictions)
         decided = model.task.decided(predictions)
         scores = model.task.score(dev_notes, decided, model.tokenizer).summary()
         record_scores(model.metrics, "dev", dev_notes, scores, leak=leak)
+    model.lexical = words
     if result.privacy is not None:
         # It would keep statistics of the notes without noise.
         model.novelty = None
@@ -112,6 +136,15 @@ def fit(
         "seed": config.seed,
     }
     return result
+
+
+def _is_new(model: TransferModel, config: TrainingConfig) -> bool:
+    """Whether the head may start from a linear model: nothing trained it, and no noise hides it."""
+    return "training" not in model.metrics and config.dp is None
+
+
+def _needs_probe(task: Task, config: TrainingConfig) -> bool:
+    return config.head_init != "random" or (isinstance(task, NoteTask) and task.chooses_weights)
 
 
 def _source(given: str | Path | TransferModel) -> TransferModel:

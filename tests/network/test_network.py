@@ -79,7 +79,9 @@ def test_other_adapters_train_and_reload(tiny_encoder, task, adapter, tmp_path):
     assert loaded.trainable_parameters == model.trainable_parameters
 
 
-def test_a_frozen_encoder_stays_as_it_is_and_is_read_once(tiny_encoder, monkeypatch):
+def test_a_frozen_encoder_stays_as_it_is_and_is_read_to_start_the_head_and_once_to_train(
+    tiny_encoder, monkeypatch
+):
     task = TASKS["sequence"]
     model = TransferModel.from_pretrained(tiny_encoder, task, adapter="frozen")
     encoder = model.network.model.bert
@@ -89,7 +91,7 @@ def test_a_frozen_encoder_stays_as_it_is_and_is_read_once(tiny_encoder, monkeypa
         type(encoder.encoder), "forward", _counting(type(encoder.encoder).forward, calls)
     )
     fit(model, NOTES, config=TrainingConfig(epochs=5, progress=False))
-    assert len(calls) == 1
+    assert len(calls) == 2
     assert all(torch.equal(a, b) for a, b in zip(before, encoder.encoder.parameters(), strict=True))
 
 

@@ -1,0 +1,156 @@
+"""Where a new head starts: from the linear model that frozen features alone can carry.
+
+A head of random numbers sends random gradients into the encoder until it has learnt something,
+and with few notes that is most of the training (Kumar et al. 2022, arXiv 2202.10054: linear
+probing, then fine-tuning). What the head's last layer reads of the training notes is therefore
+collected once, the regularised linear model on it becomes that layer, and training goes on from
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from clinical_tl.data.ties import related_notes
+from clinical_tl.errors import TaskError
+from clinical_tl.estimators.feature_classifier import FeatureClassifier
+from clinical_tl.saved.evaluations import set_digest
+from clinical_tl.schema import Note
+from clinical_tl.tasks.task import NoteTask
+
+if TYPE_CHECKING:
+    from clinical_tl.estimators.feature_classifier import Balance, ClassWeight
+    from clinical_tl.models.reader import Reader
+    from clinical_tl.network.heads import Head
+    from clinical_tl.network.network import Network
+
+# A run that is interrupted and started again in one process has moved the network since.
+_KNOWN: WeakKeyDictionary[Network, tuple[tuple[str, int], HeadStart]] = WeakKeyDictionary()
+
+MOST_DECISIONS = 20_000
+"""Units of text that a tagger's head starts from, about: more say the same."""
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """Weights (outputs, d) and biases (outputs,) of a head's last layer, and how they came about.
+
+    `balance` is the class weighting that was taken.
+    """
+
+    weights: npt.NDArray[np.float64]
+    biases: npt.NDArray[np.float64]
+    balance: Balance | None
+    strength: float
+
+    def give(self, reader: Reader) -> None:
+        """Let the reader's head start there."""
+        layer = reader.network.spec.output_layer(reader.network)
+        if layer is None:
+            raise TaskError("the head has no linear last layer to start")
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(self.weights))
+            layer.bias.copy_(torch.from_numpy(self.biases))
+
+
+def head_start(reader: Reader, notes: Sequence[Note], *, seed: int = 0) -> HeadStart | None:
+    """The linear model on what the head's last layer reads of the notes as the network is now.
+
+    `None` where the head has no such layer, or too little is decided in the notes for a model.
+    """
+    layer = reader.network.spec.output_layer(reader.network)
+    if layer is None:
+        return None
+    key = set_digest(notes), seed
+    known = _KNOWN.get(reader.network)
+    if known is not None and known[0] == key:
+        return known[1]
+    features, gold, groups = _decisions(reader, layer, notes, seed)
+    seen = gold >= 0 if gold.ndim == 1 else np.ones(len(gold), dtype=bool)
+    features, gold, groups = features[seen], gold[seen], groups[seen]
+    # What a silver note's teacher was unsure of can't be left out of a matrix.
+    gold = gold.clip(min=0)
+    outputs, width = layer.weight.shape
+    if not _are_columns(gold, outputs, reader.network.spec) or len(np.unique(groups)) < 2:
+        return None
+    classifier = FeatureClassifier(seed=seed, class_weight=_class_weight(reader, gold))
+    classifier.fit(features, gold, groups.tolist())
+    weights = np.zeros((outputs, width))
+    # An output that nothing was seen of is no likelier than any other.
+    biases = np.full(outputs, classifier.intercept_.min())
+    weights[classifier.classes_], biases[classifier.classes_] = (
+        classifier.coef_,
+        classifier.intercept_,
+    )
+    start = HeadStart(weights, biases, classifier.balance_, classifier.strength_)
+    _KNOWN[reader.network] = key, start
+    return start
+
+
+def _are_columns(gold: npt.NDArray[np.int64], outputs: int, spec: Head) -> bool:
+    """Whether gold is one of the outputs, or 0 and 1 for each, and not all the same.
+
+    A task of one's own may read its outputs otherwise.
+    """
+    if len(np.unique(gold)) < 2:
+        return False
+    if gold.ndim == 1:
+        return not spec.multi_label and int(gold.max()) < outputs
+    return spec.multi_label and gold.shape[1] == outputs
+
+
+@contextmanager
+def _reading_inputs(layer: torch.nn.Linear) -> Iterator[None]:
+    """What the layer is given comes out of it, so that logits are features."""
+    handle = layer.register_forward_hook(lambda _, inputs, __: inputs[0])
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _decisions(
+    reader: Reader, layer: torch.nn.Linear, notes: Sequence[Note], seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Features (n, d), gold (n,) or (n, labels), and groups (n,) that folds don't part."""
+    related = related_notes(notes)
+    features, gold, groups = [], [], []
+    with _reading_inputs(layer):
+        if isinstance(reader.task, NoteTask):
+            for positions, inputs, own in reader.decisions(notes):
+                features.append(inputs.numpy())
+                gold.append(own.numpy().astype(np.int64))
+                groups.append(related[positions])
+        else:
+            decided = 0
+            for position in np.random.default_rng(seed).permutation(len(notes)).tolist():
+                for _, inputs, own in reader.decisions([notes[position]]):
+                    features.append(inputs.numpy())
+                    gold.append(own.numpy().astype(np.int64))
+                    groups.append(np.full(len(own), related[position]))
+                    decided += len(own)
+                if decided >= MOST_DECISIONS:
+                    break
+    return np.concatenate(features), np.concatenate(gold), np.concatenate(groups)
+
+
+def _class_weight(reader: Reader, gold: npt.NDArray[np.int64]) -> ClassWeight:
+    task = reader.task
+    if not isinstance(task, NoteTask):
+        return None
+    if task.chooses_weights:
+        return "auto"
+    weights = task.loss_weights()
+    if weights is None:
+        return None
+    if gold.ndim > 1:
+        return [{0: 1.0, 1: weight} for weight in weights]
+    return {column: weights[column] for column in np.unique(gold).tolist()}
