@@ -36,4 +36,5 @@ from .tasks.note_classification import NoteClassification as NoteClassification
 from .tasks.relation_extraction import RelationExtraction as RelationExtraction
 from .training.config import TrainingConfig as TrainingConfig
 from .training.fitting import fit as fit
+from .transfer.ladder import best_transfer as best_transfer
 from .version import __version__ as __version__

@@ -4,6 +4,8 @@ from .encoder_ranking import rank_encoders as rank_encoders
 from .gain import Cell as Cell
 from .gain import learning_curve as learning_curve
 from .gain import transfer_gains as transfer_gains
+from .ladder import TransferChoice as TransferChoice
+from .ladder import best_transfer as best_transfer
 from .matching import match_labels as match_labels
 from .matching import match_notes as match_notes
 from .self_training import self_train as self_train

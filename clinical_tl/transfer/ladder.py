@@ -1,0 +1,487 @@
+"""Does transfer help here, and which? `best_transfer` climbs from what is free to what is dear.
+
+Every rung is scored on the same held-out notes, fold by fold of the training notes; folds part
+neither a patient's notes nor copies of a text. The best of several is partly the luckiest, so
+the score that is reported is not the winner's own: for each fold the rung is chosen by the other
+folds, and what it said of this one is scored (Varma & Simon 2006, doi 10.1186/1471-2105-7-91,
+on the bias of the score that one selects by).
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from clinical_tl.data.notes import NotesLike, as_notes
+from clinical_tl.data.seen_notes import SeenNotes
+from clinical_tl.data.splits import split_notes
+from clinical_tl.display.table import Table, Tabular
+from clinical_tl.errors import ConfigError, TaskError, shown_value
+from clinical_tl.estimators.checks import check_at_least
+from clinical_tl.evaluation.estimates import Bootstrap, Estimate
+from clinical_tl.evaluation.subgroups import patients_of
+from clinical_tl.storage.processes import on_main_process
+from clinical_tl.tasks.task import DecidesNotes, check_notes
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer.rungs import Means, Rung, rungs_of
+
+if TYPE_CHECKING:
+    from clinical_tl.models.feature_model import FeatureModel
+    from clinical_tl.models.lexical_part import Lexical
+    from clinical_tl.models.transfer_model import TransferModel
+    from clinical_tl.network.adapter import Adapter
+    from clinical_tl.rules.rule import Rule
+    from clinical_tl.schema import Note, Prediction
+    from clinical_tl.tasks.task import Task
+
+logger = logging.getLogger(__name__)
+
+FOLDS = 5
+FEWEST_FOLDS = 2
+"""A rung that the budget has no room for so many folds of is not climbed."""
+FEWEST_FOR_DEV = 60
+"""Of fewer notes none are set aside as dev notes: they would choose by chance."""
+DEV_SHARE = 0.15
+RESAMPLES, CONFIDENCE = 1000, 0.95
+# Ten epochs of training cost about as much as reading the notes so often.
+EPOCHS_OF_READING = 25.0
+START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class RungScore:
+    """What a rung was worth: `score` on held-out notes of `folds` folds, with its interval.
+
+    `gain` is the difference to the best cheaper rung on the same notes, patient by patient;
+    `seconds` of fitting and predicting all its folds. A rung that was not climbed has the reason
+    in `left_out`, and no figures.
+    """
+
+    name: str
+    cost: str
+    folds: int = 0
+    score: Estimate | None = None
+    gain: Estimate | None = None
+    seconds: float = 0.0
+    left_out: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class TransferChoice(Tabular):
+    """What `best_transfer` found.
+
+    `chosen` names the rung that `model` is of, fitted on all training notes. `estimate` is what
+    such a choice is worth on new notes (`metric`, with its interval; `None` where a single fold
+    was climbed). `transfer` is the best rung with the encoder minus the best without, `None`
+    where one kind is missing; `best_free` names the latter.
+    """
+
+    metric: str
+    rungs: tuple[RungScore, ...]
+    chosen: str
+    estimate: Estimate | None
+    transfer: Estimate | None
+    best_free: str | None
+    notes: int
+    model: TransferModel | FeatureModel = field(repr=False)
+
+    def table(self) -> Table:
+        """One row a rung."""
+        return Table(
+            {
+                "rung": rung.name,
+                self.metric: rung.score and rung.score.value,
+                "low": rung.score and rung.score.low,
+                "high": rung.score and rung.score.high,
+                "gain": rung.gain and rung.gain.value,
+                "gain low": rung.gain and rung.gain.low,
+                "gain high": rung.gain and rung.gain.high,
+                "folds": rung.folds,
+                "seconds": round(rung.seconds, 1),
+                "": "chosen" if rung.name == self.chosen else rung.left_out or "",
+            }
+            for rung in self.rungs
+        )
+
+    def glance(self) -> Iterable[str | Table]:
+        """The verdict, then the rungs."""
+        return self.verdict, self.table()
+
+    @property
+    def verdict(self) -> str:
+        """What was found, in a sentence or two."""
+        worth = (
+            ""
+            if self.estimate is None
+            else f"; such a choice is worth {_shown(self.estimate)} {self.metric} on new notes"
+        )
+        return f"{self._on_transfer()} Chosen: {self.chosen}{worth}."
+
+    def _on_transfer(self) -> str:
+        if self.transfer is None or self.best_free is None:
+            return "Nothing without the encoder was climbed, so what it adds is not known."
+        against = f"against {self.best_free}, {_shown(self.transfer)} {self.metric}"
+        if self.transfer.low > 0:
+            return f"Transfer helps here: {against}."
+        if self.transfer.high < 0:
+            return f"Transfer does not help here: {against}."
+        return f"Whether transfer helps can't be told from {self.notes} notes: {against}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the model, as JSON values."""
+        return {
+            "metric": self.metric,
+            "chosen": self.chosen,
+            "notes": self.notes,
+            "estimate": self.estimate and asdict(self.estimate),
+            "transfer": self.transfer and asdict(self.transfer),
+            "best_free": self.best_free,
+            "rungs": [asdict(rung) for rung in self.rungs],
+        }
+
+
+def best_transfer(
+    train: NotesLike,
+    encoder: str | Path,
+    task: Task,
+    dev: NotesLike | None = None,
+    *,
+    budget_minutes: float = 60.0,
+    rungs: Sequence[str] | None = None,
+    lexical: Lexical = True,
+    rules: Sequence[Rule] = (),
+    adapter: Adapter | None = None,
+    config: TrainingConfig | None = None,
+    folds: int = FOLDS,
+    progress: bool = True,
+    allow_leakage: bool = False,
+) -> TransferChoice:
+    """Find out which way of using an encoder is best for these notes, and fit that one.
+
+    In order of cost: what needs no encoder (majority, TF-IDF; memorised mentions, a lexicon;
+    co-occurrence), the encoder's frozen features (nearest centroid, a linear model, with words
+    beside them), an adapter and all weights, both from a head that starts at the linear model.
+    Higher rungs are left out where the budget has no room for them, or where an adapter is worse
+    than something cheaper for sure. The winner is the best rung that is a model, of equals the
+    cheapest, fitted anew on all training notes.
+
+    Args:
+        train: annotated notes.
+        encoder: a folder, `"hub:org/name"`, a Hub id in the local cache, or `"offline"`.
+        task: fitted on them.
+        dev: notes that choose epochs and thresholds, never the rung; of 60 training notes and
+            more some are set aside where it is not given.
+        budget_minutes: for the climb; the winner's own training comes on top, about as long as
+            one of its folds. What was begun is finished.
+        rungs: names of the rungs to climb, all by default.
+        lexical: as of `TrainingConfig`; `False` leaves the rungs with words out.
+        rules: a lexicon's, for entity recognition.
+        adapter: of the adapter's rung; `LoRA()` by default.
+        config: of the trained rungs, its seed of all.
+        folds: at most; each is held out once.
+        progress: show a progress bar.
+        allow_leakage: go on where training and dev notes share patients or texts.
+
+    Raises:
+        TaskError: notes without annotation, too few for two folds, or a task whose predictions
+            are no decisions about notes.
+        ConfigError: an unknown rung, none that is a model, or settings out of range.
+        NoteError: training and dev notes share patients or texts.
+        EncoderError: as `TransferModel.from_pretrained`.
+    """
+    from clinical_tl.models.feature_model import FeatureModel
+    from clinical_tl.network.frozen_encoder import FrozenEncoder
+
+    check_at_least(FEWEST_FOLDS, folds=folds)
+    if not budget_minutes > 0:
+        raise ConfigError(f"budget_minutes={budget_minutes}; allowed: above 0")
+    if not isinstance(task, DecidesNotes):
+        raise TaskError(f"{task.title}: its predictions are no decisions about notes to compare")
+    chosen = _chosen(rungs_of(task, lexical=lexical, rules=rules), rungs)
+    notes = as_notes(train)
+    kept = None if dev is None else as_notes(dev)
+    check_notes(task, notes, kept)
+    SeenNotes.of(notes, kept, allow_leakage=allow_leakage)
+    sides = [list(side) for side in _folds(notes, folds, (config or TrainingConfig()).seed)]
+    with tempfile.TemporaryDirectory() as cache:
+        means = Means(
+            task,
+            encoder,
+            FrozenEncoder.from_pretrained(encoder),
+            Path(cache),
+            lexical,
+            adapter,
+            config or TrainingConfig(),
+            rules,
+            allow_leakage,
+        )
+        climb = _Climb(means, sides, kept, budget_minutes * 60, progress=progress)
+        for rung in chosen:
+            climb.climb(rung)
+        winner = climb.winner()
+        fitted: Any = winner.fit(means, *_with_dev(notes, kept, means.config.seed))
+    if isinstance(fitted, FeatureModel):
+        # Its folder is gone.
+        fitted = replace(fitted, cache=None)
+    found = climb.choice(winner, fitted)
+    fitted.metrics["choice"] = found.to_dict()
+    on_main_process(lambda: logger.info("%s", found.verdict))
+    return found
+
+
+class _Climb:
+    """The rungs climbed so far: what each said of the held-out notes, fold by fold."""
+
+    def __init__(
+        self,
+        means: Means,
+        sides: Sequence[Sequence[Note]],
+        dev: Sequence[Note] | None,
+        budget: float,
+        *,
+        progress: bool,
+    ) -> None:
+        self.means, self.sides, self.dev = means, sides, dev
+        self.ends = time.monotonic() + budget
+        self.progress = progress
+        self.task: Any = means.task
+        self.said: dict[str, list[list[Prediction]]] = {}
+        self.rungs: dict[str, Rung] = {}
+        self.seconds: dict[str, float] = {}
+        self.left_out: dict[str, str] = {}
+        self.reading: float | None = None
+
+    def climb(self, rung: Rung) -> None:
+        """Fit and predict as many folds as the budget has room for; says why where none."""
+        self.rungs[rung.name] = rung
+        reason = self._reason_against(rung)
+        if reason is not None:
+            self.left_out[rung.name] = reason
+            return
+        done: list[list[Prediction]] = []
+        started = time.monotonic()
+        with tqdm(
+            total=len(self.sides), desc=rung.name, unit="fold", disable=not self.progress
+        ) as bar:
+            for held_out, side in enumerate(self.sides):
+                train, dev = self._others(held_out)
+                with _quiet():
+                    model = rung.fit(self.means, train, dev)
+                    done.append(model.predict(side, progress=False))
+                bar.update()
+                left = self.ends - time.monotonic()
+                bar.set_postfix({"budget left": f"{max(left, 0) / 60:.0f} min"})
+                each = (time.monotonic() - started) / len(done)
+                enough = len(done) >= FEWEST_FOLDS
+                if rung.cost == "trained" and enough and each > left:
+                    break
+        self.said[rung.name] = done
+        self.seconds[rung.name] = time.monotonic() - started
+        if rung.cost == "frozen" and self.reading is None:
+            self.reading = self.seconds[rung.name]
+
+    def _reason_against(self, rung: Rung) -> str | None:
+        if rung.cost != "trained":
+            return None
+        trained = [n for n in self.said if self.rungs[n].cost == "trained"]
+        cheaper = self._best([n for n in self.said if self.rungs[n].cost != "trained"])
+        if trained and cheaper is not None:
+            gain = self._difference(trained[-1], cheaper)
+            if gain is not None and gain.high < 0:
+                return f"{trained[-1]} is worse than {cheaper}, which costs less"
+        if trained:
+            each = self.seconds[trained[-1]] / len(self.said[trained[-1]])
+        elif self.reading is not None:
+            # All folds read all notes once, by the first rung that reads them.
+            each = START_SECONDS + EPOCHS_OF_READING * self.reading
+        else:
+            return None
+        left = self.ends - time.monotonic()
+        if each * FEWEST_FOLDS > left:
+            return (
+                f"{FEWEST_FOLDS} folds would take about {each * FEWEST_FOLDS / 60:.0f} min, the "
+                f"budget has {max(left, 0) / 60:.0f} left"
+            )
+        return None
+
+    def _others(self, held_out: int) -> tuple[list[Note], list[Note] | None]:
+        """Training and dev notes where one fold is held out."""
+        rest = [i for i in range(len(self.sides)) if i != held_out]
+        if self.dev is not None:
+            return [note for i in rest for note in self.sides[i]], list(self.dev)
+        if sum(map(len, self.sides)) < FEWEST_FOR_DEV or len(rest) < 2:
+            return [note for i in rest for note in self.sides[i]], None
+        dev = (held_out + 1) % len(self.sides)
+        return [n for i in rest if i != dev for n in self.sides[i]], list(self.sides[dev])
+
+    def winner(self) -> Rung:
+        """The best rung that is a model; of equals the first."""
+        best = self._best([name for name in self.said if self.rungs[name].is_model])
+        if best is None:
+            raise ConfigError(
+                "no rung that is a model was climbed: "
+                + "; ".join(f"{name}: {why}" for name, why in self.left_out.items())
+                + ". Raise budget_minutes"
+            )
+        return self.rungs[best]
+
+    def choice(self, winner: Rung, model: Any) -> TransferChoice:  # noqa: ANN401  (either model)
+        """Everything that was found."""
+        scores = []
+        for name, rung in self.rungs.items():
+            if name in self.left_out:
+                scores.append(RungScore(name, rung.cost, left_out=self.left_out[name]))
+                continue
+            before = self._best([n for n in self.said if n in list(self.rungs)[: len(scores)]])
+            gain = None if before is None else self._difference(name, before)
+            folds = len(self.said[name])
+            score = self._estimate([self.said[name][i] for i in range(folds)], range(folds))
+            scores.append(RungScore(name, rung.cost, folds, score, gain, self.seconds[name]))
+        free = self._best([n for n in self.said if self.rungs[n].cost == "free"])
+        other = self._best([n for n in self.said if self.rungs[n].cost != "free"])
+        transfer = None if free is None or other is None else self._difference(other, free)
+        return TransferChoice(
+            self.task.monitor,
+            tuple(scores),
+            winner.name,
+            self._nested(),
+            transfer,
+            free,
+            sum(map(len, self.sides)),
+            model,
+        )
+
+    def _nested(self) -> Estimate | None:
+        """The score of choosing: for each fold by the others."""
+        names = [name for name in self.said if self.rungs[name].is_model]
+        folds = range(min(len(self.said[name]) for name in names))
+        if len(folds) < FEWEST_FOLDS:
+            return None
+        said = []
+        for held_out in folds:
+            others = [i for i in folds if i != held_out]
+            best = max(names, key=lambda name: self._score(name, others))
+            said.append(self.said[best][held_out])
+        return self._estimate(said, folds)
+
+    def _best(self, names: Sequence[str]) -> str | None:
+        """The name with the best score on the folds that all have; of equals the first."""
+        if not names:
+            return None
+        folds = range(min(len(self.said[name]) for name in names))
+        return max(names, key=lambda name: self._score(name, folds))
+
+    def _score(self, name: str, folds: Iterable[int]) -> float:
+        notes, said = self._joined(self.said[name], folds)
+        counts = self.task.note_counts(notes, said)
+        found = counts.figures(np.ones((1, len(notes))))[self.task.monitor][0]
+        return float(np.nan_to_num(found))
+
+    def _estimate(
+        self, said: Sequence[Sequence[Prediction]], folds: Iterable[int]
+    ) -> Estimate | None:
+        notes, predictions = self._joined(said, folds)
+        found = self._bootstrap(notes).estimates(
+            self.task.note_counts(notes, predictions), range(len(notes))
+        )
+        return found.get(self.task.monitor)
+
+    def _difference(self, one: str, other: str) -> Estimate | None:
+        folds = range(min(len(self.said[one]), len(self.said[other])))
+        notes, mine = self._joined(self.said[one], folds)
+        _, theirs = self._joined(self.said[other], folds)
+        found = self._bootstrap(notes).differences(
+            self.task.note_counts(notes, mine), self.task.note_counts(notes, theirs)
+        )
+        return found.get(self.task.monitor)
+
+    def _bootstrap(self, notes: Sequence[Note]) -> Bootstrap:
+        return Bootstrap(patients_of(notes), RESAMPLES, CONFIDENCE, self.means.config.seed)
+
+    def _joined(
+        self, said: Sequence[Sequence[Prediction]], folds: Iterable[int]
+    ) -> tuple[list[Note], list[Prediction]]:
+        places = list(folds)
+        return (
+            [note for i in places for note in self.sides[i]],
+            [prediction for i in places for prediction in said[i]],
+        )
+
+
+def _chosen(known: Sequence[Rung], names: Sequence[str] | None) -> list[Rung]:
+    by_name = {rung.name: rung for rung in known}
+    wanted = list(by_name) if names is None else list(names)
+    wrong = [name for name in wanted if name not in by_name]
+    if wrong or isinstance(names, str):
+        raise ConfigError(
+            f"rungs {[shown_value(name) for name in wrong] or shown_value(names)}: choose among "
+            f"{list(by_name)}"
+        )
+    chosen = [rung for rung in known if rung.name in wanted]
+    if not any(rung.is_model for rung in chosen):
+        raise ConfigError(
+            "rungs: none of these is a model; take at least one of "
+            f"{[rung.name for rung in known if rung.is_model]}"
+        )
+    return chosen
+
+
+def _folds(notes: Sequence[Note], folds: int, seed: int) -> list[Sequence[Note]]:
+    """The notes in folds of like size and labels; fewer folds where the notes are few."""
+    wanted = min(folds, len(notes))
+    if wanted < FEWEST_FOLDS:
+        raise TaskError(f"{len(notes)} training notes make no two folds; give more")
+    sides = split_notes(
+        notes,
+        fractions={f"fold {i + 1}": 1 / wanted for i in range(wanted)},
+        unknown="alone",
+        seed=seed,
+        tolerance=1.0,
+    )
+    found = [side for side in sides.values() if len(side)]
+    if len(found) < FEWEST_FOLDS:
+        raise TaskError(
+            f"the {len(notes)} training notes are of too few patients for two folds; give more"
+        )
+    return list(found)
+
+
+def _with_dev(
+    notes: Sequence[Note], dev: Sequence[Note] | None, seed: int
+) -> tuple[Sequence[Note], Sequence[Note] | None]:
+    """The notes to fit the winner on, and those that choose its epochs and thresholds."""
+    if dev is not None or len(notes) < FEWEST_FOR_DEV:
+        return notes, dev
+    sides = split_notes(
+        notes,
+        fractions={"train": 1 - DEV_SHARE, "dev": DEV_SHARE},
+        unknown="alone",
+        seed=seed,
+        tolerance=1.0,
+    )
+    return sides["train"], sides["dev"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of every single fold: the last fit, on all notes, says them once."""
+    package = logging.getLogger("clinical_tl")
+    level = package.level
+    package.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
+
+
+def _shown(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
