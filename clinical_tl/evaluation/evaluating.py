@@ -69,8 +69,8 @@ def evaluation_report(
         progress: show progress bars.
         train: what the model (and `against`) was trained on, where it does not remember that;
             of mentions it also tells those that were seen in training from new ones.
-        dev: annotated notes that a temperature is fitted on, so that the report says how good
-            the probabilities could be.
+        dev: annotated notes that a temperature is fitted on, beyond the one that the model
+            applies, so that the report says how good the probabilities could be.
         predictions: the model's own of these notes, in order, where it has made them already.
         against: another model for the same task, such as a baseline or the last version; the
             report says by how much `model` is above it, patient by patient.
@@ -207,7 +207,11 @@ def report_on(
         )
     shown, gaps = compare_groups(task, records, predictions, groups, counts, bootstrap, metric)
     per_label = getattr(scored, "per_label", ())
-    model = EvaluatedModel(kind="not given: predictions alone", thresholds=thresholds_of(task))
+    model = EvaluatedModel(
+        kind="not given: predictions alone",
+        thresholds=thresholds_of(task),
+        temperature=getattr(task, "temperature", None),
+    )
     known = None if train is None else as_notes(train)
     return EvaluationReport(
         kind=task.kind,
