@@ -19,6 +19,8 @@ LEAST_PROBABILITY = 1e-12
 SPREAD = 0.35
 """How far log T is taken to lie from 0 before any dev note is seen: two in three models between
 temperatures of 0.70 and 1.42. With hundreds of notes it no longer matters."""
+SHIFT_SPREAD = 0.5
+"""The same of how far a logit is moved: two in three less than a half, from 0.5 to 0.62."""
 LEAST_STATEMENTS = 20
 """Fewer notes, mentions or candidates than this tell too little to move probabilities by."""
 
@@ -224,8 +226,35 @@ def dev_temperature(probabilities: npt.ArrayLike, gold: npt.ArrayLike) -> float 
     return fit_temperature(matrix, truth, spread=SPREAD)
 
 
-def score_at_temperature(score: float, temperature: float) -> float:
-    """One probability as it is once its logit is divided by a temperature.
+def dev_scaling(scores: npt.ArrayLike, right: npt.ArrayLike) -> tuple[float | None, float]:
+    """The temperature and the shift of scores of single statements, both of shape (n,).
+
+    A statement's score is of something else than its being right: a mention's of its words' tags,
+    not of its borders, a candidate's of being related, not of how. So its logit is not divided
+    alone but moved too, as by Platt 1999 (Probabilistic outputs for support vector machines);
+    both are drawn towards nothing (`SPREAD`, `SHIFT_SPREAD`). The order of scores stays.
+
+    No temperature and a shift of 0 for fewer than `LEAST_STATEMENTS`, or where nothing is right.
+    """
+    from scipy.optimize import minimize
+
+    truth: Bools = np.asarray(right, dtype=np.bool_)
+    if len(truth) < LEAST_STATEMENTS or not truth.any():
+        return None, 0.0
+    matrix = probability_matrix(np.reshape(scores, (-1, 1)), name="scores")
+    logits = _logits(matrix, one_label=False)[:, 0]
+
+    def loss(x: Floats) -> float:
+        scaled = logits / np.exp(x[0]) + x[1]
+        drawn = 0.5 * (x[0] / SPREAD) ** 2 + 0.5 * (x[1] / SHIFT_SPREAD) ** 2
+        return float(np.logaddexp(0.0, np.where(truth, -scaled, scaled)).sum() + drawn) / len(truth)
+
+    found = minimize(loss, np.zeros(2)).x
+    return float(np.exp(found[0])), float(found[1])
+
+
+def score_at_temperature(score: float, temperature: float, shift: float = 0.0) -> float:
+    """One probability as it is once its logit is divided by a temperature, and then shifted.
 
     >>> round(score_at_temperature(0.8, 2.0), 3)
     0.667
@@ -233,7 +262,7 @@ def score_at_temperature(score: float, temperature: float) -> float:
     from scipy.special import expit, logit
 
     inside = min(max(score, LEAST_PROBABILITY), 1 - LEAST_PROBABILITY)
-    return float(expit(logit(inside) / temperature))
+    return float(expit(logit(inside) / temperature + shift))
 
 
 def at_temperature(

@@ -245,11 +245,13 @@ def subgroups(report: Mapping[str, Any]) -> str:
 def calibration(description: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     """Whether the probabilities mean what they say."""
     found, applied = report.get("calibration"), description["task"].get("temperature")
+    shift = description["task"].get("shift")
+    moved = f" and moves them by {shift:+.3g}" if shift else ""
     said = (
         "The model applies no temperature."
         if applied is None
-        else f"The package divides the logits by a temperature of {applied:.3g}, chosen on the "
-        "model's dev notes; other loaders do not."
+        else f"The package divides the logits by a temperature of {applied:.3g}{moved}, chosen on "
+        "the model's dev notes; other loaders do not."
     )
     if not found:
         return f"Not evaluated: do not read the scores as probabilities. {said}"

@@ -17,7 +17,7 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.metrics.calibration import dev_temperature, score_at_temperature
+from clinical_tl.metrics.calibration import dev_scaling, score_at_temperature
 from clinical_tl.metrics.entities import (
     EntityScores,
     SeqevalScores,
@@ -89,9 +89,9 @@ class EntityRecognition(UnitTask):
     until then. With `overlooked`, stretches that no mention was made of are predicted too where
     one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
 
-    `temperature` divides the logits of the mentions' scores, so that they say how often such a
-    mention is right; it changes no tag, so none of the mentions. Tuned as the threshold is, which
-    is of the scores at it.
+    `temperature` divides the logits of the mentions' scores and `shift` moves them, so that they
+    say how often such a mention is right (`dev_scaling`); no tag changes, so none of the mentions.
+    Tuned as the threshold is, which is of the scores so scaled.
     """
 
     scheme: Scheme = "BIO"
@@ -100,6 +100,7 @@ class EntityRecognition(UnitTask):
     units: UnitSize = "words"
     max_lost: float = MAX_LOST
     temperature: float | None = None
+    shift: float = 0.0
 
     kind: ClassVar[str] = "entity_recognition"
     fields: ClassVar[tuple[str, ...]] = ("spans",)
@@ -263,7 +264,7 @@ class EntityRecognition(UnitTask):
 
     def untuned(self) -> EntityRecognition:
         """The task without temperature and threshold: its predictions keep every mention."""
-        return replace(self, temperature=None, threshold=None)
+        return replace(self, temperature=None, shift=0.0, threshold=None)
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> EntityRecognition:
         """The task with the temperature of these (development) notes' mentions, and the threshold.
@@ -295,7 +296,8 @@ class EntityRecognition(UnitTask):
             (s.score, found) for s, found in zip(said, right, strict=True) if s.score is not None
         ]
         rows = np.array(scored, dtype=np.float64).reshape(-1, 2)
-        calm = replace(self, temperature=dev_temperature(rows[:, :1], rows[:, 1:] > 0))
+        temperature, shift = dev_scaling(rows[:, 0], rows[:, 1])
+        calm = replace(self, temperature=temperature, shift=shift)
         scores = [_sureness(span) for span in calm._scaled(said)]  # noqa: SLF001  (its own)
         threshold = tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
         return replace(calm, threshold=threshold)
@@ -313,9 +315,9 @@ class EntityRecognition(UnitTask):
     def _scaled(self, spans: Sequence[Span]) -> list[Span]:
         if self.temperature is None:
             return list(spans)
-        t = self.temperature
+        scaling = self.temperature, self.shift
         return [
-            s if s.score is None else replace(s, score=score_at_temperature(float(s.score), t))
+            s if s.score is None else replace(s, score=score_at_temperature(s.score, *scaling))
             for s in spans
         ]
 

@@ -17,7 +17,7 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_ids, shown_value
-from clinical_tl.metrics.calibration import dev_temperature, score_at_temperature
+from clinical_tl.metrics.calibration import dev_scaling, score_at_temperature
 from clinical_tl.metrics.relations import RelationExtractionScores, relation_labels, relation_scores
 from clinical_tl.schema import LabelSet, Note, Prediction, ScoredRelation
 from clinical_tl.tasks.candidates import (
@@ -54,9 +54,9 @@ class RelationExtraction(Task):
     some candidate of training had no relation (else each candidate gets a relation, which is
     how corpora of related pairs alone are scored). The other settings are `from_notes`'s.
 
-    `temperature` divides the logits of the candidates' scores, so that they say how often such a
-    relation is right; which label is a pair's likeliest does not change. Tuned on dev notes, then
-    the `threshold` of the scores at it.
+    `temperature` divides the logits of the candidates' scores and `shift` moves them, so that they
+    say how often such a relation is right (`dev_scaling`); which label is a pair's likeliest does
+    not change. Tuned on dev notes, then the `threshold` of the scores so scaled.
     """
 
     type_pairs: tuple[tuple[str, str], ...]
@@ -70,6 +70,7 @@ class RelationExtraction(Task):
     seed: int = 0
     threshold: float | None = None
     temperature: float | None = None
+    shift: float = 0.0
 
     kind: ClassVar[str] = "relation_extraction"
     fields: ClassVar[tuple[str, ...]] = ("spans", "relations")
@@ -258,7 +259,7 @@ class RelationExtraction(Task):
 
     def untuned(self) -> RelationExtraction:
         """The task without a temperature and a threshold of its own."""
-        return replace(self, temperature=None, threshold=None)
+        return replace(self, temperature=None, shift=0.0, threshold=None)
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> RelationExtraction:
         """The task with the temperature and then the threshold that these (dev) notes tell.
@@ -270,8 +271,8 @@ class RelationExtraction(Task):
             return self.untuned()
         check_order(notes, predictions)
         found = scored_candidates(notes, predictions)
-        temperature = dev_temperature(found.scores[:, None], found.right[:, None])
-        calm = replace(self, temperature=temperature)
+        temperature, shift = dev_scaling(found.scores, found.right)
+        calm = replace(self, temperature=temperature, shift=shift)
         scores = np.array([calm._scaled(score) for score in found.scores.tolist()])  # noqa: SLF001
         return replace(calm, threshold=replace(found, scores=scores).best_threshold())
 
@@ -349,7 +350,9 @@ class RelationExtraction(Task):
         return "negatives_per_positive draws a note's examples by what other notes have; use None"
 
     def _scaled(self, score: float) -> float:
-        return score if self.temperature is None else score_at_temperature(score, self.temperature)
+        if self.temperature is None:
+            return score
+        return score_at_temperature(score, self.temperature, self.shift)
 
     def _related(self, scores: CandidateScores) -> tuple[ScoredRelation, ...]:
         if not self.unrelated:

@@ -10,6 +10,7 @@ from clinical_tl.metrics.calibration import (
     SPREAD,
     at_temperature,
     calibration_scores,
+    dev_scaling,
     dev_temperature,
     fit_temperature,
     reliability,
@@ -235,3 +236,36 @@ def test_one_score_is_scaled_as_a_column_of_them():
     column = at_temperature(scores[:, None], 1.7, one_label=False)[:, 0]
     assert [score_at_temperature(s, 1.7) for s in scores.tolist()] == pytest.approx(column)
     assert score_at_temperature(0.5, 7.0) == 0.5
+
+
+def test_scores_that_are_of_something_else_are_moved_to_how_often_they_are_right():
+    """A weak tagger's mentions score about one half, and one in four has the right borders."""
+    random = np.random.default_rng(0)
+    scores = random.beta(8, 8, size=400)
+    right = random.random(400) < 0.5 * scores
+    temperature, shift = dev_scaling(scores, right)
+    scaled = np.array([score_at_temperature(s, temperature, shift) for s in scores.tolist()])
+    assert scaled.mean() == pytest.approx(right.mean(), abs=0.03)
+    assert shift < -0.5
+    np.testing.assert_array_equal(
+        np.argsort(scaled, kind="stable"), np.argsort(scores, kind="stable")
+    )
+    # The most that a temperature can do is one half for all.
+    at = at_temperature(
+        scores[:, None], dev_temperature(scores[:, None], right[:, None]), one_label=False
+    )
+    assert at.mean() > 0.4
+    # Of what is as sure as it should be little changes, and twenty of them do little harm.
+    sure = random.beta(3, 1, size=20_000)
+    true = random.random(20_000) < sure
+    temperature, shift = dev_scaling(sure, true)
+    assert (temperature, shift) == (pytest.approx(1, abs=0.05), pytest.approx(0, abs=0.05))
+    changes = []
+    for few in np.split(np.arange(1200), 60):
+        temperature, shift = dev_scaling(sure[few], true[few])
+        scaled = expit(np.log(sure / (1 - sure)) / temperature + shift)
+        without, now = (-np.log(np.where(true, p, 1 - p)).mean() for p in (sure, scaled))
+        changes.append(now / without - 1)
+    assert np.mean(changes) < 0.03
+    assert dev_scaling(scores[:19], right[:19]) == dev_scaling(scores, right & False) == (None, 0.0)
+    assert dev_scaling([], []) == (None, 0.0)

@@ -327,7 +327,7 @@ def test_a_column_of_texts_is_not_shown_where_ids_were_expected(kind):
 def test_a_second_training_forgets_what_the_first_one_tuned(task, eight_notes, tiny_encoder):
     impossible = replace(task, temperature=50.0)
     if hasattr(task, "threshold"):
-        impossible = replace(impossible, threshold=0.9999)
+        impossible = replace(impossible, threshold=0.9999, shift=-3.0)
     if hasattr(task, "thresholds"):
         impossible = replace(impossible, thresholds=Thresholds(0.9999))
     assert impossible.untuned() == task

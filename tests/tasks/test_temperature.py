@@ -188,7 +188,7 @@ def test_mentions_and_relations_keep_what_they_are_and_say_how_often_they_are_ri
     tuned = marked.tuned([note], [whole])
     (found,) = tuned.decided([whole])
     assert [s.key for s in found.spans] == [s.key for s in spans]
-    assert found.spans[0].score == score_at_temperature(0.95, tuned.temperature)
+    assert found.spans[0].score == score_at_temperature(0.95, tuned.temperature, tuned.shift)
     assert found.spans[0].score == pytest.approx(right.mean(), abs=0.05)
     # One that a person set has no score to scale, and is kept.
     by_hand = Prediction("n", spans=(Span(0, 5, "Sign"),))
