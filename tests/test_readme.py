@@ -10,6 +10,7 @@ import torch
 
 import clinical_tl as ctl
 from clinical_tl.data.formats.known import FORMATS
+from clinical_tl.evaluation.prediction_sets import SetScores
 from clinical_tl.metrics.relations import RelationExtractionScores
 from clinical_tl.schema import Relation, Span
 from recipes.__main__ import main as clinical_tl_command
@@ -152,6 +153,7 @@ def test_every_figure_of_an_evaluation_is_explained():
         metrics.entity_scores(spans, spans),
         RelationExtractionScores(relations, relations, candidates=1),
         metrics.calibration_scores([0, 1], likely),
+        SetScores(coverage=1.0, set_size=1.0, empty_sets=0.0, single_labels=1.0),
     ]
     page = (ROOT / "docs/numbers.md").read_text(encoding="utf-8")
     names = {name.partition("_train_")[0] for scores in found for name in scores.summary()}

@@ -61,20 +61,26 @@ def confidence_thresholds(
         )
     if not 0 < precision < 1:
         raise TaskError(f"a precision of {precision} can't be asked for; choose in (0, 1)")
-    shared = _lowest(sure, right, precision)
+    shared = lowest_confidence(sure, right, precision)
     names = np.asarray(classes, dtype=object)
     by_class, judged = {}, []
     for name in sorted(set(classes)):
         mine = names == name
         if mine.sum() >= min_predictions:
-            by_class[name] = _lowest(sure[mine], right[mine], precision)
+            by_class[name] = lowest_confidence(sure[mine], right[mine], precision)
             judged.append(name)
         else:
             by_class[name] = shared
     return ConfidenceThresholds(shared, by_class, tuple(judged))
 
 
-def _lowest(sure: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], precision: float) -> float:
+def lowest_confidence(
+    sure: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], precision: float
+) -> float:
+    """The lowest confidence from which on predictions are right with a precision, both (n,).
+
+    Estimated as by `confidence_thresholds`; `NEVER` where none is.
+    """
     order = np.argsort(-sure, kind="stable")
     estimates = (np.cumsum(right[order]) + 1) / (np.arange(1, len(order) + 1) + 2)
     # Equal confidences come in or stay out together.

@@ -7,4 +7,6 @@ from .highlighting import displacy_record as displacy_record
 from .highlighting import highlight as highlight
 from .page import report_page as report_page
 from .page import write_page as write_page
+from .prediction_sets import PredictionSets as PredictionSets
+from .prediction_sets import conformal_sets as conformal_sets
 from .report import EvaluationReport as EvaluationReport

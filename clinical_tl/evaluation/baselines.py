@@ -61,13 +61,13 @@ def tfidf(
 
     One multinomial model for classification, one binary model a code (balanced classes) for
     coding. The strength of the regularisation is the one of `STRENGTHS` with the best dev score
-    (the task's own metric), and a coding task's threshold is tuned on `dev` too; without it
+    (the task's own metric), and temperature and thresholds are tuned on `dev` too; without it
     the middle one is taken. Word pairs were tried and lost (CodiEsp categories, test MAP
     0.33 with, 0.39 without). A classification task's class weights multiply the loss. A code
     that all training notes have, or none, is predicted with probability 1 or 0; a label that
     none has, with 0.
 
-    Returns the task with its threshold, and the predictions for `notes`.
+    Returns the task with what was tuned, and the predictions for `notes`.
 
     Raises:
         TrainingError: no training notes, or an empty dev set.
@@ -79,6 +79,8 @@ def tfidf(
     train_notes, test_notes = as_notes(train), as_notes(notes)
     dev_notes = None if dev is None else as_notes(dev)
     check_notes(task, train_notes, dev_notes)
+    # What was tuned was tuned for another model's probabilities.
+    task = task.untuned()
     vectoriser = TfidfVectorizer(sublinear_tf=True)
     try:
         features = vectoriser.fit_transform([note.text for note in train_notes])
@@ -90,7 +92,7 @@ def tfidf(
     targets = task.gold(train_notes)
 
     def predict(model: _LinearModel, tuned: Any, some: Sequence[Note]) -> list[Prediction]:  # noqa: ANN401  (either task)
-        rows = model.scores(vectoriser.transform([note.text for note in some]))
+        rows = tuned.scaled(model.scores(vectoriser.transform([note.text for note in some])))
         return [tuned.predicted(note.note_id, row) for note, row in zip(some, rows, strict=True)]
 
     candidates: list[tuple[float, Any, _LinearModel]] = []

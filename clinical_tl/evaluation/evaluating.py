@@ -10,6 +10,7 @@ from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import require_apart
 from clinical_tl.data.traces import Traces
 from clinical_tl.errors import NoteError, TaskError
+from clinical_tl.evaluation.acceptance import Chosen, acceptance_of, acceptance_thresholds
 from clinical_tl.evaluation.confusions import Confusions
 from clinical_tl.evaluation.estimates import Bootstrap
 from clinical_tl.evaluation.label_rows import label_rows
@@ -69,8 +70,9 @@ def evaluation_report(
         progress: show progress bars.
         train: what the model (and `against`) was trained on, where it does not remember that;
             of mentions it also tells those that were seen in training from new ones.
-        dev: annotated notes that a temperature is fitted on, so that the report says how good
-            the probabilities could be.
+        dev: annotated notes that a temperature is fitted on, beyond the one that the model
+            applies, so that the report says how good the probabilities could be; they also choose
+            from which confidence on to accept.
         predictions: the model's own of these notes, in order, where it has made them already.
         against: another model for the same task, such as a baseline or the last version; the
             report says by how much `model` is above it, patient by patient.
@@ -98,7 +100,7 @@ def evaluation_report(
         return None if leak is None else asdict(leak)
 
     leaks = [leak_into(one) for one in (model, against) if one is not None]
-    temperature = None
+    temperature, accept = None, None
     if dev is not None:
         chosen = as_notes(dev)
         require_apart(
@@ -108,7 +110,9 @@ def evaluation_report(
             notes_as=f"{name} notes",
             allow_leakage=allow_leakage,
         )
-        temperature = temperature_of(model.task, chosen, model.predict(chosen, progress=progress))
+        on_dev = model.predict(chosen, progress=progress)
+        temperature = temperature_of(model.task, chosen, on_dev)
+        accept = acceptance_thresholds(model.task, chosen, on_dev)
     if against is not None:
         _check_same_task(model.task, against.task, records)
     if predictions is None:
@@ -124,6 +128,7 @@ def evaluation_report(
         confidence=confidence,
         seed=seed,
         temperature=temperature,
+        accept=accept,
         against=None if against is None else against.predict(records, progress=progress),
         train=trained,
     )
@@ -151,6 +156,7 @@ def report_on(
     confidence: float = 0.95,
     seed: int = 0,
     temperature: float | None = None,
+    accept: Chosen | None = None,
     against: Sequence[Prediction] | None = None,
     train: NotesLike | None = None,
 ) -> EvaluationReport:
@@ -176,6 +182,8 @@ def report_on(
         confidence: share of the resamples that an interval covers, in (0, 1).
         seed: the same seed gives the same intervals.
         temperature: that `confidence.temperature_of` fitted to predictions for dev notes.
+        accept: what `acceptance.acceptance_thresholds` chose on dev notes: share wanted right →
+            confidence to accept from. Without it these notes choose.
         against: another model's predictions for the same notes (or those of rules): by how much
             these are above them, paired (`Comparison`). Both are scored by `task`.
         train: the training notes, to tell mentions that they have from new ones.
@@ -207,7 +215,11 @@ def report_on(
         )
     shown, gaps = compare_groups(task, records, predictions, groups, counts, bootstrap, metric)
     per_label = getattr(scored, "per_label", ())
-    model = EvaluatedModel(kind="not given: predictions alone", thresholds=thresholds_of(task))
+    model = EvaluatedModel(
+        kind="not given: predictions alone",
+        thresholds=thresholds_of(task),
+        temperature=getattr(task, "temperature", None),
+    )
     known = None if train is None else as_notes(train)
     return EvaluationReport(
         kind=task.kind,
@@ -231,6 +243,7 @@ def report_on(
         if task.fields == ("spans",)
         else None,
         curves=score_curves(task, records, predictions),
+        acceptance=acceptance_of(task, records, predictions, bootstrap, accept),
         model=model,
         provenance=Provenance.of(task, records),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from clinical_tl.evaluation import page_sections as sections
 from clinical_tl.evaluation.markup import Markup, element, joined
+from clinical_tl.evaluation.page_acceptance import acceptance
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replace_text
 
@@ -40,6 +41,7 @@ def report_page(report: EvaluationReport) -> str:
         "Errors": sections.errors(report),
         "Labels": sections.labels(report),
         "Probabilities": sections.probabilities(report),
+        "Accept, or ask a human": acceptance(report),
         "Groups of patients": sections.groups(report),
         "Training": sections.training(report),
         "How this was made": sections.making(report),
@@ -90,7 +92,7 @@ def _section(title: str, parts: Iterable[Markup]) -> Markup:
 
 
 def _anchor(title: str) -> str:
-    return title.lower().replace(" ", "-")
+    return title.lower().replace(",", "").replace(" ", "-")
 
 
 @cache

@@ -457,6 +457,8 @@ def _model_facts(model: EvaluatedModel) -> Iterator[tuple[str, object]]:
         yield "thresholds", f"one a label, {low:.3g} to {high:.3g}"
     else:
         yield "threshold", "none was tuned"
+    applied = "none" if model.temperature is None else f"{model.temperature:.3g}"
+    yield "temperature, chosen on dev notes and applied", applied
 
 
 def _facts(rows: list[tuple[str, Any]], title: str) -> Markup:

@@ -64,7 +64,8 @@ class EvaluatedModel:
 
     `saved_as` is the name of its folder, or its Hub id; `None` for one that was not loaded.
     `encoder` names no folder but by its last part. `settings` are those of adapter, windows and
-    training that the model remembers; `thresholds` what decides, one for all or one a label.
+    training that the model remembers; `thresholds` what decides, one for all or one a label;
+    `temperature` what the model's probabilities are scaled by already, where it has one.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class EvaluatedModel:
     encoder_sha256: str | None = None
     settings: Mapping[str, Setting] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    temperature: float | None = None
     epochs: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
@@ -92,6 +94,7 @@ class EvaluatedModel:
             encoder_sha256=None if source is None else source.sha256,
             settings=dict(_settings(model, training)),
             thresholds=thresholds_of(task),
+            temperature=getattr(task, "temperature", None),
             epochs=tuple(_epoch(row, training.get("metric")) for row in training.get("epochs", ())),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 class Calibration:
     """Calibration scores, what they are of, and how many gold labels had no probability.
 
-    `scaled` are those at the `temperature` that was fitted on dev notes, where one was: what is
-    left when the model is as sure as it should be on the whole.
+    `applied` is the temperature that the model's own probabilities have been scaled by already
+    (the task's, chosen in training). `scaled` are the scores at the further `temperature` that was
+    fitted on dev notes for this evaluation, where one was: what is left when the model is as sure
+    as it should be on the whole. It is about 1 where the applied one is right.
     """
 
     of: str
@@ -36,12 +38,17 @@ class Calibration:
     left_out: int
     temperature: float | None = None
     scaled: CalibrationScores | None = None
+    applied: float | None = None
 
     def table(self) -> Table:
         """One row for the probabilities as they are, one at the temperature."""
-        rows: list[dict[str, Any]] = [{"probabilities": "as predicted", **self.scores.summary()}]
+        at = "" if self.applied is None else f", by the model's temperature {self.applied:.3g}"
+        rows: list[dict[str, Any]] = [
+            {"probabilities": f"as predicted{at}", **self.scores.summary()}
+        ]
         if self.scaled is not None:
-            said = f"at temperature {self.temperature:.3g}, fitted on dev notes"
+            further = "" if self.applied is None else "a further "
+            said = f"at {further}temperature {self.temperature:.3g}, fitted on dev notes"
             rows.append({"probabilities": said, **self.scaled.summary()})
         return Table(rows)
 
@@ -49,7 +56,7 @@ class Calibration:
 def temperature_of(
     task: Task, notes: Sequence[Note], predictions: Sequence[Prediction]
 ) -> float | None:
-    """The temperature that fits a model's predictions for dev notes best.
+    """The temperature that fits a model's predictions, as they are, for dev notes best.
 
     `None` where the task gives no label of a note a probability, or dev has no label it knows.
     """
@@ -78,7 +85,8 @@ def calibration_of(
     agree; a `temperature` (`temperature_of`) tells nothing of these.
     """
     if isinstance(task, UnitTask):
-        return _of_mentions(notes, predictions)
+        found = _of_mentions(notes, predictions)
+        return found and replace(found, applied=getattr(task, "temperature", None))
     matrix = score_rows(predictions, task.labels.names) if isinstance(task, NoteTask) else None
     if matrix is None or not isinstance(task, NoteTask):
         return None
@@ -98,7 +106,7 @@ def calibration_of(
     if temperature is not None:
         at = at_temperature(matrix, temperature, one_label=one_label)
         scaled = calibration_scores(gold, at, equal_mass=not one_label)
-    return Calibration(of, scores, left_out, temperature, scaled)
+    return Calibration(of, scores, left_out, temperature, scaled, task.temperature)
 
 
 def _of_mentions(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Calibration | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import ConfigError, shown_path
+from clinical_tl.evaluation.acceptance import Acceptance
 from clinical_tl.evaluation.confusions import Confusions
 from clinical_tl.evaluation.estimates import Estimate
 from clinical_tl.evaluation.mention_errors import MentionErrors
@@ -61,7 +62,9 @@ class EvaluationReport(Tabular):
     `None` where that was not checked. `comparison` is with another model, if one was given.
     `labels` has one row a label (`label_rows`), `unused` counts the model's labels that are
     neither in gold nor predicted. `confusions` are of tasks with one label a note, `mentions` of
-    those that find mentions. `model` and `provenance` say what the report is of.
+    those that find mentions. `acceptance` says what can be accepted from which confidence on, and
+    what is left to a human (`report.acceptance.to_pandas()`). `model` and `provenance` say what
+    the report is of.
     """
 
     kind: str
@@ -84,6 +87,7 @@ class EvaluationReport(Tabular):
     confusions: Confusions | None = None
     mentions: MentionErrors | None = None
     curves: ScoreCurves | None = None
+    acceptance: Acceptance | None = None
     model: EvaluatedModel | None = None
     provenance: Provenance | None = None
 

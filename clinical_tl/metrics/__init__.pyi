@@ -2,6 +2,8 @@ from .calibration import calibration_scores as calibration_scores
 from .calibration import fit_temperature as fit_temperature
 from .classification import classification_scores as classification_scores
 from .coding import coding_scores as coding_scores
+from .conformal import covering_threshold as covering_threshold
+from .conformal import recall_threshold as recall_threshold
 from .entities import entity_scores as entity_scores
 from .intervals import bootstrap_interval as bootstrap_interval
 from .ranking import ranking_scores as ranking_scores

@@ -96,8 +96,8 @@ class FeatureModel:
     ) -> FeatureModel:
         """Embed the training notes and fit the linear model, its strength chosen on folds of them.
 
-        Folds never divide a patient, nor copies of a text. With `dev` a coding task's
-        thresholds are tuned there. `cache` keeps notes' vectors (see `embed`); `lexical` adds
+        Folds never divide a patient, nor copies of a text. With `dev` the task's temperature
+        and thresholds are tuned there. `cache` keeps notes' vectors (see `embed`); `lexical` adds
         what the notes' words say, as `TrainingConfig.lexical` does;
         `strengths`, `folds` and `seed` are those of `FeatureClassifier`. The task's
         `class_weights`, or a coding task's `loss="bce_pos_weight"`, weigh the linear model's
@@ -199,7 +199,7 @@ class FeatureModel:
         return [
             self.task.unread(note.note_id) if blank else self.task.predicted(note.note_id, row)
             for note, row, blank in zip(
-                records, probabilities.astype(np.float32), unread, strict=True
+                records, self.task.scaled(probabilities.astype(np.float32)), unread, strict=True
             )
         ]
 

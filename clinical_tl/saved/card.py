@@ -51,9 +51,9 @@ def model_card(
         report: what an evaluation adds, each part as far as there is one: `intervals`, set of
             notes → metric → `{"low", "high"}`, with the `value` that they are around where it
             is known, `confidence` (else 0.95); `subgroups`, rows of a table;
-            `calibration`, metric → value, with the `temperature` that was fitted on dev notes and
-            what it leaves of the calibration (`at_temperature`); and `comparison`, rows of a
-            table.
+            `calibration`, metric → value, with the further `temperature` that was fitted on dev
+            notes and what it leaves of the calibration (`at_temperature`); and `comparison`, rows
+            of a table.
         details: what its authors say; what they leave out is marked as to be completed.
     """
     from huggingface_hub import ModelCard, ModelCardData
@@ -82,7 +82,7 @@ def model_card(
         f"## Training\n\n{sections.training(description, metrics)}",
         f"## Evaluation\n\n{sections.scores(metrics, report)}",
         f"## Subgroups\n\n{sections.subgroups(report)}",
-        f"## Calibration\n\n{sections.calibration(report)}",
+        f"## Calibration\n\n{sections.calibration(description, report)}",
         f"## Comparison\n\n{sections.comparison(report)}",
         f"## Environmental cost\n\n{sections.cost(metrics)}",
         f"## Licence\n\n{sections.licence(details, known)}",

@@ -242,11 +242,19 @@ def subgroups(report: Mapping[str, Any]) -> str:
     return format_table(rows, style="markdown")
 
 
-def calibration(report: Mapping[str, Any]) -> str:
+def calibration(description: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     """Whether the probabilities mean what they say."""
-    found = report.get("calibration")
+    found, applied = report.get("calibration"), description["task"].get("temperature")
+    shift = description["task"].get("shift")
+    moved = f" and moves them by {shift:+.3g}" if shift else ""
+    said = (
+        "The model applies no temperature."
+        if applied is None
+        else f"The package divides the logits by a temperature of {applied:.3g}{moved}, chosen on "
+        "the model's dev notes; other loaders do not."
+    )
     if not found:
-        return "Not evaluated: do not read the scores as probabilities."
+        return f"Not evaluated: do not read the scores as probabilities. {said}"
     temperature, scaled = found.get("temperature"), found.get("at_temperature") or {}
     rows = []
     for name, value in found.items():
@@ -254,14 +262,14 @@ def calibration(report: Mapping[str, Any]) -> str:
             continue
         row = {"metric": name, "value": f"{value:.4g}"}
         if name in scaled:
-            row[f"at temperature {temperature:.3g}"] = f"{scaled[name]:.4g}"
+            row[f"at a further temperature {temperature:.3g}"] = f"{scaled[name]:.4g}"
         rows.append(row)
     table = format_table(rows, style="markdown")
     if temperature is None:
-        return f"{table}\n\nNo temperature was fitted."
+        return f"{table}\n\n{said} No further one was fitted in evaluation."
     return (
-        f"{table}\n\nA temperature of {temperature:.3g}, fitted on dev notes, would make the "
-        "probabilities as sure as they should be on the whole; the model's are as predicted."
+        f"{table}\n\n{said} A further one of {temperature:.3g}, fitted on dev notes in evaluation, "
+        "would make the probabilities as sure as they should be on the whole; it is not applied."
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from clinical_tl.errors import TaskError, shown_id, shown_ids
 from clinical_tl.metrics.thresholds import tune_cut
@@ -110,10 +111,24 @@ def candidate_scores(prediction: Prediction) -> CandidateScores:
     )
 
 
-def best_threshold(notes: Sequence[Note], predictions: Sequence[Prediction]) -> float | None:
-    """The threshold of best micro F1 on these notes; `None` where no candidate is right.
+@dataclass(frozen=True)
+class ScoredCandidates:
+    """All candidates of some notes: how sure each was, and whether it is right, shapes (n,).
 
-    Found by `tune_cut`; gold relations that no candidate can give count as missed.
+    `gold` relations are to be found; those that no candidate can give count as missed.
+    """
+
+    scores: npt.NDArray[np.float64]
+    right: npt.NDArray[np.bool_]
+    gold: int
+
+    def best_threshold(self) -> float | None:
+        """The threshold of best micro F1 (`tune_cut`); `None` where no candidate is right."""
+        return tune_cut(self.scores, self.right, missed=self.gold - int(self.right.sum()))
+
+
+def scored_candidates(notes: Sequence[Note], predictions: Sequence[Prediction]) -> ScoredCandidates:
+    """The candidates of predictions against the notes' gold.
 
     Raises `TaskError` for predictions without the scores of their candidates.
     """
@@ -133,7 +148,9 @@ def best_threshold(notes: Sequence[Note], predictions: Sequence[Prediction]) -> 
             TASK,
             len(notes),
         )
-    return tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
+    return ScoredCandidates(
+        np.array(scores, dtype=np.float64), np.array(right, dtype=np.bool_), n_gold
+    )
 
 
 def lost_relations(note: Note, pairs: Sequence[Pair]) -> int:

@@ -19,6 +19,7 @@ from clinical_tl.data.codes.icd10cm import ICD9_MEND, check_codes, description, 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
+from clinical_tl.metrics.calibration import dev_temperature
 from clinical_tl.metrics.coding import CodingScores, coding_scores
 from clinical_tl.metrics.ranking import NAMES as RANKING
 from clinical_tl.metrics.ranking import note_rankings
@@ -256,7 +257,8 @@ class DiagnosisCoding(NoteTask):
         """Each note's probabilities and, under label attention, where its codes looked."""
         import torch
 
-        probabilities = torch.sigmoid(self.note_logits(output, batch).float()).cpu().numpy()
+        own = torch.sigmoid(self.note_logits(output, batch).float()).cpu().numpy()
+        probabilities = self.scaled(own)
         assigned = self._thresholds.apply(probabilities)
         collected = []
         for row, note in enumerate(batch.notes):
@@ -299,20 +301,22 @@ class DiagnosisCoding(NoteTask):
         return tuple(self.labels.names[i] for i in order)
 
     def untuned(self) -> DiagnosisCoding:
-        """The task without thresholds of its own."""
-        return replace(self, thresholds=None)
+        """The task without a temperature and thresholds of its own."""
+        return replace(self, temperature=None, thresholds=None)
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> DiagnosisCoding:
-        """The task with thresholds tuned on these (development) notes.
+        """The task with its temperature, then thresholds, tuned on these (development) notes.
 
         None where the notes have none of the task's codes. Raises `TaskError` for predictions
         that lack the scores of some code.
         """
         check_order(notes, predictions)
         gold, unseen = self.gold_matrix(notes)
+        rows = self._score_matrix(predictions)
+        calm = replace(self, temperature=dev_temperature(rows, gold))
         thresholds = tune_thresholds(
             gold,
-            self._score_matrix(predictions),
+            calm.scaled(rows),
             per_label=self.per_label_thresholds,
             shrinkage=self.shrinkage,
             unseen_gold=unseen,
@@ -324,7 +328,7 @@ class DiagnosisCoding(NoteTask):
                 len(notes),
                 len(self.labels),
             )
-        return replace(self, thresholds=thresholds)
+        return replace(calm, thresholds=thresholds)
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions with the codes that reach this task's thresholds, and their evidence.
@@ -333,7 +337,8 @@ class DiagnosisCoding(NoteTask):
         for predictions that lack the scores of some code.
         """
         decided = []
-        for p, row in zip(predictions, self._score_matrix(predictions), strict=True):
+        scaled = super().decided(predictions)
+        for p, row in zip(scaled, self._score_matrix(scaled), strict=True):
             codes = self._assigned(row)
             evidence = {code: p.evidence[code] for code in codes if code in p.evidence}
             decided.append(replace(p, codes=codes, evidence=evidence))

@@ -17,6 +17,7 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.metrics.calibration import dev_scaling, score_at_temperature
 from clinical_tl.metrics.entities import (
     EntityScores,
     SeqevalScores,
@@ -87,6 +88,10 @@ class EntityRecognition(UnitTask):
     Mentions with a score below `threshold` are left out; it is tuned on dev notes, `None`
     until then. With `overlooked`, stretches that no mention was made of are predicted too where
     one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
+
+    `temperature` divides the logits of the mentions' scores and `shift` moves them, so that they
+    say how often such a mention is right (`dev_scaling`); no tag changes, so none of the mentions.
+    Tuned as the threshold is, which is of the scores so scaled.
     """
 
     scheme: Scheme = "BIO"
@@ -94,6 +99,8 @@ class EntityRecognition(UnitTask):
     overlooked: float | None = None
     units: UnitSize = "words"
     max_lost: float = MAX_LOST
+    temperature: float | None = None
+    shift: float = 0.0
 
     kind: ClassVar[str] = "entity_recognition"
     fields: ClassVar[tuple[str, ...]] = ("spans",)
@@ -256,17 +263,17 @@ class EntityRecognition(UnitTask):
         return replace(self.untuned(), overlooked=least)
 
     def untuned(self) -> EntityRecognition:
-        """The task without a threshold: its predictions keep every mention."""
-        return replace(self, threshold=None)
+        """The task without temperature and threshold: its predictions keep every mention."""
+        return replace(self, temperature=None, shift=0.0, threshold=None)
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> EntityRecognition:
-        """The task with the threshold of best exact-span F1 on these (development) notes.
+        """The task with the temperature of these (development) notes' mentions, and the threshold.
 
-        Found by `tune_cut`; none where no mention is right. Mentions without a score are taken
-        at any threshold.
+        That is the one of best exact-span F1, found by `tune_cut`; none where no mention is
+        right. Mentions without a score are taken at any threshold, and tell no temperature.
         """
         check_order(notes, predictions)
-        scores: list[float] = []
+        said: list[Span] = []
         right: list[bool] = []
         n_gold = 0
         for note, prediction in zip(notes, predictions, strict=True):
@@ -276,7 +283,7 @@ class EntityRecognition(UnitTask):
             left = {s.key for s in spans if not s.is_discontinuous}
             # A mention said twice is right once.
             for span in sorted(prediction.spans or (), key=_sureness, reverse=True):
-                scores.append(_sureness(span))
+                said.append(span)
                 right.append(span.key in left)
                 left.discard(span.key)
         if not n_gold:
@@ -285,17 +292,33 @@ class EntityRecognition(UnitTask):
                 "can be tuned: every mention is kept",
                 len(notes),
             )
+        scored = [
+            (s.score, found) for s, found in zip(said, right, strict=True) if s.score is not None
+        ]
+        rows = np.array(scored, dtype=np.float64).reshape(-1, 2)
+        temperature, shift = dev_scaling(rows[:, 0], rows[:, 1])
+        calm = replace(self, temperature=temperature, shift=shift)
+        scores = [_sureness(span) for span in calm._scaled(said)]  # noqa: SLF001  (its own)
         threshold = tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
-        return replace(self, threshold=threshold)
+        return replace(calm, threshold=threshold)
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions without the mentions that score below the threshold."""
-        if self.threshold is None:
+        """The predictions' mentions that reach the threshold, scored at the temperature."""
+        if self.threshold is None and self.temperature is None:
             return list(predictions)
-        least = self.threshold
+        least = 0.0 if self.threshold is None else self.threshold
         return [
-            replace(p, spans=tuple(s for s in p.spans or () if _sureness(s) >= least))
+            replace(p, spans=tuple(s for s in self._scaled(p.spans or ()) if _sureness(s) >= least))
             for p in predictions
+        ]
+
+    def _scaled(self, spans: Sequence[Span]) -> list[Span]:
+        if self.temperature is None:
+            return list(spans)
+        scaling = self.temperature, self.shift
+        return [
+            s if s.score is None else replace(s, score=score_at_temperature(s.score, *scaling))
+            for s in spans
         ]
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:

@@ -17,12 +17,12 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_ids, shown_value
+from clinical_tl.metrics.calibration import dev_scaling, score_at_temperature
 from clinical_tl.metrics.relations import RelationExtractionScores, relation_labels, relation_scores
 from clinical_tl.schema import LabelSet, Note, Prediction, ScoredRelation
 from clinical_tl.tasks.candidates import (
     TASK,
     CandidateScores,
-    best_threshold,
     candidate_scores,
     has_unrelated,
     lost_relations,
@@ -30,6 +30,7 @@ from clinical_tl.tasks.candidates import (
     related_types,
     report_left_out,
     sample_unrelated,
+    scored_candidates,
 )
 from clinical_tl.tasks.task import Task, check_annotated, check_foreign, check_order
 from clinical_tl.text.pairs import Level, Pair, find_pairs
@@ -52,6 +53,10 @@ class RelationExtraction(Task):
     `type_pairs` are the (head type, tail type) that training relates; `unrelated` says whether
     some candidate of training had no relation (else each candidate gets a relation, which is
     how corpora of related pairs alone are scored). The other settings are `from_notes`'s.
+
+    `temperature` divides the logits of the candidates' scores and `shift` moves them, so that they
+    say how often such a relation is right (`dev_scaling`); which label is a pair's likeliest does
+    not change. Tuned on dev notes, then the `threshold` of the scores so scaled.
     """
 
     type_pairs: tuple[tuple[str, str], ...]
@@ -64,6 +69,8 @@ class RelationExtraction(Task):
     groups: tuple[tuple[str, str], ...] = ()
     seed: int = 0
     threshold: float | None = None
+    temperature: float | None = None
+    shift: float = 0.0
 
     kind: ClassVar[str] = "relation_extraction"
     fields: ClassVar[tuple[str, ...]] = ("spans", "relations")
@@ -248,28 +255,42 @@ class RelationExtraction(Task):
             if ends not in best or relation.score > best[ends].score:
                 best[ends] = relation
         scores = CandidateScores(tuple(best.values()))
-        return Prediction(note.note_id, relations=self._related(scores), scores=scores)
+        return self.decided([Prediction(note.note_id, scores=scores)])[0]
 
     def untuned(self) -> RelationExtraction:
-        """The task without a threshold of its own."""
-        return replace(self, threshold=None)
+        """The task without a temperature and a threshold of its own."""
+        return replace(self, temperature=None, shift=0.0, threshold=None)
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> RelationExtraction:
-        """The task with the threshold of best F1 on these (development) notes.
+        """The task with the temperature and then the threshold that these (dev) notes tell.
 
-        None where each candidate is related anyway, or no candidate is right.
+        The threshold is that of best F1. Neither where each candidate is related anyway, or no
+        candidate is right.
         """
         if not self.unrelated:
             return self.untuned()
         check_order(notes, predictions)
-        return replace(self, threshold=best_threshold(notes, predictions))
+        found = scored_candidates(notes, predictions)
+        temperature, shift = dev_scaling(found.scores, found.right)
+        calm = replace(self, temperature=temperature, shift=shift)
+        scores = np.array([calm._scaled(score) for score in found.scores.tolist()])  # noqa: SLF001
+        return replace(calm, threshold=replace(found, scores=scores).best_threshold())
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions with the candidates that reach this task's threshold as relations.
 
+        Their scores are at its temperature.
+
         Raises `TaskError` for predictions without the scores of their candidates.
         """
-        return [replace(p, relations=self._related(candidate_scores(p))) for p in predictions]
+        decided = []
+        for prediction in predictions:
+            scores = candidate_scores(prediction)
+            if self.temperature is not None:
+                scaled = [replace(r, score=self._scaled(r.score)) for r in scores.relations]
+                scores = CandidateScores(scaled)
+            decided.append(replace(prediction, relations=self._related(scores), scores=scores))
+        return decided
 
     def unread(self, note_id: str) -> Prediction:
         """No relation: there is no candidate."""
@@ -327,6 +348,11 @@ class RelationExtraction(Task):
         if self.negatives_per_positive is None:
             return None
         return "negatives_per_positive draws a note's examples by what other notes have; use None"
+
+    def _scaled(self, score: float) -> float:
+        if self.temperature is None:
+            return score
+        return score_at_temperature(score, self.temperature, self.shift)
 
     def _related(self, scores: CandidateScores) -> tuple[ScoredRelation, ...]:
         if not self.unrelated:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -31,6 +31,7 @@ from clinical_tl.errors import (
     shown_ids,
     shown_value,
 )
+from clinical_tl.metrics.calibration import at_temperature, dev_temperature
 from clinical_tl.metrics.scores import Scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, score_rows
 
@@ -224,15 +225,16 @@ class Task(ABC):
         return self
 
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Self:
-        """The task with its thresholds chosen on development notes (where it has any).
+        """The task with its temperature and thresholds chosen on development notes, if it has any.
 
-        Where there is nothing to choose them by they are none, whatever they were.
+        `predictions` are those of the task without them (`untuned`). Where there is nothing to
+        choose them by they are none, whatever they were.
         """
         del notes, predictions
         return self
 
     def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Predictions made without thresholds (`untuned`), decided by their scores and these."""
+        """Predictions of the task `untuned`, as this one has them: its scores, its decisions."""
         return list(predictions)
 
     @abstractmethod
@@ -292,12 +294,62 @@ class Task(ABC):
         return cls(**values)
 
 
+@dataclass(frozen=True)
 class NoteTask(Task):
-    """A task that decides each note as a whole, by one probability a label."""
+    """A task that decides each note as a whole, by one probability a label.
+
+    `temperature` divides the logits of these, so that they mean what they say (Guo et al. 2017,
+    arXiv 1706.04599); it is chosen on dev notes by `tuned`. `None`: they are the model's own.
+    """
+
+    temperature: float | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def predicted(self, note_id: str, probabilities: npt.NDArray[np.float32]) -> Prediction:
-        """What `probabilities`, shape (labels,), decide, with them as scores."""
+        """What `probabilities`, shape (labels,), decide, with them as scores.
+
+        They are taken as they are; a model's own are `scaled` first.
+        """
+
+    def scaled(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A model's own probabilities, shape (…, labels), at the task's temperature, float32.
+
+        Which label of a note is the likeliest does not change, nor of many labels which are above
+        one half. They are as they came where there is no temperature.
+        """
+        if self.temperature is None:
+            return probabilities
+        rows = probabilities.reshape(-1, probabilities.shape[-1])
+        found = at_temperature(rows, self.temperature, one_label=not self.multi_label)
+        return found.astype(np.float32).reshape(probabilities.shape)
+
+    def untuned(self) -> Self:
+        """The task without a temperature."""
+        return replace(self, temperature=None)
+
+    def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Self:
+        """The task with its temperature chosen on development notes (`dev_temperature`).
+
+        None where predictions lack the score of some label.
+        """
+        check_order(notes, predictions)
+        rows = score_rows(predictions, self.labels.names)
+        if rows is None:
+            return replace(self, temperature=None)
+        gold = self.gold(notes)
+        truth = gold.astype(np.bool_) if gold.ndim > 1 else gold
+        return replace(self, temperature=dev_temperature(rows, truth))
+
+    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions with their scores at the task's temperature; labels stay."""
+        if self.temperature is None:
+            return list(predictions)
+        names = self.labels.names
+        found = [score_rows([prediction], names) for prediction in predictions]
+        return [
+            p if row is None else replace(p, scores=LabelScores(names, self.scaled(row[0])))
+            for p, row in zip(predictions, found, strict=True)
+        ]
 
     @abstractmethod
     def said(self, prediction: Prediction) -> tuple[str, ...]:
@@ -318,7 +370,7 @@ class NoteTask(Task):
     def decode(self, note: Note, tokens: TokenisedNote, pieces: Sequence[Any]) -> Prediction:
         """What the note's probabilities decide."""
         del tokens
-        return self.predicted(note.note_id, pieces[0])
+        return self.predicted(note.note_id, self.scaled(pieces[0]))
 
     def likely(self, prediction: Prediction, share: float) -> set[str]:
         """The labels that reach `share` of what it takes to be given, where there are many."""

@@ -419,6 +419,16 @@ def test_a_temperature_says_how_good_probabilities_could_be():
         report_on(task, notes, said, resamples=5, temperature=temperature)
     )
     assert report_on(task, notes, said, resamples=5).calibration.scaled is None
+    # A model that applies one says so, and what is fitted here comes on top.
+    report = report_on(
+        replace(task, temperature=1.5), notes, said, resamples=5, temperature=temperature
+    )
+    assert (report.calibration.applied, report.model.temperature) == (1.5, 1.5)
+    assert [row["probabilities"] for row in report.calibration.table()] == [
+        "as predicted, by the model's temperature 1.5",
+        f"at a further temperature {temperature:.3g}, fitted on dev notes",
+    ]
+    assert "temperature, chosen on dev notes and applied" in report_page(report)
 
 
 def test_a_temperature_of_many_labels_and_of_none():

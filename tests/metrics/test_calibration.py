@@ -6,10 +6,15 @@ from sklearn.metrics import brier_score_loss
 
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.metrics.calibration import (
+    LEAST_STATEMENTS,
+    SPREAD,
     at_temperature,
     calibration_scores,
+    dev_scaling,
+    dev_temperature,
     fit_temperature,
     reliability,
+    score_at_temperature,
 )
 
 
@@ -160,3 +165,107 @@ def test_nothing_to_score_and_no_bins_are_refused():
         calibration_scores(np.zeros((0, 2), dtype=bool), np.zeros((0, 2)))
     with pytest.raises(ConfigError, match="bins is 0"):
         calibration_scores([0], [[1.0]], bins=0)
+
+
+def drawn(random, notes, labels, overconfident):
+    """Probabilities of a model that is too sure by this factor, and what was true."""
+    true = random.normal(size=(notes, labels)) * 1.5
+    gold = (softmax(true, axis=1).cumsum(axis=1) > random.random((notes, 1))).argmax(axis=1)
+    return softmax(true * overconfident, axis=1), gold
+
+
+def log_loss(probabilities, gold):
+    return float(-np.log(probabilities[np.arange(len(gold)), gold]).mean())
+
+
+def test_a_temperature_of_twenty_notes_does_no_harm_and_mends_what_is_wrong():
+    """Mean log loss on other notes, over 60 draws of the dev notes, against no temperature."""
+    random = np.random.default_rng(0)
+    for labels, overconfident, allowed in ((3, 1.0, 0.02), (3, 1.4, 0.0), (3, 3.0, -0.2)):
+        many, truth = drawn(random, 4000, labels, overconfident)
+        without = log_loss(many, truth)
+        changes, unbounded = [], []
+        for _ in range(60):
+            few = drawn(random, LEAST_STATEMENTS, labels, overconfident)
+            for found, kept in (
+                (dev_temperature(*few), changes),
+                (fit_temperature(*few), unbounded),
+            ):
+                kept.append(log_loss(at_temperature(many, found), truth) / without - 1)
+        assert np.mean(changes) < allowed, overconfident
+        # Never far worse, which the temperature of least loss on those notes may be.
+        assert max(changes) < 0.2
+        assert np.mean(changes) < np.mean(unbounded) or overconfident > 2
+
+
+def test_a_drawn_temperature_is_the_likeliest_a_posteriori():
+    probabilities, gold = drawn(np.random.default_rng(1), 50, 4, 2.0)
+    grid = np.exp(np.linspace(-1, 1.5, 4001))
+    logits = np.log(probabilities)
+    posterior = [
+        log_softmax(logits / t, axis=1)[np.arange(50), gold].sum() - np.log(t) ** 2 / (2 * 0.3**2)
+        for t in grid
+    ]
+    found = fit_temperature(probabilities, gold, spread=0.3)
+    assert found == pytest.approx(grid[int(np.argmax(posterior))], rel=1e-3)
+    assert 1 < found < fit_temperature(probabilities, gold)
+    # Of many labels every cell is a statement.
+    yes, said = (gold == 0)[:, None], probabilities[:, :1]
+    logits = np.log(said / (1 - said))
+    posterior = [
+        np.log(expit(np.where(yes, logits, -logits) / t)).sum() - np.log(t) ** 2 / (2 * 0.3**2)
+        for t in grid
+    ]
+    found = fit_temperature(said, yes, spread=0.3)
+    assert found == pytest.approx(grid[int(np.argmax(posterior))], rel=1e-3)
+
+
+def test_a_dev_temperature_needs_notes_and_something_right():
+    probabilities, gold = drawn(np.random.default_rng(2), LEAST_STATEMENTS, 3, 2.0)
+    found = dev_temperature(probabilities, gold)
+    assert found == fit_temperature(probabilities, gold, spread=SPREAD)
+    unknown = np.append(gold, [-1, -1])
+    assert dev_temperature(np.vstack([probabilities, probabilities[:2]]), unknown) == found
+    assert dev_temperature(probabilities[:-1], gold[:-1]) is None
+    assert dev_temperature(probabilities[:, :1], np.zeros((len(gold), 1), dtype=bool)) is None
+    assert dev_temperature(np.zeros((0, 1)), np.zeros((0, 1), dtype=bool)) is None
+
+
+def test_one_score_is_scaled_as_a_column_of_them():
+    scores = np.array([0.0, 1e-9, 0.2, 0.5, 0.97, 1.0])
+    column = at_temperature(scores[:, None], 1.7, one_label=False)[:, 0]
+    assert [score_at_temperature(s, 1.7) for s in scores.tolist()] == pytest.approx(column)
+    assert score_at_temperature(0.5, 7.0) == 0.5
+
+
+def test_scores_that_are_of_something_else_are_moved_to_how_often_they_are_right():
+    """A weak tagger's mentions score about one half, and one in four has the right borders."""
+    random = np.random.default_rng(0)
+    scores = random.beta(8, 8, size=400)
+    right = random.random(400) < 0.5 * scores
+    temperature, shift = dev_scaling(scores, right)
+    scaled = np.array([score_at_temperature(s, temperature, shift) for s in scores.tolist()])
+    assert scaled.mean() == pytest.approx(right.mean(), abs=0.03)
+    assert shift < -0.5
+    np.testing.assert_array_equal(
+        np.argsort(scaled, kind="stable"), np.argsort(scores, kind="stable")
+    )
+    # The most that a temperature can do is one half for all.
+    at = at_temperature(
+        scores[:, None], dev_temperature(scores[:, None], right[:, None]), one_label=False
+    )
+    assert at.mean() > 0.4
+    # Of what is as sure as it should be little changes, and twenty of them do little harm.
+    sure = random.beta(3, 1, size=20_000)
+    true = random.random(20_000) < sure
+    temperature, shift = dev_scaling(sure, true)
+    assert (temperature, shift) == (pytest.approx(1, abs=0.05), pytest.approx(0, abs=0.05))
+    changes = []
+    for few in np.split(np.arange(1200), 60):
+        temperature, shift = dev_scaling(sure[few], true[few])
+        scaled = expit(np.log(sure / (1 - sure)) / temperature + shift)
+        without, now = (-np.log(np.where(true, p, 1 - p)).mean() for p in (sure, scaled))
+        changes.append(now / without - 1)
+    assert np.mean(changes) < 0.03
+    assert dev_scaling(scores[:19], right[:19]) == dev_scaling(scores, right & False) == (None, 0.0)
+    assert dev_scaling([], []) == (None, 0.0)

@@ -343,8 +343,12 @@ def test_a_report_beside_the_model_brings_its_temperature_and_comparison(
     assert "Not compared with another model." in (folder / "README.md").read_text()
     report.save(folder)
     card = write_card(folder).read_text()
-    assert f"A temperature of {report.calibration.temperature:.3g}, fitted on dev notes" in card
+    assert "The model applies no temperature." in card
+    assert f"A further one of {report.calibration.temperature:.3g}, fitted on dev notes" in card
     assert f"{report.calibration.scaled.ece:.4g}" in card
     assert re.search(r"\| metric +\| +value +\| +other \| +difference \| +low \| +high \|", card)
     assert "Not compared" not in card
-    assert "No temperature was fitted." in model_card(DESCRIPTION, METRICS, report=REPORT)
+    tempered = {**DESCRIPTION, "task": {**DESCRIPTION["task"], "temperature": 1.729}}
+    told = model_card(tempered, METRICS, report=REPORT)
+    assert "logits by a temperature of 1.73, chosen on the model's dev notes" in told
+    assert "No further one was fitted in evaluation." in told

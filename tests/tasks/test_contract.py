@@ -283,8 +283,12 @@ def test_eight_notes_can_be_overfitted_and_a_reloaded_model_says_the_same(
 def test_a_task_survives_json(task):
     import json
 
-    again = type(task).from_dict(json.loads(json.dumps(task.to_dict())))
-    assert again == task
+    tempered = replace(task, temperature=1.7)
+    again = type(task).from_dict(json.loads(json.dumps(tempered.to_dict())))
+    assert again == tempered
+    # What was saved before there were temperatures.
+    del (row := task.to_dict())["temperature"]
+    assert type(task).from_dict(json.loads(json.dumps(row))) == task
 
 
 @pytest.mark.parametrize("kind", TASKS)
@@ -320,15 +324,13 @@ def test_a_column_of_texts_is_not_shown_where_ids_were_expected(kind):
     assert "xxx" not in str(caught.value)
 
 
-def test_a_second_training_forgets_the_first_ones_thresholds(task, eight_notes, tiny_encoder):
-    if not hasattr(task, "threshold") and not hasattr(task, "thresholds"):
-        assert task.untuned() == task
-        return
-    impossible = (
-        replace(task, threshold=0.9999)
-        if hasattr(task, "threshold")
-        else replace(task, thresholds=Thresholds(0.9999))
-    )
+def test_a_second_training_forgets_what_the_first_one_tuned(task, eight_notes, tiny_encoder):
+    impossible = replace(task, temperature=50.0)
+    if hasattr(task, "threshold"):
+        impossible = replace(impossible, threshold=0.9999, shift=-3.0)
+    if hasattr(task, "thresholds"):
+        impossible = replace(impossible, thresholds=Thresholds(0.9999))
+    assert impossible.untuned() == task
     config = TrainingConfig(epochs=1, batch_tokens=256, progress=False)
     models = []
     for start in (task, impossible):
@@ -365,9 +367,12 @@ def test_a_task_of_ones_own_is_trained_reported_released_and_exported(
     known = [note for note in as_notes(audited) if note.label in loaded.task.labels]
     gate = check_release(folder, train=known, held_out=known, data_use="public")
     assert "membership AUC" in next(c for c in gate.checks if c.name == "memorisation").reason
+    loaded.task = replace(loaded.task, temperature=1.5)
     export_onnx(loaded, tmp_path / "graph")
-    exported = OnnxModel.load(tmp_path / "graph").predict(notes)
-    assert [p.label for p in exported] == [p.label for p in loaded.predict(notes)]
+    exported, own = OnnxModel.load(tmp_path / "graph").predict(notes), loaded.predict(notes)
+    assert [p.label for p in exported] == [p.label for p in own]
+    assert exported[0].scores == pytest.approx(dict(own[0].scores), abs=1e-4)
+    assert own[0].scores != pytest.approx(dict(model.predict(notes)[0].scores), abs=1e-3)
 
 
 def test_two_tasks_of_one_kind_are_refused_and_a_cell_may_run_again():
