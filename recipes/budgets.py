@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
 VectorPooling = Literal["mean", "max", "cls"]
+Lexical = bool | Literal["hashed"]
 Level = Literal["code", "category", "chapter"]
 FEWEST_DEV = 20
 MOST_EPOCHS = 30
@@ -63,6 +64,21 @@ def subset(splits: dict[str, ctl.Notes], budget: int, seed: int) -> tuple[ctl.No
         train.select(sorted(order[:budget].tolist())),
         dev.select(sorted(dev_order[:n_dev].tolist())),
     )
+
+
+def subset_by_class(
+    splits: dict[str, ctl.Notes], size: int, seed: int
+) -> tuple[ctl.Notes, ctl.Notes]:
+    """`size` training notes of each label, or all it has, and dev notes as of `subset`."""
+    train = splits["train"]
+    labels = np.array([str(note.label) for note in train])
+    random = np.random.default_rng(seed)
+    drawn = [
+        row
+        for label in sorted(set(labels.tolist()))
+        for row in random.permutation(np.flatnonzero(labels == label))[:size].tolist()
+    ]
+    return train.select(sorted(drawn)), subset(splits, len(drawn), seed)[1]
 
 
 def epochs_for(epochs: int, budget: int, n_notes: int) -> int:

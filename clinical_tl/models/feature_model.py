@@ -20,6 +20,7 @@ from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, shown_path
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
+from clinical_tl.estimators.unit_length import unit_length
 from clinical_tl.models.lexical_part import fit_lexical, weigh_words, with_words
 from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
 from clinical_tl.saved.artifact import read_metrics, write_artifact
@@ -72,6 +73,8 @@ class FeatureModel:
     pooling: VectorPooling = "mean"
     cache: Path | None = None
     lexical: LexicalClassifier | None = None
+    unit_length: bool = True
+    """Whether a note's vector is divided by its length, as those of all but older models are."""
     metrics: dict[str, Any] = field(default_factory=dict)
     seen: SeenNotes | None = field(default=None, repr=False, compare=False)
     saved_as: str | None = field(default=None, repr=False, compare=False)
@@ -143,7 +146,9 @@ class FeatureModel:
             features = embed(
                 encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix
-            classifier.fit(features, task.gold(written), related_notes(written).tolist())
+            classifier.fit(
+                _of_unit_length(features), task.gold(written), related_notes(written).tolist()
+            )
             if task.chooses_weights:
                 task = task.weighted(classifier.balance_)
         trained = {
@@ -157,7 +162,7 @@ class FeatureModel:
             "seed": seed,
         }
         metrics = {"training": trained}
-        model = cls(task, encoder, classifier, layer, pooling, cache, None, metrics, seen)
+        model = cls(task, encoder, classifier, layer, pooling, cache, metrics=metrics, seen=seen)
         words = fit_lexical(task, written, lexical) if lexical else None
         if dev_records is None:
             return replace(model, lexical=words)
@@ -291,7 +296,11 @@ class FeatureModel:
             "encoder": self.encoder.source.to_dict(),
             "adapter": ADAPTER,
             "windowing": {"length": windowing.length, "overlap": windowing.overlap},
-            "features": {"layer": self.layer, "pooling": self.pooling},
+            "features": {
+                "layer": self.layer,
+                "pooling": self.pooling,
+                "unit_length": self.unit_length,
+            },
         }
         write_artifact(
             folder,
@@ -372,7 +381,9 @@ class FeatureModel:
         with refusing(
             ArtifactError, f"{shown_path(folder)}: no features are described", "save it again"
         ):
-            layer, pooling = description["features"]["layer"], description["features"]["pooling"]
+            features = description["features"]
+            layer, pooling = features["layer"], features["pooling"]
+            of_unit_length = features.get("unit_length", False)
         classifier = FeatureClassifier.load(folder)
         return cls(
             task,
@@ -381,6 +392,7 @@ class FeatureModel:
             layer,
             pooling,
             lexical=LexicalClassifier.load(folder) if LexicalClassifier.is_saved(folder) else None,
+            unit_length=of_unit_length,
             metrics=read_metrics(folder),
             saved_as=saved.name,
         )
@@ -398,7 +410,8 @@ class FeatureModel:
             progress=progress,
         ).matrix
         every = np.zeros((len(notes), len(task.labels)))
-        every[:, self.classifier.classes_.astype(int)] = self.classifier.predict_proba(features)
+        read = _of_unit_length(features) if self.unit_length else features
+        every[:, self.classifier.classes_.astype(int)] = self.classifier.predict_proba(read)
         if self.lexical is not None:
             every = with_words(task, self.lexical, notes, every).astype(np.float64)
         return features, every
@@ -472,6 +485,17 @@ def _unit_tags(
         tags.append(own[known])
         taught.append(start + known)
     return np.concatenate(tags), np.concatenate(taught)
+
+
+def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
+    """The vectors of notes, shape (notes, d), divided by their lengths.
+
+    How long a mean vector is says more of how long the note is. On held-out notes of
+    MTS-Dialog's training set (balanced classes, means of five draws) macro-F1 / accuracy were
+    0.080 / 0.321 with 10 notes as they came and 0.092 / 0.363 at unit length, 0.167 / 0.482 and
+    0.168 / 0.512 with 30, 0.348 / 0.623 and 0.355 / 0.639 with 300.
+    """
+    return unit_length(vectors).astype(np.float32)
 
 
 def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:
