@@ -8,7 +8,7 @@ from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.saved.evaluations import leaks_of
 
 from .account import ANNOTATION, annotated
-from .budgets import Level, TaskName, VectorPooling, fit_task
+from .budgets import Level, Lexical, TaskName, VectorPooling, fit_task
 from .claim import claim_output
 from .command_line import run
 
@@ -27,6 +27,7 @@ def main(
     layer: int = -1,
     pooling: VectorPooling = "mean",
     cache: str | None = None,
+    lexical: Lexical = False,
     seed: int = 0,
     output: str = "runs/features",
 ) -> dict[str, float]:
@@ -46,6 +47,8 @@ def main(
         layer: whose states are pooled; 0 is the embeddings, -1 the last.
         pooling: mean, max or cls (entities: the state of each word's first token).
         cache: folder for the notes' vectors; as confidential as the notes.
+        lexical: add what the notes' words say, of tasks that decide notes as a whole: true (a
+            vocabulary of words that several notes have is saved too), "hashed", or false.
         seed: of the folds on which the regularisation is chosen.
         output: folder for the model.
 
@@ -65,6 +68,7 @@ def main(
         layer=layer,
         pooling=pooling,
         cache=cache,
+        lexical=lexical,
         seed=seed,
         allow_leakage=allow_leakage,
     )

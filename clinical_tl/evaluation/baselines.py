@@ -9,12 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import TaskError
+from clinical_tl.estimators.feature_classifier import BALANCES
 from clinical_tl.schema import LabelScores, Note, Prediction, ScoredRelation, Span
 from clinical_tl.tasks.task import check_notes
 from clinical_tl.text.scripts import is_blankless
@@ -63,7 +65,8 @@ def tfidf(
     coding. The strength of the regularisation is the one of `STRENGTHS` with the best dev score
     (the task's own metric), and temperature and thresholds are tuned on `dev` too; without it
     the middle one is taken. Word pairs were tried and lost (CodiEsp categories, test MAP
-    0.33 with, 0.39 without). A classification task's class weights multiply the loss. A code
+    0.33 with, 0.39 without). A classification task's class weights multiply the loss; where they
+    are to be chosen, dev notes choose them too, and without any they are balanced. A code
     that all training notes have, or none, is predicted with probability 1 or 0; a label that
     none has, with 0.
 
@@ -96,13 +99,13 @@ def tfidf(
         return [tuned.predicted(note.note_id, row) for note, row in zip(some, rows, strict=True)]
 
     candidates: list[tuple[float, Any, _LinearModel]] = []
-    middle = STRENGTHS[len(STRENGTHS) // 2]
-    for strength in STRENGTHS if dev_notes else (middle,):
-        model = _LinearModel(task, features, targets, strength)
-        tuned: Any = task
+    strengths = STRENGTHS if dev_notes else STRENGTHS[len(STRENGTHS) // 2 :][:1]
+    for weighted, strength in product(_weighted(task, choose=bool(dev_notes)), strengths):
+        model = _LinearModel(weighted, features, targets, strength)
+        tuned: Any = weighted
         score = 0.0
         if dev_notes:
-            tuned = task.tuned(dev_notes, predict(model, task, dev_notes))
+            tuned = weighted.tuned(dev_notes, predict(model, weighted, dev_notes))
             dev_predictions = predict(model, tuned, dev_notes)
             scores = tuned.evaluate(dev_notes, dev_predictions).summary()
             # Where dev notes have no code to find, there is no such score: all are alike.
@@ -110,6 +113,13 @@ def tfidf(
         candidates.append((score, tuned, model))
     _, tuned, model = max(candidates, key=lambda candidate: candidate[0])
     return tuned, predict(model, tuned, test_notes)
+
+
+def _weighted(task: NoteTask, *, choose: bool) -> list[NoteTask]:
+    """The task with each class weighting that it may have."""
+    if not task.chooses_weights:
+        return [task]
+    return [task.weighted(balance) for balance in (BALANCES if choose else BALANCES[:1])]
 
 
 def memorised_mentions(train: NotesLike, notes: NotesLike) -> list[Prediction]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from clinical_tl.evaluation import page_sections as sections
 from clinical_tl.evaluation.markup import Markup, element, joined
 from clinical_tl.evaluation.page_acceptance import acceptance
+from clinical_tl.evaluation.page_choice import choice
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replace_text
 
@@ -43,6 +44,7 @@ def report_page(report: EvaluationReport) -> str:
         "Probabilities": sections.probabilities(report),
         "Accept, or ask a human": acceptance(report),
         "Groups of patients": sections.groups(report),
+        "How it was chosen": choice(report),
         "Training": sections.training(report),
         "How this was made": sections.making(report),
     }

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from clinical_tl.data.traces import text_key
+from clinical_tl.saved.choice_rows import CHOICE
 from clinical_tl.saved.evaluations import set_digest
 from clinical_tl.schema import Note
 from clinical_tl.storage.clock import now
@@ -65,7 +66,8 @@ class EvaluatedModel:
     `saved_as` is the name of its folder, or its Hub id; `None` for one that was not loaded.
     `encoder` names no folder but by its last part. `settings` are those of adapter, windows and
     training that the model remembers; `thresholds` what decides, one for all or one a label;
-    `temperature` what the model's probabilities are scaled by already, where it has one.
+    `temperature` what the model's probabilities are scaled by already, where it has one;
+    `choice` what `best_transfer` compared it with, where it was chosen so.
     """
 
     kind: str
@@ -77,6 +79,7 @@ class EvaluatedModel:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float | None = None
     epochs: tuple[Mapping[str, Any], ...] = ()
+    choice: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, model: object, task: Task) -> EvaluatedModel:
@@ -96,6 +99,7 @@ class EvaluatedModel:
             thresholds=thresholds_of(task),
             temperature=getattr(task, "temperature", None),
             epochs=tuple(_epoch(row, training.get("metric")) for row in training.get("epochs", ())),
+            choice=metrics.get(CHOICE),
         )
 
     @property

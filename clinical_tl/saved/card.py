@@ -80,6 +80,7 @@ def model_card(
         f"## Intended use and limits\n\n{sections.use(details)}",
         f"## Training data\n\n{sections.training_data(description, metrics, details)}",
         f"## Training\n\n{sections.training(description, metrics)}",
+        *(f"## How it was chosen\n\n{said}" for said in sections.choice(metrics)),
         f"## Evaluation\n\n{sections.scores(metrics, report)}",
         f"## Subgroups\n\n{sections.subgroups(report)}",
         f"## Calibration\n\n{sections.calibration(description, report)}",

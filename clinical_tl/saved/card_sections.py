@@ -10,6 +10,7 @@ from clinical_tl.display.table import format_table
 from clinical_tl.errors import count_words
 from clinical_tl.saved.artifact import TASK_FILE
 from clinical_tl.saved.card_details import CardDetails
+from clinical_tl.saved.choice_rows import CHOICE, choice_rows, choice_verdict
 from clinical_tl.saved.evaluations import EVALUATED, leaks_of, scored_sets
 from clinical_tl.saved.said_language import LANGUAGE, said_language
 from clinical_tl.tasks.task import task_class
@@ -159,6 +160,13 @@ def _cell(label: str) -> str:
     """A label for a table; text that was taken for one is described."""
     told = len(label) <= LONGEST_LABEL and count_words(label) <= MOST_WORDS and label.isprintable()
     return label if told else f"<label of {len(label)} characters>"
+
+
+def choice(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What `best_transfer` compared it with, where it was chosen so."""
+    found = metrics.get(CHOICE)
+    if found:
+        yield f"{choice_verdict(found)}\n\n{format_table(choice_rows(found), style='markdown')}"
 
 
 def training(description: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

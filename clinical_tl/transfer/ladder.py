@@ -29,6 +29,7 @@ from clinical_tl.errors import ConfigError, TaskError, shown_value
 from clinical_tl.estimators.checks import check_at_least
 from clinical_tl.evaluation.estimates import Bootstrap, Estimate
 from clinical_tl.evaluation.subgroups import patients_of
+from clinical_tl.saved.choice_rows import CHOICE, choice_rows, choice_verdict
 from clinical_tl.storage.processes import on_main_process
 from clinical_tl.tasks.task import DecidesNotes, check_notes
 from clinical_tl.training.config import TrainingConfig
@@ -96,21 +97,7 @@ class TransferChoice(Tabular):
 
     def table(self) -> Table:
         """One row a rung."""
-        return Table(
-            {
-                "rung": rung.name,
-                self.metric: rung.score and rung.score.value,
-                "low": rung.score and rung.score.low,
-                "high": rung.score and rung.score.high,
-                "gain": rung.gain and rung.gain.value,
-                "gain low": rung.gain and rung.gain.low,
-                "gain high": rung.gain and rung.gain.high,
-                "folds": rung.folds,
-                "seconds": round(rung.seconds, 1),
-                "": "chosen" if rung.name == self.chosen else rung.left_out or "",
-            }
-            for rung in self.rungs
-        )
+        return Table(choice_rows(self.to_dict()))
 
     def glance(self) -> Iterable[str | Table]:
         """The verdict, then the rungs."""
@@ -119,22 +106,7 @@ class TransferChoice(Tabular):
     @property
     def verdict(self) -> str:
         """What was found, in a sentence or two."""
-        worth = (
-            ""
-            if self.estimate is None
-            else f"; such a choice is worth {_shown(self.estimate)} {self.metric} on new notes"
-        )
-        return f"{self._on_transfer()} Chosen: {self.chosen}{worth}."
-
-    def _on_transfer(self) -> str:
-        if self.transfer is None or self.best_free is None:
-            return "Nothing without the encoder was climbed, so what it adds is not known."
-        against = f"against {self.best_free}, {_shown(self.transfer)} {self.metric}"
-        if self.transfer.low > 0:
-            return f"Transfer helps here: {against}."
-        if self.transfer.high < 0:
-            return f"Transfer does not help here: {against}."
-        return f"Whether transfer helps can't be told from {self.notes} notes: {against}."
+        return choice_verdict(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """All but the model, as JSON values."""
@@ -233,7 +205,7 @@ def best_transfer(
         # Its folder is gone.
         fitted = replace(fitted, cache=None)
     found = climb.choice(winner, fitted)
-    fitted.metrics["choice"] = found.to_dict()
+    fitted.metrics[CHOICE] = found.to_dict()
     on_main_process(lambda: logger.info("%s", found.verdict))
     return found
 
@@ -481,7 +453,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         package.setLevel(level)
-
-
-def _shown(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
