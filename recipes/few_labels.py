@@ -9,9 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import clinical_tl as ctl
-from clinical_tl.network.frozen_encoder import FrozenEncoder
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.transfer.rungs import Means, rungs_of
 
 from .budgets import TaskName, check_budgets, fit_task, subset, subset_by_class
 from .claim import claim_output
@@ -60,6 +58,8 @@ def main(
     Returns:
         One row a cell: corpus, size, seed, method, test scores, seconds.
     """
+    from clinical_tl.transfer.rungs import rungs_of
+
     claim_output(output)
     results = Results(f"{output}/results.json", {"encoder": encoder})
     cells = []
@@ -87,6 +87,9 @@ def main(
 
 def _cell(key: dict[str, Any], encoder: str, ladder_minutes: float) -> dict[str, Any]:
     """One method on one draw of notes."""
+    from clinical_tl.network.frozen_encoder import FrozenEncoder
+    from clinical_tl.transfer.rungs import Means, rungs_of
+
     name, seed = CORPORA[key["corpus"]], key["seed"]
     splits = ctl.note_splits(key["corpus"], allow_leakage=True)
     draw = subset_by_class if key["of"] == "a class" else subset

@@ -16,7 +16,6 @@ import numpy as np
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import TaskError
-from clinical_tl.estimators.feature_classifier import BALANCES
 from clinical_tl.schema import LabelScores, Note, Prediction, ScoredRelation, Span
 from clinical_tl.tasks.task import check_notes
 from clinical_tl.text.scripts import is_blankless
@@ -117,6 +116,8 @@ def tfidf(
 
 def _weighted(task: NoteTask, *, choose: bool) -> list[NoteTask]:
     """The task with each class weighting that it may have."""
+    from clinical_tl.estimators.feature_classifier import BALANCES
+
     if not task.chooses_weights:
         return [task]
     return [task.weighted(balance) for balance in (BALANCES if choose else BALANCES[:1])]

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 import numpy as np
 
 from clinical_tl.evaluation import baselines
-from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.tasks.relation_extraction import RelationExtraction
-from clinical_tl.tasks.task import NoteTask, UnitTask
+from clinical_tl.tasks.task import NoteTask, ReadsExamples, UnitTask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +89,7 @@ def rungs_of(task: Task, *, lexical: Lexical, rules: Sequence[Rule]) -> list[Run
             Rung("majority", "free", _majority, is_model=False),
             Rung("TF-IDF", "free", _tfidf, is_model=False),
         ]
-        if isinstance(task, NoteClassification):
+        if not task.multi_label:
             rungs.append(Rung("nearest centroid", "frozen", _centroid, is_model=False))
         rungs.append(Rung("frozen features", "frozen", _frozen))
         if lexical:
@@ -101,7 +99,7 @@ def rungs_of(task: Task, *, lexical: Lexical, rules: Sequence[Rule]) -> list[Run
         if rules:
             rungs.append(Rung("lexicon", "free", _lexicon, is_model=False))
         rungs.append(Rung("frozen features", "frozen", _frozen))
-    elif isinstance(task, RelationExtraction):
+    elif isinstance(task, ReadsExamples):
         rungs.append(Rung("co-occurrence", "free", _cooccurrence, is_model=False))
     words = " and words" if lexical and isinstance(task, NoteTask) else ""
     return [
@@ -136,7 +134,7 @@ def _lexicon(means: Means, train: Sequence[Note], dev: Sequence[Note] | None) ->
 
 def _cooccurrence(means: Means, train: Sequence[Note], dev: Sequence[Note] | None) -> Told:
     del dev
-    task = cast("RelationExtraction", means.task)
+    task: Any = means.task
     return Told(lambda notes: baselines.cooccurrence(task, train, notes))
 
 
