@@ -197,7 +197,9 @@ class NoteClassification(NoteTask):
         return self.class_weights == "auto"
 
     def weighted(self, balance: Balance | None) -> NoteClassification:
-        """The task with class weights by the frequencies of its labels."""
+        """The task with class weights by the frequencies of its labels, where they are known."""
+        if not self.labels.support:
+            return replace(self, class_weights=None)
         return replace(self, class_weights=_weights(self.labels, balance))
 
     def gold_labels(self, notes: Sequence[Note]) -> Counter[str]:

@@ -23,7 +23,7 @@ class TrainingConfig:
             have `min_steps` optimiser steps.
         batch_tokens: padded tokens a device sees at once. An optimiser step sees
             `batch_tokens × gradient_accumulation × processes`. `None`: 4,096, or fewer a step
-            where notes are few.
+            (down to 512, 256 where notes are very few) for a run to have some thousand steps.
         min_steps: optimiser steps that a run has at least, where `epochs` or `batch_tokens` is
             left open; `patience` counts from then on.
         gradient_accumulation: batches summed before each optimiser step.
@@ -70,7 +70,7 @@ class TrainingConfig:
 
     epochs: int | None = None
     batch_tokens: int | None = None
-    min_steps: int = 100
+    min_steps: int = 400
     gradient_accumulation: int = 1
     learning_rate: float | None = None
     head_learning_rate: float | None = None

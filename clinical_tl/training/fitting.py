@@ -104,7 +104,7 @@ def fit(
             model.metrics["source"] = report.to_dict()
 
     try:
-        result = run.run(initialise)
+        result = run.run(initialise, start_counts=head is not None and config.head_init != "random")
     finally:
         if run.moved:
             model.task = task

@@ -136,11 +136,14 @@ class TrainingRun:
         """What the best epoch said of the dev notes, where a later reading would say the same."""
         self.moved = False
 
-    def run(self, initialise: Callable[[], None] | None = None) -> TrainingResult:
+    def run(
+        self, initialise: Callable[[], None] | None = None, *, start_counts: bool = False
+    ) -> TrainingResult:
         """Train to the end, going on from a checkpoint where there is one.
 
         `initialise` gives the network other weights to start from; it is called once nothing can
-        be refused any more. `moved` says whether weights may have changed.
+        be refused any more. Where `start_counts` these are a model already, epoch 0, which later
+        epochs have to beat. `moved` says whether weights may have changed.
 
         Raises:
             TrainingError: the loss is no longer a number; the best weights so far are in the
@@ -176,6 +179,9 @@ class TrainingRun:
                 from_step=self.progress.step,
                 from_epoch=self.progress.epoch,
             )
+            if checkpoint is None and start_counts and self.dev:
+                scores, dev_loss, _ = self._dev_scores()
+                self._keep_best(scores.get(self.metric), dev_loss)
             if not self.progress.finished:
                 network.train()
                 alone = self.accelerator.num_processes == 1
@@ -193,7 +199,11 @@ class TrainingRun:
         plans = [self._plan(epoch) for epoch in range(self.schedule.epochs)]
         steps = list(itertools.accumulate(map(len, plans)))
         self.total_steps = steps[-1]
-        least = self.config.min_steps if self.total_steps >= self.config.min_steps else 0
+        least = self.config.min_steps
+        if self.total_steps < least:
+            # Epochs of other orders have a few steps less than the one that was planned by, or
+            # fewer were asked for.
+            least = self.total_steps if self.config.epochs is None else 0
         self.patient_from = next(epoch for epoch, n in enumerate(steps, 1) if n >= least)
         warn_of_short_run(self.total_steps, self.config)
         progress = self.progress

@@ -30,7 +30,12 @@ def schedule(tokens, items, shares=1, **settings):
 def test_many_notes_are_trained_on_as_ever():
     found, _ = schedule(1_000_000, 4_000)
     assert found == Schedule(10, 4096)
-    assert schedule(1_000_000, 4_000, shares=4)[0] == Schedule(10, 4 * 4096)
+    assert schedule(10_000_000, 40_000, shares=4)[0] == Schedule(10, 4 * 4096)
+
+
+def test_some_hundred_notes_get_small_steps_and_no_more_passes():
+    assert schedule(170_000, 600)[0] == Schedule(10, 850)
+    assert schedule(60_000, 300)[0] == Schedule(10, 512)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +43,7 @@ def test_many_notes_are_trained_on_as_ever():
 )
 def test_few_notes_get_enough_steps(tokens, items):
     found, steps = schedule(tokens, items)
-    assert steps >= 100
+    assert steps >= 400
     # Steps are made smaller before notes are passed over more often.
     assert found.epochs == 10 or found.step_tokens <= max(256, tokens / items)
 
@@ -46,8 +51,8 @@ def test_few_notes_get_enough_steps(tokens, items):
 def test_what_is_said_is_done():
     assert schedule(3_000, 10, epochs=2, batch_tokens=4096)[0] == Schedule(2, 4096)
     assert schedule(3_000, 10, epochs=2)[0].epochs == 2
-    assert schedule(3_000, 10, batch_tokens=4096)[0] == Schedule(100, 4096)
-    assert schedule(3_000, 10, min_steps=0)[0] == Schedule(10, 4096)
+    assert schedule(3_000, 10, batch_tokens=4096)[0] == Schedule(400, 4096)
+    assert schedule(3_000, 10, min_steps=0)[0] == Schedule(10, 512)
 
 
 NOTES = [
@@ -65,7 +70,7 @@ def test_untouched_defaults_learn_ten_notes(tiny_encoder):
     for task in (NoteClassification, EntityRecognition):
         model = TransferModel.from_pretrained(tiny_encoder, task.from_notes(NOTES), window=32)
         result = fit(model, NOTES, config=TrainingConfig(progress=False))
-        assert result.steps >= 100
+        assert result.steps >= 380
         # A random encoder has little to say of words; four steps moved nothing.
         losses = [epoch.loss for epoch in result.epochs]
         assert losses[-1] < 0.8 * losses[0]
