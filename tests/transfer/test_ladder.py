@@ -1,0 +1,207 @@
+"""The ladder: folds, budget, what is left out, and an estimate that is not the winner's own."""
+
+import json
+
+import numpy as np
+import pytest
+
+from clinical_tl.data.notes import as_notes
+from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.models.loading import load
+from clinical_tl.schema import LabelScores, Note, Prediction
+from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.tasks.relation_extraction import RelationExtraction
+from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer import ladder
+from clinical_tl.transfer.ladder import best_transfer
+from clinical_tl.transfer.rungs import Rung, rungs_of
+
+QUICK = {"config": TrainingConfig(epochs=1, batch_tokens=2048), "progress": False}
+LABELS = ("icu", "ward")
+
+
+@pytest.fixture(scope="module")
+def notes(synthetic_notes):
+    return as_notes(synthetic_notes)
+
+
+def names(choice, *, climbed=True):
+    return [r.name for r in choice.rungs if (r.left_out is None) == climbed]
+
+
+@pytest.mark.parametrize("kind", [NoteClassification, DiagnosisCoding, EntityRecognition])
+def test_every_rung_is_climbed_and_the_winner_is_an_ordinary_model(
+    tiny_encoder, notes, kind, tmp_path
+):
+    choice = best_transfer(notes, str(tiny_encoder), kind.from_notes(notes), folds=2, **QUICK)
+    known = [r.name for r in rungs_of(choice.model.task, lexical=True, rules=())]
+    assert [rung.name for rung in choice.rungs] == known
+    # Trained for an epoch, a random encoder's adapter may be worse than what costs less.
+    assert set(names(choice, climbed=False)) <= {known[-1]}
+    assert {rung.folds for rung in choice.rungs if rung.left_out is None} == {2}
+    model = load(choice.model.save_pretrained(tmp_path / "model"))
+    assert model.predict(notes[:5], progress=False) == choice.model.predict(
+        notes[:5], progress=False
+    )
+    assert model.metrics["choice"] == json.loads(json.dumps(choice.to_dict()))
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "## How it was chosen" in card
+    assert choice.verdict in card
+    assert not any(note.text[:40] in repr(choice) for note in notes)
+    assert choice.estimate.low <= choice.estimate.value <= choice.estimate.high
+
+
+def test_the_same_seed_gives_the_same_table(tiny_encoder, notes):
+    task = NoteClassification.from_notes(notes)
+    rungs = ["TF-IDF", "frozen features"]
+    one, two = (
+        best_transfer(notes, str(tiny_encoder), task, rungs=rungs, **QUICK) for _ in range(2)
+    )
+    for first, second in zip(one.rungs, two.rungs, strict=True):
+        assert (first.score, first.gain) == (second.score, second.gain)
+    assert one.estimate == two.estimate
+
+
+def test_a_rung_without_room_in_the_budget_is_left_out_and_says_so(tiny_encoder, notes):
+    task = NoteClassification.from_notes(notes)
+    choice = best_transfer(notes, str(tiny_encoder), task, budget_minutes=1e-3, **QUICK)
+    assert names(choice, climbed=False) == ["adapter and words", "full and words"]
+    assert "the budget has 0 left" in str(choice)
+    assert choice.chosen in ("frozen features", "frozen features and words")
+
+
+class Scripted:
+    """Says what a rule says of each note's number, and is what a rung gives."""
+
+    def __init__(self, right):
+        self.right, self.metrics = right, {}
+
+    def predict(self, notes, *, progress=True):
+        assert not progress
+        found = []
+        for note in notes:
+            said = note.label if self.right(int(note.note_id)) else other(note.label)
+            scores = np.array([said == label for label in LABELS], dtype=np.float32)
+            found.append(Prediction(note.note_id, said, scores=LabelScores(LABELS, scores)))
+        return found
+
+
+def always(number):
+    return number >= 0
+
+
+def other(label):
+    return LABELS[1 - LABELS.index(label)]
+
+
+def scripted(name, cost, right, seen=None):
+    def fit(_means, train, dev):
+        if seen is not None:
+            seen.append((train, dev))
+        return Scripted(right)
+
+    return Rung(name, cost, fit)
+
+
+PLAIN = [
+    Note(str(i), f"Seen on day {i} of the stay.", label=LABELS[i % 2], patient_id=f"p{i // 2}")
+    for i in range(80)
+]
+
+
+def climb(monkeypatch, encoder, *rungs, **settings):
+    monkeypatch.setattr(ladder, "rungs_of", lambda *_, **__: list(rungs))
+    task = NoteClassification.from_notes(PLAIN)
+    return best_transfer(PLAIN, str(encoder), task, **{**QUICK, **settings})
+
+
+def test_what_costs_more_is_not_tried_where_an_adapter_is_worse_for_sure(monkeypatch, tiny_encoder):
+    good = scripted("good", "free", lambda i: i % 10 != 0)
+    bad = scripted("bad", "trained", lambda i: i % 3 == 0)
+    worse = scripted("worse", "trained", always)
+    choice = climb(monkeypatch, tiny_encoder, good, bad, worse)
+    assert names(choice, climbed=False) == ["worse"]
+    assert "bad is worse than good, which costs less" in str(choice)
+    assert choice.chosen == "good"
+    gain = choice.rungs[1].gain
+    assert gain.high < 0
+    assert gain.value == pytest.approx(
+        choice.rungs[1].score.value - choice.rungs[0].score.value, abs=1e-9
+    )
+
+
+def test_of_equals_the_cheaper_one_is_chosen(monkeypatch, tiny_encoder):
+    rungs = [scripted(name, "frozen", lambda i: i % 4 > 0) for name in ("first", "second")]
+    assert climb(monkeypatch, tiny_encoder, *rungs).chosen == "first"
+
+
+def test_the_verdict_says_whether_transfer_helps(monkeypatch, tiny_encoder):
+    free = scripted("free one", "free", lambda i: i % 2 == 0)
+    helps = scripted("frozen one", "frozen", lambda i: i % 10 > 0)
+    choice = climb(monkeypatch, tiny_encoder, free, helps)
+    assert choice.verdict.startswith("Transfer helps here: 0.")
+    assert "against free one" in choice.verdict
+    harms = climb(monkeypatch, tiny_encoder, scripted("a", "free", lambda i: i % 10 > 0),
+                  scripted("b", "frozen", lambda i: i % 2 == 0))  # fmt: skip
+    assert harms.verdict.startswith("Transfer does not help here: -0.")
+    same = climb(monkeypatch, tiny_encoder, scripted("a", "free", lambda i: i % 3 > 0),
+                 scripted("b", "frozen", lambda i: (i + 1) % 3 > 0))  # fmt: skip
+    assert same.verdict.startswith("Whether transfer helps can't be told from 80 notes")
+
+
+def test_folds_part_no_patient_and_dev_notes_are_never_scored(monkeypatch, tiny_encoder):
+    seen = []
+    climb(monkeypatch, tiny_encoder, scripted("one", "frozen", always, seen))
+    *folds, (train, dev) = seen
+    assert len(folds) == 5
+    patients = {note.patient_id for note in PLAIN}
+    for learnt, chosen_by in folds:
+        sides = [{note.patient_id for note in side} for side in (learnt, chosen_by)]
+        assert not sides[0] & sides[1]
+        held_out = patients - sides[0] - sides[1]
+        assert len(held_out) == len(patients) / 5
+    # The winner is fitted on all of them, some as dev notes.
+    assert {note.note_id for note in [*train, *dev]} == {note.note_id for note in PLAIN}
+
+
+def test_the_estimate_is_not_the_winners_own(monkeypatch, tiny_encoder):
+    """Of many rungs that all guess, the best looks better than a choice is worth."""
+    own, nested = [], []
+    for seed in range(6):
+        coins = np.random.default_rng(seed).integers(2, size=(20, len(PLAIN)))
+        rungs = [
+            scripted(f"coin {number}", "frozen", lambda i, mine=coins[number]: bool(mine[i]))
+            for number in range(20)
+        ]
+        choice = climb(monkeypatch, tiny_encoder, *rungs)
+        own.append(max(rung.score.value for rung in choice.rungs))
+        nested.append(choice.estimate.value)
+    assert np.mean(own) > 0.57
+    assert abs(np.mean(nested) - 0.5) < 0.05
+
+
+def test_misuse_is_refused(tiny_encoder, notes):
+    task = NoteClassification.from_notes(notes)
+
+    def called(of=notes, **settings):
+        return best_transfer(of, str(tiny_encoder), task, **{**QUICK, **settings})
+
+    with pytest.raises(ConfigError, match="choose among"):
+        called(rungs=["LoRA"])
+    with pytest.raises(ConfigError, match="none of these is a model"):
+        called(rungs=["majority"])
+    with pytest.raises(ConfigError, match="above 0"):
+        called(budget_minutes=0)
+    with pytest.raises(ConfigError, match="folds"):
+        called(folds=1)
+    with pytest.raises(TaskError, match="two folds"):
+        called(of=notes[:1])
+
+
+def test_relations_have_their_rungs(notes):
+    task = RelationExtraction.from_notes(notes)
+    assert [r.name for r in rungs_of(task, lexical=True, rules=())] == [
+        "co-occurrence", "adapter", "full",
+    ]  # fmt: skip
