@@ -103,24 +103,8 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         without a label, a single class, a 2-D `y` that is not 0 and 1, weights of other
         classes, or settings that can't work.
         """
-        strengths = self.check_settings()
-        gold, features = _gold(y), number_matrix(X, name="the matrix of features")
-        if len(features) != len(gold):
-            raise TaskError(
-                f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
-            )
-        if gold.ndim == 1:
-            classes, targets = np.unique(gold, return_inverse=True)
-            if len(classes) < 2:
-                raise TaskError("y has one class only; at least two are needed")
-        else:
-            classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
-        weights = _row_weights(self.class_weight, classes, gold)
-        strength, found = strengths[len(strengths) // 2], tuple[StrengthScore, ...]()
-        if len(strengths) > 1:
-            found = self._cross_validate(features, targets, len(classes), weights, groups)
-            if found:
-                strength = min(found, key=lambda score: score.log_loss).strength
+        features, gold, classes, targets, weights = self._checked(X, y)
+        strength, found = self._chosen(features, targets, len(classes), weights, groups)
         fitted = fit_logistic(
             features, targets, n_outputs=len(classes), strength=strength, weights=weights
         )
@@ -129,6 +113,41 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         self.strength_, self.cross_validation_ = strength, found
         self.n_features_in_ = features.shape[1]
         return self
+
+    def held_out_proba(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        groups: Sequence[Hashable] | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Each row's probabilities by a model that saw neither it nor its group.
+
+        Shape (n, classes) or (n, labels), columns in the order of `np.unique(y)` or of `y`. Folds
+        and strength are those of `fit`; nothing is kept. A class that the other folds lack has
+        a probability of about 0.
+
+        Raises as `fit`.
+
+        >>> X = [[0.0], [0.2], [0.4], [4.0], [4.2], [4.4]]
+        >>> y = ["icu", "icu", "ward", "ward", "ward", "ward"]
+        >>> FeatureClassifier(folds=3, strengths=[1.0]).held_out_proba(X, y)[2].round(1).tolist()
+        [0.9, 0.1]
+        """
+        features, _, classes, targets, weights = self._checked(X, y)
+        strength, _ = self._chosen(features, targets, len(classes), weights, groups)
+        every = np.empty((len(features), len(classes)))
+        for train, held_out in self._folds(targets, groups):
+            fitted = fit_logistic(
+                features,
+                targets,
+                n_outputs=len(classes),
+                strength=strength,
+                weights=weights,
+                rows=train,
+                tolerance=ROUGH,
+            )
+            every[held_out] = fitted.probabilities(features[held_out], exclusive=targets.ndim == 1)
+        return every
 
     def check_settings(self) -> list[float]:
         """The strengths in order; raises `TaskError` for settings that can't work."""
@@ -162,6 +181,47 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         """The inverse of `to_state`. Raises `KeyError` where something is missing."""
         scores = tuple(StrengthScore(*pair) for pair in state["cross_validation_"])
         return super().from_state({**state, "cross_validation_": scores})
+
+    def _checked(
+        self, X: npt.ArrayLike, y: npt.ArrayLike
+    ) -> tuple[
+        npt.NDArray[np.floating],
+        npt.NDArray[Any],
+        npt.NDArray[Any],
+        npt.NDArray[Any],
+        npt.NDArray[np.float64] | None,
+    ]:
+        """Features, `y`, classes, their columns (n,) or booleans (n, labels), rows' weights."""
+        self.check_settings()
+        gold, features = _gold(y), number_matrix(X, name="the matrix of features")
+        if len(features) != len(gold):
+            raise TaskError(
+                f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
+            )
+        if gold.ndim == 1:
+            classes, targets = np.unique(gold, return_inverse=True)
+            if len(classes) < 2:
+                raise TaskError("y has one class only; at least two are needed")
+        else:
+            classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
+        return features, gold, classes, targets, _row_weights(self.class_weight, classes, gold)
+
+    def _chosen(
+        self,
+        features: npt.NDArray[np.floating],
+        targets: npt.NDArray[Any],
+        n_outputs: int,
+        weights: npt.NDArray[np.float64] | None,
+        groups: Sequence[Hashable] | None,
+    ) -> tuple[float, tuple[StrengthScore, ...]]:
+        """The strength with the least held-out loss, and what was found of those tried."""
+        strengths = self.check_settings()
+        found: tuple[StrengthScore, ...] = ()
+        if len(strengths) > 1:
+            found = self._cross_validate(features, targets, n_outputs, weights, groups)
+        if found:
+            return min(found, key=lambda score: score.log_loss).strength, found
+        return strengths[len(strengths) // 2], ()
 
     def _cross_validate(
         self,

@@ -8,3 +8,4 @@ from .highlighting import highlight as highlight
 from .page import report_page as report_page
 from .page import write_page as write_page
 from .report import EvaluationReport as EvaluationReport
+from .suspicion import suspect_labels as suspect_labels
