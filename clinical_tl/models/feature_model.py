@@ -192,6 +192,18 @@ class FeatureModel:
             )
         ]
 
+    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The encoder's vectors of texts, as the model pools them, (texts, d)."""
+        vectors: npt.NDArray[np.float32] = embed(
+            self.encoder,
+            texts,
+            layer=self.layer,
+            pooling=self.pooling,
+            cache=self.cache,
+            progress=False,
+        ).matrix
+        return vectors
+
     def losses(self, notes: NotesLike) -> npt.NDArray[np.float64]:
         """Each annotated note's loss, shape (notes,): the mean over labels where there are many.
 

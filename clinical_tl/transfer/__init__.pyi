@@ -6,4 +6,5 @@ from .gain import learning_curve as learning_curve
 from .gain import transfer_gains as transfer_gains
 from .matching import match_labels as match_labels
 from .matching import match_notes as match_notes
+from .next_notes import choose_next as choose_next
 from .self_training import self_train as self_train
