@@ -21,7 +21,6 @@ def main(
     read: ReadOptions = ReadOptions(),
     encoder: str | None = None,
     device: str | None = None,
-    seed: int = 0,
 ) -> list[str]:
     """Choose notes by the model's uncertainty and by their distance from what is known.
 
@@ -37,7 +36,6 @@ def main(
         read: how the notes are read, e.g. --read.columns.text letter.
         encoder: where the model's encoder lies, if not where it was in training.
         device: where to compute, e.g. "cpu" or "cuda:1"; by default a GPU where there is one.
-        seed: of the draw; the same seed chooses the same notes.
 
     Returns:
         The ids of the chosen notes, in order.
@@ -54,7 +52,6 @@ def main(
         read.read(notes),
         n,
         labelled=() if labelled is None else read.read(labelled),
-        seed=seed,
     )
     print(chosen)
     ctl.data.write_predictions(

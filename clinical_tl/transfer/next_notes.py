@@ -1,11 +1,12 @@
 """`choose_next`: which notes to annotate next, so that few annotations teach much.
 
 A note is worth its annotation where the model is unsure of it, where nothing annotated is like it
-and where none of those chosen beside it is. All three are one product here: notes are drawn one by
-one, with a chance of uncertainty × squared distance to the nearest note that is annotated or drawn
-(k-means++ started from what is known, weighted by uncertainty; in the spirit of BADGE, Ash et al.
-2020, https://arxiv.org/abs/1906.03671, of core-sets, Sener & Savarese 2018,
-https://arxiv.org/abs/1708.00489, and of Zhdanov 2019, https://arxiv.org/abs/1901.05954).
+and where none of those chosen beside it is. All three are one product here: notes are chosen one by
+one, each the one with the greatest uncertainty × squared distance to the nearest note that is
+annotated or chosen already. That is the greedy k-center of Sener & Savarese 2018
+(https://arxiv.org/abs/1708.00489), weighted by uncertainty as Zhdanov 2019 weighs clusters
+(https://arxiv.org/abs/1901.05954); BADGE (Ash et al. 2020, https://arxiv.org/abs/1906.03671) joins
+both in the embedding itself. Nothing is left to chance.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from clinical_tl.transfer.silver_notes import LIKELY
 
 Floats = npt.NDArray[np.float64]
 
-# A note the model is sure of may still be drawn where nothing is like it.
+# A note the model is sure of may still be chosen where all others are, too.
 LEAST = 1e-3
 
 
@@ -70,7 +71,6 @@ def choose_next(
     n: int,
     *,
     labelled: NotesLike = (),
-    seed: int = 0,
     progress: bool = True,
 ) -> ChosenNotes:
     """The `n` notes whose annotation should teach the model most, and its predictions for them.
@@ -79,14 +79,13 @@ def choose_next(
     mean entropy; of mentions that of the least sure one, those included that the model nearly
     made. Distances are between embeddings by the model's own encoder. Of a patient, of a text
     and of what is nearly one text a single note is chosen, and none of which `labelled` has a
-    note; blank notes are none. The same seed gives the same notes.
+    note; blank notes are none. The same notes and model give the same choice.
 
     Args:
         model: fitted on the labelled notes.
         unlabelled: to choose from; annotations are not looked at.
         n: how many.
-        labelled: annotated already; without them the first note is drawn by uncertainty alone.
-        seed: of the draw.
+        labelled: annotated already; without them the first note is the one of most uncertainty.
         progress: show progress bars.
 
     Raises:
@@ -116,13 +115,13 @@ def choose_next(
     texts = [note.text for note in (*known, *candidates)]
     vectors = unit_length(np.asarray(model.embed_texts(texts), dtype=np.float64))
     novelty = _nearest(vectors[len(known) :], vectors[: len(known)])
-    drawn = _drawn(uncertainty, novelty, vectors[len(known) :], units, n, seed)
-    notes = tuple(candidates[row] for row in drawn)
+    rows = _chosen(uncertainty, novelty, vectors[len(known) :], units, n)
+    notes = tuple(candidates[row] for row in rows)
     return ChosenNotes(
         notes,
         tuple(model.predict(notes, progress=False)),
-        tuple(float(uncertainty[row]) for row in drawn),
-        tuple(float(novelty[row]) if known else float("nan") for row in drawn),
+        tuple(float(uncertainty[row]) for row in rows),
+        tuple(float(novelty[row]) if known else float("nan") for row in rows),
     )
 
 
@@ -183,22 +182,15 @@ def _nearest(vectors: Floats, known: Floats) -> Floats:
     return -NeighbourDistance(1).fit(np.concatenate([known, known[:1]])).score_samples(vectors)
 
 
-def _drawn(
-    uncertainty: Floats,
-    novelty: Floats,
-    vectors: Floats,
-    units: npt.NDArray[np.int64],
-    n: int,
-    seed: int,
+def _chosen(
+    uncertainty: Floats, novelty: Floats, vectors: Floats, units: npt.NDArray[np.int64], n: int
 ) -> list[int]:
-    """Rows drawn by uncertainty × squared distance, one a unit."""
-    random = np.random.default_rng(seed)
-    weight, distance = np.maximum(uncertainty, LEAST), novelty.copy()
+    """The rows of most uncertainty × squared distance, one after the other, one a unit."""
+    weight, distance = np.maximum(uncertainty, LEAST), novelty
     left = np.ones(len(units), dtype=np.bool_)
     rows: list[int] = []
     for _ in range(n):
-        chances = left * weight * np.maximum(distance, LEAST) ** 2
-        row = int(random.choice(len(units), p=chances / chances.sum()))
+        row = int(np.where(left, weight * distance**2, -1.0).argmax())
         rows.append(row)
         left &= units != units[row]
         distance = np.minimum(distance, np.linalg.norm(vectors - vectors[row], axis=1))
