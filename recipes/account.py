@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Literal
 
+from clinical_tl.data.contradictions import annotation_of, contradictions
 from clinical_tl.data.corpora import Splits
 from clinical_tl.data.plausibility import check_plausible
 from clinical_tl.display.table import format_table
@@ -87,6 +88,15 @@ def _lines(splits: Splits, annotation: Annotation) -> Iterator[str]:
     )
     if len(total) > MOST_LABELS:
         yield f"… and {len(total) - MOST_LABELS} more of {len(total)} {kind}s"
+    if annotation != "relations":
+        every = (note for notes in splits.values() for note in notes.records)
+        found = contradictions(
+            [note for note in every if getattr(note, annotation) is not None],
+            lambda note: annotation_of(note, annotation),
+            offsets=annotation == "spans",
+        )
+        if found:
+            yield str(found)
 
 
 def _are_names(notes: list[Note], annotation: Annotation) -> bool:

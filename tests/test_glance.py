@@ -10,6 +10,7 @@ from clinical_tl.data.predictions import predictions_table
 from clinical_tl.display.table import Tabular
 from clinical_tl.evaluation.evaluating import report_on
 from clinical_tl.evaluation.highlighting import highlight
+from clinical_tl.evaluation.suspicion import Suspicion, Suspicions
 from clinical_tl.metrics.calibration import calibration_scores
 from clinical_tl.metrics.classification import classification_scores
 from clinical_tl.metrics.coding import coding_scores
@@ -63,6 +64,7 @@ SEEN = [
     LabelMatching((LabelPair(TEXT, TEXT, 0.1, accepted=True),), (TEXT,), 1.0),
     SelfTrainingResult((SelfTrainingRound(0, 1, 1, 0.5, {TEXT: 1.0}),), 0, "f1", (NOTES[0],), 0, 0),
     disagreements([Prediction(TEXT, spans=SPANS)], [Prediction(TEXT, spans=SPANS[:1])]),
+    Suspicions((Suspicion(TEXT, TEXT, "ward", 0.75), Suspicion(TEXT, None, TEXT, 0.5, 0, 4)), 2, 0),
 ]
 
 

@@ -114,37 +114,9 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         without a label, a single class, a 2-D `y` that is not 0 and 1, weights of other
         classes, or settings that can't work.
         """
-        strengths = self.check_settings()
-        gold, features = _gold(y), number_matrix(X, name="the matrix of features")
-        if len(features) != len(gold):
-            raise TaskError(
-                f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
-            )
-        if gold.ndim == 1:
-            classes, targets = np.unique(gold, return_inverse=True)
-            if len(classes) < 2:
-                raise TaskError("y has one class only; at least two are needed")
-        else:
-            classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
-        choose = self.class_weight == "auto"
-        given: ClassWeight = (
-            (BALANCES[0] if gold.ndim == 1 else None) if choose else self.class_weight
-        )
-        weights = _row_weights(given, classes, gold)
-        strength, found, best = strengths[len(strengths) // 2], tuple[StrengthScore, ...](), 0.0
-        if len(strengths) > 1 or choose:
-            found, best = self._cross_validate(
-                features, targets, len(classes), weights, groups, strengths
-            )
-            if found:
-                strength = min(found, key=lambda score: score.log_loss).strength
-        for other in BALANCES[1:] if choose and found and gold.ndim == 1 else ():
-            tried = _row_weights(other, classes, gold)
-            _, score = self._cross_validate(
-                features, targets, len(classes), tried, groups, [strength]
-            )
-            if score > best + clearly(len(gold)):
-                given, weights, best = other, tried, score
+        features, gold, classes, targets = self._checked(X, y)
+        chosen = self._chosen(features, gold, classes, targets, groups)
+        strength, given, weights, found = chosen
         fitted = fit_logistic(
             features, targets, n_outputs=len(classes), strength=strength, weights=weights
         )
@@ -153,6 +125,41 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         self.classes_, self.multi_label_ = classes, gold.ndim > 1
         self.n_features_in_ = features.shape[1]
         return self
+
+    def held_out_proba(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        groups: Sequence[Hashable] | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Each row's probabilities by a model that saw neither it nor its group.
+
+        Shape (n, classes) or (n, labels), columns in the order of `np.unique(y)` or of `y`. Folds
+        and strength are those of `fit`; nothing is kept. A class that the other folds lack has
+        a probability of about 0.
+
+        Raises as `fit`.
+
+        >>> X = [[0.0], [0.2], [0.4], [4.0], [4.2], [4.4]]
+        >>> y = ["icu", "icu", "ward", "ward", "ward", "ward"]
+        >>> FeatureClassifier(folds=3, strengths=[1.0]).held_out_proba(X, y)[2].round(1).tolist()
+        [0.9, 0.1]
+        """
+        features, gold, classes, targets = self._checked(X, y)
+        strength, _, weights, _ = self._chosen(features, gold, classes, targets, groups)
+        every = np.empty((len(features), len(classes)))
+        for train, held_out in self._folds(targets, groups):
+            fitted = fit_logistic(
+                features,
+                targets,
+                n_outputs=len(classes),
+                strength=strength,
+                weights=weights,
+                rows=train,
+                tolerance=ROUGH,
+            )
+            every[held_out] = fitted.probabilities(features[held_out], exclusive=targets.ndim == 1)
+        return every
 
     def check_settings(self) -> list[float]:
         """The strengths in order; raises `TaskError` for settings that can't work."""
@@ -194,6 +201,56 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         # Until there was a choice, what was taken was what was given.
         weight = state.get("class_weight_", state["class_weight"])
         return super().from_state({**state, "class_weight_": weight, "cross_validation_": scores})
+
+    def _checked(
+        self, X: npt.ArrayLike, y: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Features, `y`, classes, their columns (n,) or booleans (n, labels)."""
+        self.check_settings()
+        gold, features = _gold(y), number_matrix(X, name="the matrix of features")
+        if len(features) != len(gold):
+            raise TaskError(
+                f"features of shape {features.shape} for {len(gold)} rows of y; give one row each"
+            )
+        if gold.ndim == 1:
+            classes, targets = np.unique(gold, return_inverse=True)
+            if len(classes) < 2:
+                raise TaskError("y has one class only; at least two are needed")
+        else:
+            classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
+        return features, gold, classes, targets
+
+    def _chosen(
+        self,
+        features: npt.NDArray[np.floating],
+        gold: npt.NDArray[Any],
+        classes: npt.NDArray[Any],
+        targets: npt.NDArray[Any],
+        groups: Sequence[Hashable] | None,
+    ) -> tuple[float, ClassWeight, npt.NDArray[np.float64] | None, tuple[StrengthScore, ...]]:
+        """The strength with the least held-out loss, the weights of classes and of rows, scores."""
+        strengths, one_label = self.check_settings(), gold.ndim == 1
+        choose = self.class_weight == "auto"
+        given: ClassWeight = self.class_weight
+        if choose:
+            given = BALANCES[0] if one_label else None
+        weights = _row_weights(given, classes, gold)
+        found, best = tuple[StrengthScore, ...](), 0.0
+        if len(strengths) > 1 or choose:
+            found, best = self._cross_validate(
+                features, targets, len(classes), weights, groups, strengths
+            )
+        strength = strengths[len(strengths) // 2]
+        if found:
+            strength = min(found, key=lambda score: score.log_loss).strength
+        for other in BALANCES[1:] if choose and found and one_label else ():
+            tried = _row_weights(other, classes, gold)
+            _, score = self._cross_validate(
+                features, targets, len(classes), tried, groups, [strength]
+            )
+            if score > best + clearly(len(gold)):
+                given, weights, best = other, tried, score
+        return strength, given, weights, found
 
     def _cross_validate(
         self,

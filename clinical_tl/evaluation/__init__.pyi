@@ -10,3 +10,4 @@ from .page import write_page as write_page
 from .prediction_sets import PredictionSets as PredictionSets
 from .prediction_sets import conformal_sets as conformal_sets
 from .report import EvaluationReport as EvaluationReport
+from .suspicion import suspect_labels as suspect_labels

@@ -7,8 +7,9 @@ once; the linear model is fitted in seconds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from clinical_tl.saved.hub import SavedFolder, find_saved
 from clinical_tl.saved.said_language import LANGUAGE, said_language
 from clinical_tl.saved.saved_task import saved_task
 from clinical_tl.saved.training_notes import training_notes
-from clinical_tl.schema import Note, Prediction
+from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
 from clinical_tl.tasks.task import NoteTask, UnitTask, check_notes, check_order
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from clinical_tl.models.lexical_part import Lexical
     from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.release.push import PushOptions
+    from clinical_tl.text.tags import TagSet
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 logger = logging.getLogger(__name__)
@@ -126,9 +128,9 @@ class FeatureModel:
         task, records = task.untuned(), as_notes(train)
         dev_records = None if dev is None else as_notes(dev)
         check_notes(task, records, dev_records)
-        written = _written(records)
+        written = written_notes(records)
         classifier = FeatureClassifier(
-            strengths=strengths, folds=folds, seed=seed, class_weight=_class_weight(task, written)
+            strengths=strengths, folds=folds, seed=seed, class_weight=class_weight(task, written)
         )
         classifier.check_settings()
         seen, leak = SeenNotes.of(records, dev_records, allow_leakage=allow_leakage)
@@ -207,6 +209,18 @@ class FeatureModel:
                 records, self.task.scaled(probabilities.astype(np.float32)), unread, strict=True
             )
         ]
+
+    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The encoder's vectors of texts, as the model pools them, (texts, d)."""
+        vectors: npt.NDArray[np.float32] = embed(
+            self.encoder,
+            texts,
+            layer=self.layer,
+            pooling=self.pooling,
+            cache=self.cache,
+            progress=False,
+        ).matrix
+        return vectors
 
     def losses(self, notes: NotesLike) -> npt.NDArray[np.float64]:
         """Each annotated note's loss, shape (notes,): the mean over labels where there are many.
@@ -434,13 +448,8 @@ class FeatureModel:
         every[:, self.classifier.classes_] = np.maximum(
             self.classifier.predict_proba(units.matrix), UNSEEN
         )
-        log_probabilities = np.log(every)
-        transitions = tag_set.transitions()
-        for row, number in enumerate(np.flatnonzero(~np.array(unread)).tolist()):
-            low, high = np.searchsorted(units.note, (row, row + 1))
-            tags = decode_tags(log_probabilities[low:high], transitions)
-            chosen = every[np.arange(low, high), tags]
-            spans = tag_set.decode(_slice(units, low, high), tags, chosen)
+        numbers = np.flatnonzero(~np.array(unread)).tolist()
+        for number, spans in zip(numbers, decoded_mentions(tag_set, units, every), strict=True):
             found[number] = Prediction(notes[number].note_id, spans=spans)
         return task.decided([found[number] for number in range(len(notes))])
 
@@ -453,23 +462,34 @@ def _fit_units(
     tokens: Sequence[TokenisedNote],
 ) -> FeatureClassifier:
     """Fit on all units; where there are many, the strength is chosen on a sample of them."""
-    tags, taught = _unit_tags(task, notes, units, tokens)
+    tags, taught = unit_tags(task, notes, units, tokens)
     groups = related_notes(notes)[units.note[taught]]
-    if len(classifier.strengths) == 1 or len(taught) <= TUNING_UNITS:
-        return classifier.fit(units.matrix[taught], tags, groups.tolist())
-    rng = np.random.default_rng(classifier.seed)
-    some = np.sort(rng.choice(len(taught), TUNING_UNITS, replace=False))
-    classifier.fit(units.matrix[taught[some]], tags[some], groups[some].tolist())
-    # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
-    strength = classifier.strength_ * len(some) / len(taught)
-    whole = FeatureClassifier(
-        strengths=[strength], folds=classifier.folds, seed=classifier.seed
-    ).fit(units.matrix[taught], tags)
-    whole.cross_validation_ = classifier.cross_validation_
+    features = units.matrix[taught]
+    settled = settled_on_sample(classifier, features, tags, groups)
+    whole = settled.fit(features, tags, groups.tolist())
+    if settled is not classifier:
+        whole.cross_validation_ = classifier.cross_validation_
     return whole
 
 
-def _unit_tags(
+def settled_on_sample(
+    classifier: FeatureClassifier, features: np.ndarray, tags: np.ndarray, groups: np.ndarray
+) -> FeatureClassifier:
+    """The classifier with the one strength for all rows that is best on a sample of them.
+
+    The classifier itself where the rows are few, or it has one strength.
+    """
+    if len(classifier.strengths) == 1 or len(tags) <= TUNING_UNITS:
+        return classifier
+    rng = np.random.default_rng(classifier.seed)
+    some = np.sort(rng.choice(len(tags), TUNING_UNITS, replace=False))
+    classifier.fit(features[some], tags[some], groups[some].tolist())
+    # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
+    strength = classifier.strength_ * len(some) / len(tags)
+    return FeatureClassifier(strengths=[strength], folds=classifier.folds, seed=classifier.seed)
+
+
+def unit_tags(
     task: UnitTask,
     notes: Sequence[Note],
     units: UnitEmbeddings,
@@ -498,12 +518,26 @@ def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
     return unit_length(vectors).astype(np.float32)
 
 
-def _slice(units: UnitEmbeddings, low: int, high: int) -> Units:
-    starts, ends = units.starts[low:high], units.ends[low:high]
-    return Units(np.arange(high - low), starts, ends, (starts, ends))
+def decoded_mentions(
+    tag_set: TagSet, units: UnitEmbeddings, probabilities: np.ndarray
+) -> Iterator[tuple[Span, ...]]:
+    """Each note's mentions, by the likeliest valid tags of its units.
+
+    `probabilities` are above 0, of shape (units, tags). Every note up to the last has units.
+    """
+    log_probabilities, transitions = np.log(probabilities), tag_set.transitions()
+    bounds = np.searchsorted(units.note, np.arange(units.note[-1] + 2))
+    for low, high in pairwise(bounds.tolist()):
+        tags = decode_tags(log_probabilities[low:high], transitions)
+        starts, ends = units.starts[low:high], units.ends[low:high]
+        yield tag_set.decode(
+            Units(np.arange(high - low), starts, ends, (starts, ends)),
+            tags,
+            probabilities[np.arange(low, high), tags],
+        )
 
 
-def _written(notes: Sequence[Note]) -> list[Note]:
+def written_notes(notes: Sequence[Note]) -> list[Note]:
     """The notes that something can be learned from; how many can't is logged."""
     written = [note for note in notes if has_text(note.text)]
     if not written:
@@ -517,7 +551,7 @@ def _written(notes: Sequence[Note]) -> list[Note]:
     return written
 
 
-def _class_weight(task: NoteTask | UnitTask, notes: Sequence[Note]) -> ClassWeight:
+def class_weight(task: NoteTask | UnitTask, notes: Sequence[Note]) -> ClassWeight:
     """What the task weighs its loss by, as scikit-learn says it; classes are columns."""
     if isinstance(task, NoteTask) and task.chooses_weights:
         return "auto"

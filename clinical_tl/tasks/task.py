@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 
 import numpy as np
 
+from clinical_tl.data.contradictions import Contradictions, annotation_of, contradictions
 from clinical_tl.data.notes import NotesLike
 from clinical_tl.errors import (
     ConfigError,
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
 
 
 def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -> None:
-    """Refuse what can't be trained on; warn, with counts, of labels one side lacks.
+    """Refuse what can't be trained on; warn, with counts, of labels one side lacks and of copies.
+
+    Copies are notes with one text that are annotated differently (`Task.contradictions`).
 
     Raises:
         TrainingError: no training notes, or an empty dev set.
@@ -76,6 +79,9 @@ def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -
             len(task.labels),
             shown_ids(absent, "label"),
         )
+    found = task.contradictions(train)
+    if found:
+        logger.warning("%s, training notes: %s", task.title, found)
     if dev is None:
         return
     if not dev:
@@ -244,6 +250,16 @@ class Task(ABC):
         Raises `TaskError` for a note that has no annotation.
         """
 
+    def contradictions(self, notes: Sequence[Note]) -> Contradictions | None:
+        """Notes with one text that are annotated differently; `None` where nothing is compared.
+
+        By default mentions are, where they are the annotation. Relations aren't: their ends have
+        names of each note's own.
+        """
+        if "spans" not in self.fields:
+            return None
+        return contradictions(notes, lambda note: annotation_of(note, "spans"), offsets=True)
+
     @abstractmethod
     def evaluate(self, notes: NotesLike, predictions: Sequence[Prediction]) -> Scores:
         """Scores of the predictions, as they are, against the notes' own gold.
@@ -371,6 +387,10 @@ class NoteTask(Task):
         """What the note's probabilities decide."""
         del tokens
         return self.predicted(note.note_id, self.scaled(pieces[0]))
+
+    def contradictions(self, notes: Sequence[Note]) -> Contradictions:
+        """Notes with one text, or nearly one, that have other labels, as the task names them."""
+        return contradictions(notes, lambda note: frozenset(self.gold_labels([note])))
 
     def likely(self, prediction: Prediction, share: float) -> set[str]:
         """The labels that reach `share` of what it takes to be given, where there are many."""

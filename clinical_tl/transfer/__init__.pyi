@@ -8,4 +8,5 @@ from .ladder import TransferChoice as TransferChoice
 from .ladder import best_transfer as best_transfer
 from .matching import match_labels as match_labels
 from .matching import match_notes as match_notes
+from .next_notes import choose_next as choose_next
 from .self_training import self_train as self_train

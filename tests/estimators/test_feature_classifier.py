@@ -200,3 +200,22 @@ def test_where_nothing_can_be_held_out_the_middle_strength_is_taken():
     x = np.random.default_rng(0).normal(size=(6, 3))
     classifier = FeatureClassifier(strengths=(0.1, 1.0, 10.0)).fit(x, np.arange(6))
     assert (classifier.strength_, classifier.cross_validation_) == (1.0, ())
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_held_out_probabilities_are_those_of_models_of_the_other_folds(many):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60, 4))
+    y = (X[:, :2] + random.normal(size=(60, 2)) > 0).astype(int)
+    y = y if many else y[:, 0]
+    groups = [f"p{i // 3}" for i in range(60)]
+    classifier = FeatureClassifier(seed=1)
+    found = classifier.held_out_proba(X, y, groups)
+    settled = FeatureClassifier(strengths=[classifier.fit(X, y, groups).strength_])
+    seen = 0
+    for train, held_out in classifier._folds(y, groups):
+        assert {groups[i] for i in train}.isdisjoint(groups[i] for i in held_out)
+        expected = settled.fit(X[train], y[train]).predict_proba(X[held_out])
+        assert found[held_out] == pytest.approx(expected, abs=1e-3)
+        seen += len(held_out)
+    assert seen == 60

@@ -12,7 +12,7 @@ import pytest
 from clinical_tl.data.corpora import Splits, note_splits
 from clinical_tl.data.notes import Notes
 from clinical_tl.data.split_record import SplitOrigin
-from clinical_tl.schema import Note
+from clinical_tl.schema import Note, Span
 from recipes.account import ANNOTATION, MOST_LABELS, account
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,7 +24,7 @@ def said(annotation, train, test, origin=OWN):
 
 
 def test_labels_are_counted_and_empty_cells_are_explained():
-    train = [Note(f"a{i}", "Text.", patient_id=f"p{i // 2}", label="xy"[i % 2]) for i in range(4)]
+    train = [Note(f"a{i}", f"{i}.", patient_id=f"p{i // 2}", label="xy"[i % 2]) for i in range(4)]
     test = [Note("b1", "Text.", patient_id="q", label="x"), Note("b2", "Text.", patient_id="q")]
     assert said("label", train, test).splitlines() == [
         "notes: train, test as given",
@@ -42,7 +42,7 @@ def test_labels_are_counted_and_empty_cells_are_explained():
 
 def test_the_most_frequent_codes_are_shown_and_the_others_counted():
     codes = [f"E{i}" for i in range(12)]
-    train = [Note(f"a{i}", "Text.", "p", codes=tuple(codes[: i + 1])) for i in range(12)]
+    train = [Note(f"a{i}", f"{i}.", "p", codes=tuple(codes[: i + 1])) for i in range(12)]
     test = [Note("b1", "Text.", "q", codes=()), Note("b2", "Text.", "q", codes=None)]
     lines = said("codes", train, test).splitlines()
     assert lines[1:5] == [
@@ -55,6 +55,16 @@ def test_the_most_frequent_codes_are_shown_and_the_others_counted():
     assert lines[8] == "E0       12     0"
     assert len(lines) == 8 + MOST_LABELS + 1
     assert lines[-1] == "… and 2 more of 12 codes"
+
+
+def test_copies_with_other_annotations_are_counted_over_all_sides():
+    spans = (Span(0, 4, "Sign"),)
+    first, second = Note("a", "Text.", "p"), Note("b", "Text.", "q")
+    for name, one, other in (("label", "x", "y"), ("codes", ("I10",), ()), ("spans", spans, ())):
+        train, test = [replace(first, **{name: one})], [replace(second, **{name: other})]
+        assert "1 of 1 distinct texts carry two or more" in said(name, train, test)
+        assert "distinct texts" not in said(name, train, [replace(second, **{name: one})])
+        assert "distinct texts" not in said(name, train, [second])
 
 
 def test_that_there_are_no_patients_is_said_of_own_notes():
