@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from statistics import fmean, stdev
@@ -52,7 +51,7 @@ def main(
         ladder_minutes: also let best_transfer choose, with so many minutes each; 0 for not.
         seeds: repetitions with other notes and other weights; of all notes one is run.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
-        output: folder for results.json; finished cells are not run again.
+        output: folder for results.json and the notes' vectors; finished cells are not run again.
         workers: cells run at a time; 0 for one a core, or one where there is a GPU.
 
     Returns:
@@ -76,7 +75,7 @@ def main(
                 for method in [*names, *([LADDER] if ladder_minutes else [])]:
                     key = {"corpus": corpus, "of": of, "size": size, "seed": seed, "method": method}
                     if not results.has(key):
-                        cells.append((key, encoder, ladder_minutes))
+                        cells.append((key, encoder, ladder_minutes, output))
     for _, row in run_side_by_side(_cell, cells, workers):
         results.add(row)
     for corpus in corpora:
@@ -85,7 +84,7 @@ def main(
     return results.rows
 
 
-def _cell(key: dict[str, Any], encoder: str, ladder_minutes: float) -> dict[str, Any]:
+def _cell(key: dict[str, Any], encoder: str, ladder_minutes: float, output: str) -> dict[str, Any]:
     """One method on one draw of notes."""
     from clinical_tl.network.frozen_encoder import FrozenEncoder
     from clinical_tl.transfer.rungs import Means, rungs_of
@@ -105,13 +104,12 @@ def _cell(key: dict[str, Any], encoder: str, ladder_minutes: float) -> dict[str,
         model: Any = choice.model
         extra = {"chosen": choice.chosen, "choice": choice.to_dict()}
     else:
-        with tempfile.TemporaryDirectory() as cache:
-            means = Means(
-                task, encoder, FrozenEncoder.from_pretrained(encoder), Path(cache), True, None,
-                TrainingConfig(seed=seed, progress=False), (), True,
-            )  # fmt: skip
-            rungs = {rung.name: rung for rung in rungs_of(task, lexical=True, rules=())}
-            model = rungs[key["method"]].fit(means, list(train), list(dev))
+        means = Means(
+            task, encoder, FrozenEncoder.from_pretrained(encoder), Path(output) / "vectors", True,
+            None, TrainingConfig(seed=seed, progress=False), (), True,
+        )  # fmt: skip
+        rungs = {rung.name: rung for rung in rungs_of(task, lexical=True, rules=())}
+        model = rungs[key["method"]].fit(means, list(train), list(dev))
     predictions = model.predict(splits["test"], progress=False)
     scores = task.evaluate(splits["test"], predictions).summary()
     seconds = round(time.perf_counter() - started, 1)
