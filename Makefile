@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
 
-.PHONY: demo test lint unit test-python docs real real-quick real-transfer real-tests bench gpu-check \
+.PHONY: demo test lint unit test-python docs real real-quick few-labels real-transfer real-tests bench gpu-check \
 	test-lowest picture notebooks clean
 
 demo: $(READY)  ## Train and score all four tasks on synthetic notes (under 5 minutes on 2 cores).
@@ -29,8 +29,11 @@ unit: $(READY)  # Tiny models wait for a second thread more than they use it; a 
 test-python:  ## The tests on another Python, in an environment of its own: PYTHON=python3.12
 	$(MAKE) unit VENV=.venv-$(notdir $(PYTHON))
 
-real: $(READY)  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/real/summary.json.
+real: $(READY) few-labels  ## All tasks on the real corpora of CLINICAL_TL_CORPORA: runs/real/summary.json.
 	$(BIN)/python -m recipes.real
+
+few-labels: $(READY)  ## Every way to use an encoder on few labelled notes of them: runs/few_labels/results.json.
+	$(BIN)/python -m recipes.few_labels
 
 real-quick: $(READY)  ## The same on subsets, under 10 minutes.
 	$(BIN)/python -m recipes.real --quick true

@@ -1,4 +1,4 @@
-"""Every way to use an encoder at every number of labelled notes, by untouched defaults."""
+"""What `make few-labels` runs: every way to use an encoder, by defaults, on few and more notes."""
 
 from __future__ import annotations
 

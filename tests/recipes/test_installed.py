@@ -136,7 +136,7 @@ def test_every_copied_recipe_finds_what_it_imports(installed, tmp_path):
 def test_what_is_no_recipe_is_not_listed():
     runnable = {file.stem for file in FOLDER.glob("[!_]*.py") if "__main__" in file.read_text()}
     of_make = set(re.findall(r"-m recipes\.(\w+)", (ROOT / "Makefile").read_text()))
-    assert of_make == {"demo", "real", "real_transfer"}
+    assert of_make == {"demo", "few_labels", "real", "real_transfer"}
     assert set(recipes()) == {name.replace("_", "-") for name in runnable - of_make}
     assert {"recipes", "copy"}.isdisjoint(recipes())
     assert all(20 < len(purpose) <= 100 for purpose in recipes().values())
