@@ -41,18 +41,15 @@ def main(
         The ids of the chosen notes, in order.
     """
     require_file(output)
+    pool = read.read(notes)
+    known = () if labelled is None else read.read(labelled)
     loaded = ctl.load(model, encoder=encoder, device=device)
     if isinstance(loaded, OnnxModel):
         raise TaskError(
             f"{shown_path(model)} is an exported model, which embeds no notes; give the one it was "
             "exported from"
         )
-    chosen = ctl.transfer.choose_next(
-        loaded,
-        read.read(notes),
-        n,
-        labelled=() if labelled is None else read.read(labelled),
-    )
+    chosen = ctl.transfer.choose_next(loaded, pool, n, labelled=known)
     print(chosen)
     ctl.data.write_predictions(
         chosen.predictions, output, notes=list(chosen.notes), format=output_format

@@ -140,10 +140,12 @@ class FeatureClassifier(ClassifierMixin, Estimator):
 
         Raises as `fit`.
 
-        >>> X = [[0.0], [0.2], [0.4], [4.0], [4.2], [4.4]]
-        >>> y = ["icu", "icu", "ward", "ward", "ward", "ward"]
-        >>> FeatureClassifier(folds=3, strengths=[1.0]).held_out_proba(X, y)[2].round(1).tolist()
-        [0.9, 0.1]
+        Example:
+            >>> X = [[0.0], [0.2], [0.4], [4.0], [4.2], [4.4]]
+            >>> y = ["icu", "icu", "ward", "ward", "ward", "ward"]
+            >>> held_out = FeatureClassifier(folds=6, strengths=[1.0]).held_out_proba(X, y)
+            >>> held_out[2].round(1).tolist()
+            [0.8, 0.2]
         """
         features, gold, classes, targets = self._checked(X, y)
         strength, _, weights, _ = self._chosen(features, gold, classes, targets, groups)
