@@ -29,7 +29,7 @@ def main(
     lora: LoRA = LoRA(),
     pooling: Literal["auto", "mean", "max", "cls", "stock"] = "auto",
     window_pooling: Literal["mean", "max"] = "mean",
-    class_weights: Literal["auto", "balanced", "sqrt"] | None = "auto",
+    class_weights: Literal["auto", "balanced", "sqrt", "none"] = "auto",
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/note_classification",
     push_to: str | None = None,
@@ -48,11 +48,11 @@ def main(
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
         lora: the adapter's settings.
-        pooling: what the head reads of a window: the mean or maximum of its tokens, the first
-            one, what the architecture's own head reads, or whatever suits the encoder.
+        pooling: what the head reads of a window; auto is what suits the encoder, stock loads in
+            plain peft too.
         window_pooling: how the windows of a long note are joined.
-        class_weights: weigh labels by the inverse of their frequency, by the root of that, not
-            at all, or as held-out training notes say.
+        class_weights: weigh labels by the inverse of their frequency (balanced), its root (sqrt)
+            or not at all; auto is balanced unless held-out training notes speak against it.
         training: the training settings.
         output: folder for the model, a report and a table of the predictions for the test notes,
             the training log and checkpoints.
@@ -71,7 +71,7 @@ def main(
         splits["train"],
         pooling=pooling,
         window_pooling=window_pooling,
-        class_weights=class_weights,
+        class_weights=None if class_weights == "none" else class_weights,
         allow_implausible=read.allow_implausible,
     )
     model = ctl.TransferModel.from_pretrained(

@@ -5,6 +5,7 @@ from .discrepancy import label_shift as label_shift
 from .discrepancy import mmd as mmd
 from .discrepancy import proxy_a_distance as proxy_a_distance
 from .feature_classifier import FeatureClassifier as FeatureClassifier
+from .lexical_classifier import LexicalClassifier as LexicalClassifier
 from .nearest_nodes import mutual_neighbours as mutual_neighbours
 from .novelty import NoveltyDetector as NoveltyDetector
 from .novelty import novelty_auroc as novelty_auroc

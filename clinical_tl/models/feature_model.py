@@ -22,7 +22,7 @@ from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, sh
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.unit_length import unit_length
-from clinical_tl.models.lexical_part import fit_lexical, weigh_words, with_words
+from clinical_tl.models.lexical_part import fit_lexical, lexical_facts, weigh_words, with_words
 from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
 from clinical_tl.saved.artifact import read_metrics, write_artifact
 from clinical_tl.saved.evaluations import leak_of, record_scores
@@ -162,16 +162,22 @@ class FeatureModel:
                 "pooling": pooling,
             },
             "seed": seed,
+            "class_balance": task.balance if isinstance(task, NoteTask) else None,
+            "lexical": None,
         }
         metrics = {"training": trained}
         model = cls(task, encoder, classifier, layer, pooling, cache, metrics=metrics, seen=seen)
         words = fit_lexical(task, written, lexical) if lexical else None
-        if dev_records is None:
-            return replace(model, lexical=words)
-        predictions = model.predict(dev_records, progress=progress)
+        predictions: list[Prediction] = []
+        if dev_records is not None:
+            predictions = model.predict(dev_records, progress=progress)
         if words is not None and isinstance(task, NoteTask):
-            predictions = weigh_words(task, words, dev_records, predictions)
+            if dev_records is not None:
+                predictions = weigh_words(task, words, dev_records, predictions)
+            trained["lexical"] = lexical_facts(words)
             model = replace(model, lexical=words)
+        if dev_records is None:
+            return model
         tuned = task.tuned(dev_records, predictions)
         decided = tuned.decided(predictions)
         scores = tuned.score(dev_records, decided, model.tokenizer).summary()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from clinical_tl.estimators.chance import clearly
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.schema import score_rows
 from clinical_tl.tasks.task import NoteTask
+from clinical_tl.text.visible import has_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,6 +56,16 @@ def fit_lexical(task: Task, notes: Sequence[Note], lexical: Lexical) -> LexicalC
         [notes[i].patient_id for i in known],
         descriptions=task.descriptions(),
     )
+
+
+def lexical_facts(classifier: LexicalClassifier) -> dict[str, Any]:
+    """What a saved model tells of its words: counts and settings, none of them."""
+    return {
+        "terms": len(classifier.idf_),
+        "hashed": classifier.hashed,
+        "min_notes": classifier.min_notes,
+        "weight": classifier.weight,
+    }
 
 
 def lexical_logits(
@@ -106,7 +117,11 @@ def weigh_words(
     for weight in WEIGHTS:
         classifier.weight = weight
         joined = with_words(task, classifier, dev, rows)
-        said = [task.predicted(n.note_id, row) for n, row in zip(dev, joined, strict=True)]
+        said = [
+            # Of a note with nothing to read words say as little as the model.
+            task.predicted(own.note_id, row) if has_text(own.text) else before
+            for own, row, before in zip(dev, joined, predictions, strict=True)
+        ]
         tuned = task.tuned(dev, said)
         score = tuned.evaluate(dev, tuned.decided(said)).summary().get(task.monitor, 0.0)
         found.append((score, weight, said))

@@ -14,12 +14,16 @@ from clinical_tl.release.data_use import check_data_use
 from clinical_tl.release.evaluation import check_evaluation
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.identifiers import check_identifiers
+from clinical_tl.release.known_words import check_vocabulary
 from clinical_tl.release.layout import check_layout
 from clinical_tl.release.licence import check_licence
 from clinical_tl.release.memorisation import check_memorisation
 from clinical_tl.release.shareable import check_encoder
 
-CHECKS = ("identifiers", "layout", "encoder", "data_use", "memorisation", "evaluation", "licence")
+CHECKS = (
+    "identifiers", "layout", "encoder", "data_use", "vocabulary", "memorisation", "evaluation",
+    "licence",
+)  # fmt: skip
 OVERRIDES = tuple(name for name in CHECKS if name != "encoder")
 """The checks whose block a person may lift; of memorisation not every one."""
 
@@ -69,7 +73,8 @@ def check_release(
     """Check a folder that `save_pretrained`, `adapt_encoder` or `merge` wrote.
 
     Nothing is changed or sent. In order: identifiers in every file, the layout, whether others
-    can have the encoder, the data's terms, memorisation, the evaluation, the encoder's licence.
+    can have the encoder, the data's terms, words of the notes, memorisation, the evaluation, the
+    encoder's licence.
 
     Args:
         folder: what is to leave.
@@ -105,6 +110,7 @@ def check_release(
         check_layout(read),
         check_encoder(read),
         use,
+        check_vocabulary(read, data_use, public=public),
         check_memorisation(
             read, data_use, public=public, train=trained, held_out=kept, encoder=encoder
         ),

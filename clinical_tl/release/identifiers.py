@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import Fragment, ReleaseFolder, fragments
 from clinical_tl.release.patterns import find_identifiers
@@ -27,6 +28,8 @@ _NOTE_FIELDS = {
 }  # fmt: skip
 _VERSION = re.compile(r"v?\d+(?:\.\d+)+\S*")
 _WORD = re.compile(r"\w+")
+_WORDS_FILE = f"{LexicalClassifier.file}.safetensors"
+_WORDS_AT_ONCE = 500
 
 CountNames = Callable[[str], int]
 Places = dict[tuple[str, str, str], int]
@@ -60,6 +63,10 @@ def check_identifiers(folder: ReleaseFolder, train: Sequence[Note] | None) -> Re
                 places = warning if lenient else blocking
                 key = (shown, fragment.place, kind)
                 places[key] = places.get(key, 0) + n
+        if file.name == _WORDS_FILE and count_names is not None:
+            named = sum(map(count_names, _written_as_names(texts[shown])))
+            if named:
+                warning[(shown, "words", "person name")] = named
     blocking |= _quotations(texts, train or ())
     notes = []
     if count_names is None:
@@ -100,6 +107,13 @@ def _kinds(fragment: Fragment, count_names: CountNames | None) -> Counter[str]:
         if n:
             kinds["person name"] += n
     return kinds
+
+
+def _written_as_names(pieces: Sequence[Fragment]) -> Iterator[str]:
+    """Words that were saved in lower case with capitals, without which none is taken for a name."""
+    words = [piece.text.title() for piece in pieces if piece.text.isalpha()]
+    for start in range(0, len(words), _WORDS_AT_ONCE):
+        yield ", ".join(words[start : start + _WORDS_AT_ONCE])
 
 
 def _is_card(file: Path, folder: ReleaseFolder) -> bool:

@@ -22,6 +22,26 @@ MOST_WORDS, LONGEST_LABEL = 8, 80
 """Of a label that is shown: no name of a condition or a section has more."""
 _SETTINGS = {"batch_tokens": "batch (tokens a step)", "epochs": "epochs planned"}
 _SHOWN = ("steps", "tokens", "best_epoch", "metric", "precision", "seed")
+_TOLD = frozenset({"dp", "head_init", "lexical"})
+"""Settings that sentences tell."""
+_STARTS = {
+    "probe": "the linear model on the encoder's frozen features",
+    "random": "random weights",
+    "source": "a source model's, where labels match",
+    "earlier training": "its weights after an earlier training",
+}
+_READS = {
+    "mean": "the mean of a window's tokens, with a head that clinical_tl alone loads",
+    "max": "the maximum of a window's tokens, with a head that clinical_tl alone loads",
+    "cls": "the first token of a window, with a head that clinical_tl alone loads",
+    "stock": "what the architecture's own head reads, which plain peft and transformers load, too",
+}
+_BALANCES = {
+    "balanced": "A class weighs the inverse of its frequency",
+    "sqrt": "A class weighs the root of the inverse of its frequency",
+    "own": "Classes have weights that were given",
+    None: "All classes weigh the same",
+}
 CONFIDENCE = 0.95
 """Of the intervals of a report that does not say."""
 
@@ -191,11 +211,37 @@ def training(description: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     rows += [
         {"setting": name.replace("_", " "), "value": _figure(value)}
         for name, value in facts.items()
-        if value is not None and name != "dp"
+        if value is not None and name not in _TOLD
     ]
-    table = format_table(rows, style="markdown")
-    privacy = figures.get("privacy")
-    return f"{table}\n\n{privacy['statement']}" if privacy else table
+    privacy = figures.get("privacy") or {}
+    told = " ".join(_ways(description["task"], figures))
+    return "\n\n".join(
+        filter(None, [format_table(rows, style="markdown"), told, privacy.get("statement")])
+    )
+
+
+def _ways(task: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[str]:
+    """Where the head started, what it reads, what classes weigh and what words say."""
+    start = figures.get("head_start") or {}
+    if start:
+        strength = f" (inverse L2 strength {start['strength']:g})" if "strength" in start else ""
+        yield f"The head started from {_STARTS[start['from']]}{strength}."
+        if "window_pooling" in task and task["pooling"] in _READS:
+            yield f"It reads {_READS[task['pooling']]}."
+    if "class_balance" in figures and "class_weights" in task:
+        yield f"{_BALANCES[figures['class_balance']]}."
+    words = figures.get("lexical")
+    if words:
+        kept = (
+            "they are hashed and can't be read, but a guess can be looked up"
+            if words["hashed"]
+            else f"they can be read in the model, and each is in the notes of {words['min_notes']} "
+            "patients or more (in as many notes, where patients are not known)"
+        )
+        yield (
+            f"What {_count(words['terms'])} words of the notes say is added to the logits with "
+            f"weight {words['weight']:g}: {kept}. Only clinical_tl adds it."
+        )
 
 
 def _epochs_run(figures: Mapping[str, Any]) -> int | None:

@@ -55,7 +55,7 @@ class NoteClassification(NoteTask):
     `pooling` says what the head reads of a window: the `"mean"` or `"max"` of its tokens, the
     first one (`"cls"`), or what the architecture's own head reads (`"stock"`, which plain
     transformers and peft load as well); `"auto"` is what suits the encoder
-    (`network.advised_pooling`). `window_pooling` joins the logits of a long note's windows.
+    (`network.token_pooling`). `window_pooling` joins the logits of a long note's windows.
     `class_weights` (one a label, mean 1 over the training notes) multiply a note's loss; with
     `"auto"` training chooses them.
     """
@@ -195,6 +195,15 @@ class NoteClassification(NoteTask):
     def chooses_weights(self) -> bool:
         """Whether training is to choose the class weights."""
         return self.class_weights == "auto"
+
+    @property
+    def balance(self) -> Balance | Literal["own"] | None:
+        """How the class weights follow the labels' frequencies, or `"own"`."""
+        weights = self.loss_weights()
+        if weights is None:
+            return None
+        names: tuple[Balance, ...] = ("balanced", "sqrt")
+        return next((name for name in names if self.weighted(name).class_weights == weights), "own")
 
     def weighted(self, balance: Balance | None) -> NoteClassification:
         """The task with class weights by the frequencies of its labels, where they are known."""

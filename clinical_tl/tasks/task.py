@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -409,6 +409,11 @@ class NoteTask(Task):
     def chooses_weights(self) -> bool:
         """Whether training is to choose what labels weigh."""
         return False
+
+    @property
+    def balance(self) -> Balance | Literal["own"] | None:
+        """How its labels' weights follow their frequencies; `None` where they weigh the same."""
+        return None
 
     def weighted(self, balance: Balance | None) -> Self:
         """The task with the weights that training chose, by its labels' frequencies."""

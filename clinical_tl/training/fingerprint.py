@@ -42,9 +42,9 @@ def fingerprint(
         "adapter": _adapter(reader.network),
         "windows": [reader.windowing.length, reader.windowing.overlap],
         "tokenizer": reader.tokenizer.fingerprint,
-        "task": _digest(json.dumps(reader.task.to_dict(), sort_keys=True)),
-        "training notes": _digest(*map(whole_note, train)),
-        "dev notes": None if dev is None else _digest(*map(whole_note, dev)),
+        "task": digest(json.dumps(reader.task.to_dict(), sort_keys=True)),
+        "training notes": digest(*map(whole_note, train)),
+        "dev notes": None if dev is None else digest(*map(whole_note, dev)),
     }
 
 
@@ -54,7 +54,7 @@ def _adapter(network: Network) -> str:
         return kind
     configs: Any = network.model.peft_config
     settings = {name: _plain(config.to_dict()) for name, config in configs.items()}
-    return f"{kind} {_digest(json.dumps(settings, sort_keys=True, default=str))}"
+    return f"{kind} {digest(json.dumps(settings, sort_keys=True, default=str))}"
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,8 @@ def whole_note(note: Note) -> str:
     return json.dumps(row, default=str)
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """One SHA-256 for texts in their order."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode("utf-8", "surrogatepass") + b"\0")

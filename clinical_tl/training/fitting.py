@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
 from clinical_tl.estimators.feature_classifier import Balance
-from clinical_tl.models.lexical_part import fit_lexical, weigh_words
+from clinical_tl.models.lexical_part import fit_lexical, lexical_facts, weigh_words
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.weights import adapter_settings
 from clinical_tl.saved.evaluations import record_scores, set_digest
@@ -19,7 +19,7 @@ from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
 from clinical_tl.tasks.task import NoteTask, Task, check_notes
 from clinical_tl.training.config import TrainingConfig
-from clinical_tl.training.head_start import head_start
+from clinical_tl.training.head_start import HeadStart, head_start
 from clinical_tl.training.log import TrainingResult
 from clinical_tl.training.loop import TrainingRun
 from clinical_tl.training.source_weights import LabelSources, label_plan, start_from, weights_digest
@@ -70,9 +70,17 @@ def fit(
     seen, leak = SeenNotes.of(train_notes, dev_notes, before=earlier, allow_leakage=allow_leakage)
     start = _start(model, train_notes)
     check_notes(task, train_notes, dev_notes)
+    # What words said after an earlier training is forgotten with it.
+    reader = replace(model.reader, task=task, lexical=None)
     head = None
+    if config.head_init == "probe" and (source is not None or start["earlier training"]):
+        raise ConfigError(
+            "head_init='probe': the head has its weights from "
+            f"{'init_adapter' if source is not None else 'an earlier training'}; use 'auto', or "
+            "train a new model (TransferModel.from_pretrained)"
+        )
     if source is None and _is_new(model, config) and _needs_probe(task, config):
-        head = head_start(replace(model.reader, task=task), train_notes, seed=config.seed)
+        head = head_start(reader, train_notes, seed=config.seed)
         if head is None and config.head_init == "probe":
             raise ConfigError(
                 "head_init='probe': this head has no linear last layer, or the training notes "
@@ -87,9 +95,10 @@ def fit(
         found, _ = label_plan(model, source, init_labels)
         start["init_adapter"] = weights_digest(source.network)
         start["init_labels"] = {name: list(names) for name, names in found.items()}
+    told = _told_start(model, start, head, config)
     # Everything is checked before anything of the model changes.
     run = TrainingRun(
-        replace(model.reader, task=task),
+        replace(reader, task=task),
         config,
         train_notes,
         dev_notes,
@@ -134,8 +143,28 @@ def fit(
         "adapter": adapter_settings(model.network),
         "trainable_parameters": model.trainable_parameters,
         "seed": config.seed,
+        "head_start": told,
+        "class_balance": task.balance if isinstance(task, NoteTask) else None,
+        "lexical": None if words is None else lexical_facts(words),
     }
     return result
+
+
+def _told_start(
+    model: TransferModel, start: Mapping[str, Any], head: HeadStart | None, config: TrainingConfig
+) -> Mapping[str, Any] | None:
+    """For the metrics: where the head's weights come from."""
+    if start["init_adapter"] is not None:
+        return {"from": "source"}
+    if start["earlier training"] is not None:
+        return {"from": "earlier training"}
+    if "training" in model.metrics:
+        # A finished run that is started again.
+        before: Mapping[str, Any] | None = model.metrics["training"].get("head_start")
+        return before
+    if head is None or config.head_init == "random":
+        return {"from": "random"}
+    return {"from": "probe", "strength": head.strength}
 
 
 def _is_new(model: TransferModel, config: TrainingConfig) -> bool:

@@ -22,9 +22,9 @@ import torch
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
-from clinical_tl.saved.evaluations import set_digest
 from clinical_tl.schema import Note
 from clinical_tl.tasks.task import NoteTask
+from clinical_tl.training.fingerprint import digest, whole_note
 
 if TYPE_CHECKING:
     from clinical_tl.estimators.feature_classifier import Balance, ClassWeight
@@ -69,7 +69,7 @@ def head_start(reader: Reader, notes: Sequence[Note], *, seed: int = 0) -> HeadS
     layer = reader.network.spec.output_layer(reader.network)
     if layer is None:
         return None
-    key = set_digest(notes), seed
+    key = digest(*map(whole_note, notes)), seed
     known = _KNOWN.get(reader.network)
     if known is not None and known[0] == key:
         return known[1]

@@ -16,6 +16,7 @@ from clinical_tl.estimators.density import DensityEstimator
 from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.estimators.isolation_forest import IsolationTrees
+from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.mahalanobis import Mahalanobis, RelativeMahalanobis
 from clinical_tl.estimators.neighbour_distance import NeighbourDistance
 from clinical_tl.estimators.novelty import METHODS, NoveltyDetector
@@ -60,7 +61,8 @@ def test_every_class_that_is_fitted_is_among_them():
         for _, cls in inspect.getmembers(module, inspect.isclass)
         if cls.__module__ == module.__name__ and hasattr(cls, "fit")
     }
-    assert fitted == {type(estimator) for estimator in ESTIMATORS}
+    # It reads texts, where scikit-learn's checks give matrices.
+    assert fitted - {LexicalClassifier} == {type(estimator) for estimator in ESTIMATORS}
     assert all(issubclass(cls, BaseEstimator) for cls in fitted)
 
 

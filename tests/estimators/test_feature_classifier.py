@@ -157,6 +157,39 @@ def test_class_weights_are_scikit_learns(weights, tmp_path):
     assert FeatureClassifier.load(fitted.save(tmp_path)).get_params() == fitted.get_params()
 
 
+def test_roots_of_frequencies_are_weights_too():
+    x, y = clouds(spread=4.0)
+    some = np.sort(np.random.default_rng(0).permutation(len(x))[:70])[:60]
+    x, y = x[some].astype(np.float64), y[some]
+    fitted = FeatureClassifier(strengths=[0.5], class_weight="sqrt").fit(x, y)
+    counts = {name: (y == name).sum() for name in sorted(set(y))}
+    scale = len(y) / sum(n**0.5 for n in counts.values())
+    roots = {name: scale * n**-0.5 for name, n in counts.items()}
+    expected = weighted_reference(x, y, 0.5, roots)
+    np.testing.assert_allclose(fitted.predict_proba(x), expected, atol=1e-4)
+    assert (fitted.balance_, fitted.class_weight_) == ("sqrt", "sqrt")
+
+
+def test_auto_is_balanced_unless_held_out_rows_speak_clearly_for_less(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [170, 30])
+    x = rng.normal(size=(200, 6)) + 0.9 * y[:, None]
+    auto = FeatureClassifier(class_weight="auto").fit(x, y)
+    assert (auto.balance_, auto.class_weight) == ("balanced", "auto")
+    same = FeatureClassifier(class_weight="balanced").fit(x, y)
+    np.testing.assert_array_equal(auto.predict_proba(x), same.predict_proba(x))
+    again = FeatureClassifier.load(auto.save(tmp_path))
+    assert (again.balance_, again.get_params()) == ("balanced", auto.get_params())
+    # Where a class is rare and looks like the other, balance only costs.
+    y = np.repeat([0, 1], [190, 10])
+    x = rng.normal(size=(200, 2)) + np.where(y, 1.2, 0.0)[:, None]
+    less = FeatureClassifier(class_weight="auto").fit(x, y)
+    assert less.balance_ != "balanced"
+    # Of many labels a row none is weighed.
+    many = FeatureClassifier(class_weight="auto").fit(x, np.stack([y, 1 - y], axis=1))
+    assert many.class_weight_ is None
+
+
 @pytest.mark.parametrize(
     "weights", [{"knee": -1.0}, {"knee": float("nan")}, {"hip": 1.0}, [{0: 1.0, 1: 2.0}]]
 )

@@ -7,6 +7,7 @@ import pytest
 
 import clinical_tl as ctl
 from clinical_tl.errors import ArtifactError, ClinicalTLError, ConfigError, ReleaseError
+from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.novelty import NoveltyDetector
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.gate import CHECKS, OVERRIDES, check_release, require_release
@@ -36,7 +37,7 @@ def test_a_model_of_public_notes_may_leave(model, public):
     assert report.blocked == ()
     assert tuple(row["check"] for row in report.table()) == CHECKS
     assert [check.status for check in report.checks] == [
-        "partial", "pass", "pass", "partial", "unchecked", "partial", "pass",
+        "partial", "pass", "pass", "partial", "pass", "unchecked", "partial", "pass",
     ]  # fmt: skip
     assert require_release(model, repo_private=not public, data_use="public") == report
 
@@ -48,7 +49,7 @@ def test_the_refusal_names_every_block_and_quotes_nothing(leaking):
         )
     message = str(refused.value)
     assert isinstance(refused.value, ClinicalTLError)
-    assert "5 of 7 checks block" in message
+    assert "5 of 8 checks block" in message
     assert "overrides=['identifiers', 'layout', 'data_use', 'memorisation', 'evaluation']" in (
         message
     )
@@ -65,7 +66,7 @@ def test_overrides_lift_blocks_and_stay_in_the_report(leaking):
     assert by_name["layout"].overridden_by == "layout=a table of made-up notes"
     assert by_name["data_use"].overridden_by is None
     assert "block, overridden" in str(report)
-    with pytest.raises(ReleaseError, match="1 of 7 checks block"):
+    with pytest.raises(ReleaseError, match="1 of 8 checks block"):
         require_release(leaking, repo_private=True, data_use="public", overrides=["layout"])
 
 
@@ -73,7 +74,7 @@ def test_no_override_lets_out_what_nobody_else_can_load_or_what_holds_notes(tmp_
     lifted = list(OVERRIDES)
     folder = write_model(tmp_path / "local", encoder=str(tmp_path))
     with pytest.raises(
-        ReleaseError, match=r"1 of 7 checks block\n  encoder: .*merge=True"
+        ReleaseError, match=r"1 of 8 checks block\n  encoder: .*merge=True"
     ) as found:
         require_release(folder, repo_private=True, data_use="public", overrides=lifted)
     assert "To mend: remove the causes. Nothing was sent." in str(found.value)
@@ -104,6 +105,11 @@ def adapted(folder):
     write_json(folder / "adaptation.json", {"encoder": "offline", "held_out_notes": 3})
 
 
+def with_hashed_words(folder):
+    write_model(folder)
+    LexicalClassifier(min_notes=1, hashed=True).fit(["fever", "cough"], [0, 1]).save(folder)
+
+
 NOT_LOOKED_FOR = {
     # check: (folder, what was not looked for, what the gate is given)
     "identifiers": (write_model, "quotations were not looked for", {}),
@@ -114,6 +120,7 @@ NOT_LOOKED_FOR = {
         {},
     ),
     "data_use": (write_model, "not in the metadata of all notes", {}),
+    "vocabulary": (with_hashed_words, "whoever guesses one can look up", {"public": True}),
     "memorisation": (write_model, "not audited", {"train": NOTES, "held_out": NOTES}),
     "evaluation": (write_model, "texts and patients of training were not looked for", {}),
     "licence": (lambda folder: write_model(folder, encoder="somebody/encoder"), "not known", {}),
@@ -126,13 +133,14 @@ def test_what_a_check_did_not_look_for_is_no_pass(name, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     write(folder)
-    report = check_release(folder, data_use="public", **given)
+    given = {"data_use": "local" if name == "vocabulary" else "public", **given}
+    report = check_release(folder, **given)
     (row,) = [row for row in report.table() if row["check"] == name]
     assert row["status"] in {"partial", "unchecked", "warn"}
     assert said in row["reason"]
     # Nor does somebody's override make it one.
     if name in OVERRIDES:
-        lifted = check_release(folder, data_use="public", overrides=[name], **given)
+        lifted = check_release(folder, overrides=[name], **given)
         assert not [r for r in lifted.table() if r["check"] == name and r["status"] == "pass"]
 
 

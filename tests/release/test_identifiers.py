@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.release import identifiers
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.identifiers import check_identifiers
@@ -155,3 +156,14 @@ def test_person_names_are_looked_for_where_a_spacy_model_is_installed(model, mon
     assert (found.status, SECRET in found.reason) == ("warn", False)
     assert "config.json, $.label2id.<key 0>: person name ×1" in found.reason
     assert "no spaCy model" not in found.reason
+
+
+def test_names_are_looked_for_among_words_in_lower_case_too(model, monkeypatch):
+    texts = [f"seen by {SECRET.lower()}", "seen for cough"]
+    LexicalClassifier(min_notes=1).fit(texts, [0, 1]).save(model)
+    monkeypatch.setattr(identifiers, "person_counter", lambda: lambda text: text.count(SECRET))
+    found = check(model, ())
+    assert (found.status, SECRET.lower() in found.reason.lower()) == ("warn", False)
+    assert "lexical_classifier.safetensors, words: person name ×1" in found.reason
+    LexicalClassifier(min_notes=1, hashed=True).fit(texts, [0, 1]).save(model)
+    assert check(model, ()).status == "pass"

@@ -88,6 +88,27 @@ def test_an_unknown_gold_label_counts_as_an_error():
     assert result.summary()["unknown_gold"] == 1
 
 
+def test_what_was_saved_before_tokens_were_pooled_has_the_stock_head():
+    task = NoteClassification.from_notes(NOTES, pooling="stock", window_pooling="max")
+    row = {**task.untuned().to_dict(), "pooling": "max"}
+    del row["window_pooling"]
+    assert NoteClassification.from_dict(row) == task
+    assert NoteClassification.from_dict(task.to_dict()) == task
+
+
+def test_weights_that_are_to_be_chosen_are_chosen_by_frequency():
+    task = NoteClassification.from_notes(NOTES)
+    assert (task.chooses_weights, task.loss_weights(), task.balance) == (True, None, None)
+    expected = np.array([3**-0.5, 1.0]) / ((3 * 3**-0.5 + 1.0) / 4)
+    for balance in ("balanced", "sqrt", None):
+        settled = task.weighted(balance)
+        assert settled == NoteClassification.from_notes(NOTES, class_weights=balance)
+        assert (settled.chooses_weights, settled.balance) == (False, balance)
+    np.testing.assert_allclose(task.weighted("sqrt").class_weights, expected)
+    own = NoteClassification.from_notes(NOTES, class_weights={"a": 1.0, "b": 7.0})
+    assert own.balance == "own"
+
+
 def test_an_unknown_pooling_is_refused():
     with pytest.raises(ConfigError, match="auto, mean, max, cls, stock"):
         NoteClassification.from_notes(NOTES, pooling="median")
