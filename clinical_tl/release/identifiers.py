@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import Fragment, ReleaseFolder, fragments
 from clinical_tl.release.patterns import find_identifiers
@@ -28,7 +27,7 @@ _NOTE_FIELDS = {
 }  # fmt: skip
 _VERSION = re.compile(r"v?\d+(?:\.\d+)+\S*")
 _WORD = re.compile(r"\w+")
-_WORDS_FILE = f"{LexicalClassifier.file}.safetensors"
+_WORDS_FILE = "lexical_classifier.safetensors"
 _WORDS_AT_ONCE = 500
 
 CountNames = Callable[[str], int]

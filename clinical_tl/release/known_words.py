@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from clinical_tl.errors import ArtifactError
-from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.release.check import DataUse, ReleaseCheck
 from clinical_tl.release.folder import ReleaseFolder
 
@@ -17,6 +16,8 @@ def check_vocabulary(
 
     That several patients' notes have a word keeps rare names out, and not a physician's.
     """
+    from clinical_tl.estimators.lexical_classifier import LexicalClassifier
+
     if not LexicalClassifier.is_saved(folder.path):
         return ReleaseCheck(NAME, "pass", "no words saved")
     try:
