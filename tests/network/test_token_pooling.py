@@ -73,6 +73,7 @@ def test_a_head_reads_the_tokens_that_are_there(tiny_encoder, pooling):
     task = NoteClassification.from_notes(NOTES, pooling=pooling)
     model = TransferModel.from_pretrained(tiny_encoder, task, window=48)
     assert model.network.spec == LinearSequenceHead(("a", "b"), pooling=pooling)
+    model.network.eval()
     tokens = model.tokenizer.encode(TEXTS)
     windows = WindowedNotes.of(tokens, model.tokenizer, model.windowing, whole_notes=True)
     (batch,) = windows.batches(1000)
