@@ -3,6 +3,8 @@
 Ten passes of 4,096 tokens a step are four steps for ten notes: nothing is learnt. Where notes
 are few, steps first see less each, then there are more passes, until there are enough steps. Up
 to some thousand steps smaller ones are better, and cost no more: a pass reads the same tokens.
+Chosen on NCBI-disease, seed 0, F1 on dev notes that chose nothing: with 30 abstracts 0.431 for 100
+steps, 0.462 for 170 of 512 tokens, 0.533 for 400 of 256.
 """
 
 from __future__ import annotations
