@@ -52,7 +52,8 @@ autosummary_generate = False
 autodoc_member_order = "bysource"
 # What scikit-learn adds to every estimator.
 autodoc_default_options = {
-    "exclude-members": "set_fit_request, set_predict_request, set_score_request"
+    "exclude-members": "set_fit_request, set_predict_request, set_predict_proba_request, "
+    "set_score_request"
 }
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

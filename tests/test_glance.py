@@ -10,6 +10,7 @@ from clinical_tl.data.predictions import predictions_table
 from clinical_tl.display.table import Tabular
 from clinical_tl.evaluation.evaluating import report_on
 from clinical_tl.evaluation.highlighting import highlight
+from clinical_tl.evaluation.prediction_sets import SetScores
 from clinical_tl.evaluation.suspicion import Suspicion, Suspicions
 from clinical_tl.metrics.calibration import calibration_scores
 from clinical_tl.metrics.classification import classification_scores
@@ -53,6 +54,7 @@ SCORES = [
     RelationExtractionScores(RELATIONS, None, 3),
     calibration_scores(np.array([0, 0]), LIKELY),
     MaskedLanguageScores(1.5, 0.5, 100),
+    SetScores(0.9, 1.5, 0.0, 0.5),
 ]
 SEEN = [
     *SCORES,

@@ -22,6 +22,7 @@ from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.task import (
     DecidesNotes,
     HidesInputs,
+    NoteTask,
     ReadsExamples,
     Task,
     examples_of,
@@ -199,11 +200,15 @@ class Reader:
     def losses(self, notes: Sequence[Note]) -> npt.NDArray[np.float64]:
         """The mean loss of what is decided in each note, shape (notes,); NaN where nothing is.
 
-        Decisions on labels not seen in training are left out.
+        Decisions on labels not seen in training are left out, and class weights, which would make
+        notes of rare labels look forgotten.
         """
+        plain = self
+        if isinstance(self.task, NoteTask):
+            plain = replace(self, task=self.task.weighted(None))
         means = []
         for note in notes:
-            found = self.read([note], progress=False, fold=False, with_loss=True)
+            found = plain.read([note], progress=False, fold=False, with_loss=True)
             means.append(found.loss / found.decisions if found.decisions else np.nan)
         return np.array(means, dtype=np.float64)
 

@@ -28,6 +28,7 @@ from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.saved.evaluations import EVALUATED, set_digest
 from clinical_tl.schema import Note
 from clinical_tl.storage.processes import on_main_process
+from clinical_tl.tasks.task import NoteTask
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit
@@ -169,7 +170,7 @@ def self_train(
             "seem to come from elsewhere, where a teacher is sure of what it does not know. Give "
             "notes of the same kind, or pass allow_dissimilar=True"
         )
-    start = _weights(model)
+    start, known = _weights(model), dict(model.metrics)
     metric = config.metric or model.task.monitor
     if (student_config.metric or model.task.monitor) != metric:
         raise ConfigError("config and student_config choose by different metrics; name one")
@@ -195,6 +196,8 @@ def self_train(
             logger.warning("round %d: no prediction was sure enough; stopping", number)
             break
         _restore(model, start)
+        # As new as the teacher was: its head may start from the probe, too.
+        model.metrics = dict(known)
         value = _fit(
             model,
             [*gold, *chosen.notes],
@@ -320,7 +323,11 @@ def _take_over(
     weights = _weights(teacher)
     shapes, own = ({name: w.shape for name, w in x.items()} for x in (weights, _weights(model)))
     same_encoder = teacher.source.sha256 == model.source.sha256
-    if shapes != own or not same_encoder or teacher.task.untuned() != model.task.untuned():
+    task = model.task.untuned()
+    if isinstance(task, NoteTask) and task.chooses_weights and isinstance(teacher.task, NoteTask):
+        balance = teacher.task.balance
+        task = task if balance == "own" else task.weighted(balance)
+    if shapes != own or not same_encoder or teacher.task.untuned() != task:
         raise ConfigError(
             "the teacher has another task, encoder or adapter than the model that is to learn "
             "from it; make both with the same TransferModel.from_pretrained(...)"

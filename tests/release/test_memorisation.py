@@ -50,7 +50,12 @@ def classifier(encoder, sides, folder, *, epochs):
     model = TransferModel.from_pretrained(encoder, task, adapter="full", window=64)
     if epochs:
         config = TrainingConfig(
-            epochs=epochs, learning_rate=5e-3, dropout=0.0, batch_tokens=256, progress=False
+            epochs=epochs,
+            learning_rate=5e-3,
+            dropout=0.0,
+            batch_tokens=256,
+            head_init="random",
+            progress=False,
         )
         fit(model, sides[0], config=config)
     return model, ReleaseFolder.read(model.save_pretrained(folder))

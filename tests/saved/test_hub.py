@@ -349,7 +349,10 @@ def test_a_full_fine_tune_of_a_folder_that_nobody_else_has_is_pushed_and_loaded_
     push_folder(saved, NAME, **GATE)
     pushed = hub.repositories[NAME].refs["main"].files
     assert not [file for file in pushed if str(tmp_path).encode() in pushed[file]]
-    assert predicted(TransferModel.load(ASKED)) == expected
+    (again,), (before,) = predicted(TransferModel.load(ASKED)), expected
+    # Where the weights lie in memory may cost a last digit.
+    assert again.label == before.label
+    assert dict(again.scores) == pytest.approx(dict(before.scores), abs=1e-6)
 
 
 @pytest.mark.parametrize("warned_of", ["local folder", "Hub", "merged model", "ONNX export"])
