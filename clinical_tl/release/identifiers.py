@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import Fragment, ReleaseFolder, fragments
+from clinical_tl.release.known_words import WORDS_FILE
 from clinical_tl.release.patterns import find_identifiers
 from clinical_tl.saved.artifact import CARD_FILE
 from clinical_tl.schema import Note
@@ -27,7 +28,6 @@ _NOTE_FIELDS = {
 }  # fmt: skip
 _VERSION = re.compile(r"v?\d+(?:\.\d+)+\S*")
 _WORD = re.compile(r"\w+")
-_WORDS_FILE = "lexical_classifier.safetensors"
 _WORDS_AT_ONCE = 500
 
 CountNames = Callable[[str], int]
@@ -62,7 +62,7 @@ def check_identifiers(folder: ReleaseFolder, train: Sequence[Note] | None) -> Re
                 places = warning if lenient else blocking
                 key = (shown, fragment.place, kind)
                 places[key] = places.get(key, 0) + n
-        if file.name == _WORDS_FILE and count_names is not None:
+        if file.name == WORDS_FILE and count_names is not None:
             named = sum(map(count_names, _written_as_names(texts[shown])))
             if named:
                 warning[(shown, "words", "person name")] = named

@@ -7,6 +7,7 @@ from clinical_tl.release.check import DataUse, ReleaseCheck
 from clinical_tl.release.folder import ReleaseFolder
 
 NAME = "vocabulary"
+WORDS_FILE = "lexical_classifier.safetensors"
 
 
 def check_vocabulary(

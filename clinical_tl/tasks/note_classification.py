@@ -280,11 +280,16 @@ def _weights(
 ) -> tuple[float, ...] | Literal["auto"] | None:
     if weights is None or weights == "auto":
         return weights
+    if isinstance(weights, str) and not labels.support:
+        # Nobody counted them.
+        return None
     total = sum(labels.support)
+    # No note is weighed by what a label without any weighs.
+    counts = [max(n, 1) for n in labels.support]
     if weights == "balanced":
-        return tuple(total / (len(labels) * n) for n in labels.support)
+        return tuple(total / (len(labels) * n) for n in counts)
     if weights == "sqrt":
-        weights = {name: n**-0.5 for name, n in zip(labels, labels.support, strict=True)}
+        weights = {name: n**-0.5 for name, n in zip(labels, counts, strict=True)}
     if not isinstance(weights, Mapping) or set(weights) != set(labels):
         raise TaskError(
             "class_weights must be 'auto', 'balanced', 'sqrt', None, or name exactly the training "

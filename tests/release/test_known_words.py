@@ -7,7 +7,7 @@ import pytest
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.gate import check_release
-from clinical_tl.release.known_words import check_vocabulary
+from clinical_tl.release.known_words import WORDS_FILE, check_vocabulary
 from tests.release.folders import SECRET, write_model
 
 TEXTS = [f"seen by {SECRET} for fever"] * 3 + [f"seen by {SECRET} for cough"] * 3
@@ -46,7 +46,7 @@ def test_words_leave_with_public_notes_or_hashed(tmp_path, hashed, data_use, pub
 
 def test_a_damaged_file_of_words_blocks(tmp_path):
     read = folder(tmp_path / "model", hashed=True)
-    file = read.path / f"{LexicalClassifier.file}.safetensors"
+    file = read.path / WORDS_FILE
     file.write_bytes(file.read_bytes()[:-5])
     assert check_vocabulary(read, "public", public=False).blocks
 

@@ -337,7 +337,9 @@ def test_a_full_fine_tune_of_a_folder_that_nobody_else_has_is_pushed_and_loaded_
     made = TransferModel.from_pretrained(
         mine, NoteClassification.from_notes(notes), adapter=adapter, window=64
     )
-    fit(made, notes, config=TrainingConfig(epochs=1, progress=False))
+    # What a random pooler says hardly varies, and a linear model on it magnifies rounding.
+    config = TrainingConfig(epochs=1, head_init="random", progress=False)
+    fit(made, notes, config=config)
     saved = made.save_pretrained(tmp_path / "model")
     expected = predicted(made)
     # Its notes' terms, and what it remembers, are asked for as of every other.
