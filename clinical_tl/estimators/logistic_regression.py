@@ -26,6 +26,9 @@ TOLERANCE = 1e-6
 ROUGH = 1e-4
 """Enough to choose a strength by."""
 _MEMORY = 10
+CONSTANT = 1e-4
+"""Of the median scale of features: what varies less is taken for constant."""
+_SILENT = 1e30
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,15 @@ def log_losses(
     return binary
 
 
+def _live(scale: Floats) -> Floats:
+    """The features' scales; of those that hardly vary beside the others one that silences them.
+
+    Some dimensions of an encoder are constant but for rounding. Standardised they would be noise,
+    and have coefficients as large as 1e30, which a network that starts from them can't survive.
+    """
+    return np.where(scale < CONSTANT * np.median(scale), _SILENT, scale)
+
+
 class _Problem:
     """One objective: standardisation is applied to pieces as they are read."""
 
@@ -136,7 +148,7 @@ class _Problem:
         scaler = StandardScaler()
         for piece in self._pieces():
             scaler.partial_fit(features[piece])
-        self.mean, self.scale = scaler.mean_, scaler.scale_
+        self.mean, self.scale = scaler.mean_, _live(scaler.scale_)
 
     def _pieces(self) -> Iterator[npt.NDArray[np.integer]]:
         for start in range(0, len(self.rows), CHUNK):

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # A run that is interrupted and started again in one process has moved the network since.
 _KNOWN: WeakKeyDictionary[Network, tuple[tuple[str, int], HeadStart]] = WeakKeyDictionary()
 
+LARGEST_WEIGHT = 20.0
+"""Of a head's start; those of MiniLM's features are below 1."""
 MOST_DECISIONS = 20_000
 """Units of text that a tagger's head starts from, about: more say the same."""
 
@@ -90,6 +92,10 @@ def head_start(reader: Reader, notes: Sequence[Note], *, seed: int = 0) -> HeadS
         classifier.coef_,
         classifier.intercept_,
     )
+    # Features that hardly vary have large weights, and small steps then make large logits. What is
+    # likeliest does not change.
+    calm = min(1.0, LARGEST_WEIGHT / max(float(np.abs(weights).max()), 1e-12))
+    weights, biases = calm * weights, calm * biases
     start = HeadStart(weights, biases, classifier.balance_, classifier.strength_)
     _KNOWN[reader.network] = key, start
     return start

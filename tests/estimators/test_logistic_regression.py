@@ -104,6 +104,16 @@ def test_features_on_disk_give_the_same_bits(tmp_path):
     np.testing.assert_array_equal(on_disk.coefficients, in_memory.coefficients)
 
 
+def test_what_is_constant_but_for_rounding_is_silent():
+    x = features()
+    y = np.arange(len(x)) % 2
+    rounding = 1e-30 * np.random.default_rng(0).normal(size=(len(x), 1)).astype(np.float32)
+    with_it = fit_logistic(np.hstack([x, rounding]), y, n_outputs=2, strength=1.0)
+    assert np.abs(with_it.coefficients[:, -1]).max() < 1e-12
+    without = fit_logistic(x, y, n_outputs=2, strength=1.0)
+    np.testing.assert_allclose(with_it.coefficients[:, :-1], without.coefficients, atol=1e-4)
+
+
 def test_log_losses_by_hand():
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
     np.testing.assert_allclose(log_losses(p, np.array([0, 1])), -np.log([0.25, 0.5]))

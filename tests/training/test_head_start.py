@@ -90,11 +90,13 @@ def test_a_fresh_network_says_what_the_linear_model_on_frozen_features_does(tiny
     start.give(model.reader)
     said = [own for i in order for _, own, _ in model.reader.decisions([NOTES[i]])]
     linear = features @ expected.coef_.T + expected.intercept_
+    # A random pooler hardly varies, so that its weights would be huge.
+    linear *= min(1, head_start.LARGEST_WEIGHT / np.abs(expected.coef_).max())
     # Tags that no unit has are outputs, too.
     found = torch.cat(said).numpy()[:, expected.classes_]
-    np.testing.assert_allclose(found, linear, atol=0.01)
+    np.testing.assert_allclose(found, linear, atol=0.01 * linear.std())
     assert expected.strength_ == start.strength
-    assert linear.std() > 0.1
+    assert linear.std() > 0.001
 
 
 def test_a_run_that_is_interrupted_starts_again_from_the_same_head(tiny_encoder, tmp_path):
