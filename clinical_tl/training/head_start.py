@@ -37,7 +37,7 @@ _KNOWN: WeakKeyDictionary[Network, tuple[tuple[str, int], HeadStart]] = WeakKeyD
 
 LARGEST_WEIGHT = 20.0
 """Of a head's start; those of MiniLM's features are below 1."""
-MOST_DECISIONS = 20_000
+MOST_DECISIONS = 5_000
 """Units of text that a tagger's head starts from, about: more say the same."""
 
 
