@@ -17,11 +17,13 @@ from clinical_tl.network.weights import adapter_settings
 from clinical_tl.saved.evaluations import record_scores, set_digest
 from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
+from clinical_tl.storage.output import require_folder
+from clinical_tl.storage.paths import as_path
 from clinical_tl.tasks.task import NoteTask, Task, check_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.head_start import HeadStart, head_start
 from clinical_tl.training.log import TrainingResult
-from clinical_tl.training.loop import TrainingRun
+from clinical_tl.training.loop import TrainingRun, check_metric
 from clinical_tl.training.source_weights import LabelSources, label_plan, start_from, weights_digest
 
 
@@ -69,7 +71,11 @@ def fit(
     earlier = [known.seen for known in (model, source) if known is not None]
     seen, leak = SeenNotes.of(train_notes, dev_notes, before=earlier, allow_leakage=allow_leakage)
     start = _start(model, train_notes)
+    # What can be refused at once is, before the notes are read for the head's start.
     check_notes(task, train_notes, dev_notes)
+    check_metric(task, config.metric or task.monitor, dev_notes)
+    if config.output_dir is not None:
+        require_folder(as_path(config.output_dir))
     # What words said after an earlier training is forgotten with it.
     reader = replace(model.reader, task=task, lexical=None)
     head = None

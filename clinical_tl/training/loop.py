@@ -92,7 +92,7 @@ class TrainingRun:
         self.folder = None if config.output_dir is None else as_path(config.output_dir)
         self.metric = config.metric or task.monitor
         check_notes(task, train, dev)
-        _check_metric(task, self.metric, dev)
+        check_metric(task, self.metric, dev)
         encoded = reader.encode(train, training=True)
         self.train, self.windowed = encoded.read, encoded.windowed
         self.items = self.windowed.items
@@ -538,7 +538,7 @@ class TrainingRun:
         }
 
 
-def _check_metric(task: Task, metric: str, dev: Sequence[Note] | None) -> None:
+def check_metric(task: Task, metric: str, dev: Sequence[Note] | None) -> None:
     """Before an epoch is spent on it."""
     if not dev:
         return

@@ -205,3 +205,16 @@ def test_private_training_takes_nothing_from_the_notes_before():
     for wrong in ({"head_init": "probe"}, {"lexical": True}, {"lexical": "hashed"}):
         with pytest.raises(ConfigError, match=r"without dp|False with dp"):
             TrainingConfig(dp=dp, **wrong)
+
+
+def test_what_is_refused_is_refused_before_the_notes_are_read(tiny_encoder, monkeypatch):
+    model = build(tiny_encoder, NoteClassification.from_notes(NOTES))
+    monkeypatch.setattr("clinical_tl.training.fitting.head_start", None)
+    with pytest.raises(ConfigError, match="metric"):
+        fit(
+            model,
+            NOTES,
+            NOTES,
+            TrainingConfig(metric="f2", progress=False),
+            allow_leakage=True,
+        )
