@@ -73,7 +73,8 @@ def fit(
     start = _start(model, train_notes)
     # What can be refused at once is, before the notes are read for the head's start.
     check_notes(task, train_notes, dev_notes)
-    check_metric(task, config.metric or task.monitor, dev_notes)
+    if config.metric is not None:
+        check_metric(task, config.metric, dev_notes)
     if config.output_dir is not None:
         require_folder(as_path(config.output_dir))
     # What words said after an earlier training is forgotten with it.

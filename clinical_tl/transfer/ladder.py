@@ -158,7 +158,8 @@ def best_transfer(
         lexical: as of `TrainingConfig`; `False` leaves the rungs with words out.
         rules: a lexicon's, for entity recognition.
         adapter: of the adapter's rung; `LoRA()` by default.
-        config: of the trained rungs, its seed of all.
+        config: of the trained rungs, its seed of all; its `lexical` is this one's, and nothing
+            is written to its `output_dir`.
         folds: at most; each is held out once.
         progress: show a progress bar.
         allow_leakage: go on where training and dev notes share patients or texts.
@@ -166,7 +167,8 @@ def best_transfer(
     Raises:
         TaskError: notes without annotation, too few for two folds, or a task whose predictions
             are no decisions about notes.
-        ConfigError: an unknown rung, none that is a model, or settings out of range.
+        ConfigError: an unknown rung, none that is a model, settings out of range, or private
+            training.
         NoteError: training and dev notes share patients or texts.
         EncoderError: as `TransferModel.from_pretrained`.
     """
@@ -176,6 +178,14 @@ def best_transfer(
     check_at_least(FEWEST_FOLDS, folds=folds)
     if not budget_minutes > 0:
         raise ConfigError(f"budget_minutes={budget_minutes}; allowed: above 0")
+    config = config or TrainingConfig()
+    if config.dp is not None:
+        raise ConfigError(
+            "best_transfer reads the notes with every rung, which no single ε tells; leave dp out, "
+            "and train the way that it finds with fit()"
+        )
+    # Every fold would find the checkpoints of the one before.
+    config = replace(config, output_dir=None, trackers=())
     if not isinstance(task, DecidesNotes):
         raise TaskError(f"{task.title}: its predictions are no decisions about notes to compare")
     chosen = _chosen(rungs_of(task, lexical=lexical, rules=rules), rungs)
@@ -183,7 +193,7 @@ def best_transfer(
     kept = None if dev is None else as_notes(dev)
     check_notes(task, notes, kept)
     SeenNotes.of(notes, kept, allow_leakage=allow_leakage)
-    sides = [list(side) for side in _folds(notes, folds, (config or TrainingConfig()).seed)]
+    sides = [list(side) for side in _folds(notes, folds, config.seed)]
     with tempfile.TemporaryDirectory() as cache:
         means = Means(
             task,
@@ -192,7 +202,7 @@ def best_transfer(
             Path(cache),
             lexical,
             adapter,
-            config or TrainingConfig(),
+            config,
             rules,
             allow_leakage,
         )

@@ -14,6 +14,7 @@ from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.tasks.relation_extraction import RelationExtraction
 from clinical_tl.training.config import TrainingConfig
+from clinical_tl.training.dp import DP
 from clinical_tl.transfer import ladder
 from clinical_tl.transfer.ladder import best_transfer
 from clinical_tl.transfer.rungs import Rung, rungs_of
@@ -198,6 +199,20 @@ def test_misuse_is_refused(tiny_encoder, notes):
         called(folds=1)
     with pytest.raises(TaskError, match="two folds"):
         called(of=notes[:1])
+
+
+def test_folds_share_no_output_folder(tiny_encoder, notes, tmp_path):
+    task = NoteClassification.from_notes(notes)
+    config = TrainingConfig(epochs=1, batch_tokens=2048, output_dir=tmp_path / "run")
+    choice = best_transfer(
+        notes, str(tiny_encoder), task, rungs=["adapter and words"], folds=2, config=config,
+        progress=False,
+    )  # fmt: skip
+    assert choice.chosen == "adapter and words"
+    assert not (tmp_path / "run").exists()
+    private = TrainingConfig(dp=DP(target_epsilon=8.0, delta=1e-3))
+    with pytest.raises(ConfigError, match="leave dp out"):
+        best_transfer(notes, str(tiny_encoder), task, config=private)
 
 
 def test_relations_have_their_rungs(notes):
