@@ -23,6 +23,7 @@ from .errors import ClinicalTLError as ClinicalTLError
 from .evaluation.evaluating import evaluation_report as evaluation_report
 from .models.feature_model import FeatureModel as FeatureModel
 from .models.loading import load as load
+from .models.open_codes import fit_open_codes as fit_open_codes
 from .models.transfer_model import TransferModel as TransferModel
 from .network.lora import LoRA as LoRA
 from .schema import LabelSet as LabelSet

@@ -158,7 +158,8 @@ class Prediction(Discreet, Tabular):
     """What a model, or a set of rules, says of one note; it shows names, offsets and scores.
 
     `label` and `scores` come from classification, `codes`, `scores` and `evidence` from
-    coding (evidence: code → the stretches of text its attention points to, best first),
+    coding (evidence: code → the stretches of text its attention points to, best first; of an
+    open code set also `sources`: code → what spoke for it, most first),
     `spans` from entity recognition, `relations` from relation extraction. `scores` maps label,
     code or candidate relation to a probability in [0, 1].
 
@@ -191,6 +192,7 @@ class Prediction(Discreet, Tabular):
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     relations: tuple[ScoredRelation, ...] | None = None
     novelty: float | None = None
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def table(self) -> Table:
         """One row a mention, code, relation or label, with its score; none if nothing is said."""
@@ -221,6 +223,8 @@ class Prediction(Discreet, Tabular):
             record["evidence"] = {
                 code: [_said_span(span) for span in spans] for code, spans in self.evidence.items()
             }
+        if self.sources:
+            record["sources"] = {code: list(said) for code, said in self.sources.items()}
         if self.novelty is not None:
             record["novelty"] = self.novelty
         return record
@@ -275,7 +279,8 @@ class LabelScores(Mapping[str, float]):
 
     Thousands of labels a note cost an array and not a dictionary; `array` has shape (labels,)
     in the order of `names`. Rows of one model share their names and the index of them, also
-    after they were pickled together.
+    after they were pickled together. `others` are labels that the model has no output for, such
+    as codes of an open set.
 
     >>> probabilities = np.array([0.25, 0.75, 0.125], dtype=np.float32)
     >>> scores = LabelScores(("E11.9", "I10", "J45"), probabilities)
@@ -287,36 +292,49 @@ class LabelScores(Mapping[str, float]):
     LabelScores(3 labels, best: {'I10': 0.75, 'E11.9': 0.25, 'J45': 0.125})
     """
 
-    def __init__(self, names: Sequence[str], array: npt.NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        array: npt.NDArray[np.float32],
+        others: Mapping[str, float] | None = None,
+    ) -> None:
         if len(names) != len(array):
             raise TaskError(f"{len(names)} labels but {len(array)} scores; give one a label")
         self.names = tuple(names)
         self.array = array
+        self.others = others or {}
 
     @cached_property
     def _positions(self) -> Mapping[str, int]:
         return _columns(self.names)
 
     def __getitem__(self, name: str) -> float:
+        if name in self.others:
+            return self.others[name]
         return float(self.array[self._positions[name]])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._positions
+        return name in self._positions or name in self.others
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
+        yield from self.names
+        yield from self.others
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.names) + len(self.others)
 
-    def __reduce__(self) -> tuple[type[LabelScores], tuple[Sequence[str], npt.NDArray[np.float32]]]:
+    def __reduce__(self) -> tuple[type[LabelScores], tuple[Any, ...]]:
         # Without the index: each row would carry its own.
-        return (LabelScores, (self.names, self.array))
+        return (LabelScores, (self.names, self.array, self.others))
 
     def top(self, n: int) -> dict[str, float]:
         """The `n` highest scores, best first."""
         best = np.argsort(-self.array, kind="stable")[:n]
-        return {self.names[i]: float(self.array[i]) for i in best}
+        own = {self.names[i]: float(self.array[i]) for i in best}
+        if not self.others:
+            return own
+        ranked = sorted((own | dict(self.others)).items(), key=lambda item: -item[1])
+        return dict(ranked[:n])
 
     def __repr__(self) -> str:
         best = {shown_id(name, "label"): score for name, score in self.top(3).items()}

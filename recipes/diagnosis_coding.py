@@ -32,6 +32,8 @@ def main(
     level: Literal["code", "category", "chapter"] = "code",
     describe_labels: bool = True,
     per_label_thresholds: bool = False,
+    open_codes: bool = False,
+    lexicon: str | None = None,
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/diagnosis_coding",
     push_to: str | None = None,
@@ -55,6 +57,9 @@ def main(
         level: whole codes, three-character categories, or chapters.
         describe_labels: start label attention from the ICD descriptions.
         per_label_thresholds: tune a threshold a code, drawn toward the global one.
+        open_codes: also give codes that training never showed, found by their names; what dev
+            notes say of it is logged.
+        lexicon: with open_codes, a tab-separated table of more names and their codes.
         training: the training settings.
         output: folder for the model, a report and a table of the predictions for the test notes,
             the training log and checkpoints.
@@ -84,6 +89,9 @@ def main(
     print(model.summary())
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
+    if open_codes:
+        rules = ctl.rules.from_lexicon(lexicon) if lexicon else ()
+        ctl.fit_open_codes(model, splits["dev"], rules=rules, seed=training.seed)
     scores = score_and_save(model, splits, output, allow_leakage=allow_leakage)
     print(ctl.display.format_table([band.row() for band in scores.bands]))
     print(scores)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_tl.data.notes import NotesLike, as_notes
-from clinical_tl.errors import EncoderError, NoteError, shown_path
+from clinical_tl.errors import ConfigError, EncoderError, NoteError, shown_path
 from clinical_tl.saved.artifact import write_artifact
 from clinical_tl.saved.encoder_licence import shareable_name
 from clinical_tl.schema import Note, Prediction
@@ -81,6 +81,7 @@ def export_onnx(
         EncoderError: an architecture that ONNX can't hold, or whose graph, before any
             quantising, gives other numbers than the model (by more than `TOLERANCE`).
         ArtifactError: `folder` holds something else.
+        ConfigError: a model with an open code set, which reads names beside its graph.
         NoteError: `check` is empty.
         OutputError: `folder` can't be written; found out before the work begins.
     """
@@ -90,6 +91,11 @@ def export_onnx(
     notes = None if check is None else as_notes(check)
     if notes is not None and not notes:
         raise NoteError("check: there are no notes to compare; give at least one, or None")
+    if model.open_codes is not None:
+        raise ConfigError(
+            "the model has an open code set, which reads notes beside the graph; export it as it "
+            "was before fit_open_codes()"
+        )
     require_replaceable(folder)
     with tempfile.TemporaryDirectory() as name, writing(Path(name) / "model.onnx"):
         draft = Path(name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +52,8 @@ class CodingScores(Scores):
 
     `macro_f1` is over codes in gold or predicted, `macro_f1_gold` over codes in gold alone.
     `unseen_codes` counts the distinct gold codes without a column, `unseen_gold` their
-    occurrences. `auroc_*` and `ranking` are `None` where undefined; `auroc_labels` says over
-    how many labels the macro AUROC is. `per_label` has the codes in gold or predicted, in
+    occurrences, found or not. `auroc_*` and `ranking` are `None` where undefined;
+    `auroc_labels` says over how many labels the macro AUROC is. `per_label` has the codes in gold or predicted, in
     column order, the unseen ones last; `bands` is empty without training counts.
     """
 
@@ -98,20 +99,55 @@ class CodingScores(Scores):
         return {name: value for name, value in figures.items() if value is not None}
 
 
+@dataclass(frozen=True)
+class OtherCodes:
+    """What is predicted of a note's codes that have no column: those given, and their scores."""
+
+    given: frozenset[str] = frozenset()
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+NO_OTHERS = OtherCodes()
+
+
+def ranked_together(
+    gold_matrix: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.float64],
+    gold: Sequence[Collection[str]],
+    others: Sequence[OtherCodes],
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Gold and scores, both (n, k), with columns more for the other codes of each note.
+
+    A note's j-th other code stands in the j-th of them, whatever it is: ranks do not ask.
+    """
+    width = max((len(other.scores) for other in others), default=0)
+    if not width:
+        return gold_matrix, scores
+    is_gold = np.zeros((len(gold), width), dtype=np.bool_)
+    own = np.full((len(gold), width), -np.inf)
+    for note, (codes, other) in enumerate(zip(gold, others, strict=True)):
+        wanted = set(codes)
+        own[note, : len(other.scores)] = list(other.scores.values())
+        is_gold[note, : len(other.scores)] = [code in wanted for code in other.scores]
+    return np.hstack([gold_matrix, is_gold]), np.hstack([scores, own])
+
+
 def coding_scores(
     gold: Sequence[Collection[str]],
     scores: npt.ArrayLike | None,
     predicted: npt.ArrayLike,
     labels: Sequence[str],
     train_support: Mapping[str, int] | None = None,
+    others: Sequence[OtherCodes] | None = None,
 ) -> CodingScores:
     """Micro and macro precision, recall and F1, AUROC, P@k, R-precision, MAP, F1 by frequency.
 
     Conventions:
 
-    - A gold code without a column can't be predicted and counts as missed: a false negative
-      in micro, a label of F1 = 0 in macro, one more in the denominator of recall, R-precision
-      and MAP. AUROC needs scores and is over the model's labels alone.
+    - A gold code without a column can't be predicted but from an open code set (`others`) and
+      else counts as missed: a false negative in micro, a label of F1 = 0 in macro, one more in
+      the denominator of recall, R-precision and MAP. AUROC needs scores and is over the model's
+      labels alone.
     - Macro F1 is the mean of the codes' F1s, over codes that occur in gold or among the
       predictions. Edin et al. (2023, arXiv 2304.10909) showed that averaging over every label
       of the model, those that never occur in the evaluated notes included, halves the figure
@@ -130,6 +166,8 @@ def coding_scores(
         predicted: (n, k) booleans, the codes assigned.
         labels: the model's k codes, in the order of the columns.
         train_support: code → number of training notes, for `bands`; codes it lacks have 0.
+        others: what is predicted of codes without a column, one a note; they are ranked among
+            the model's.
 
     Raises:
         TaskError: no notes, lengths or shapes that disagree, labels given twice, a note whose
@@ -153,6 +191,11 @@ def coding_scores(
     score = None if scores is None else score_matrix(scores, name="scores", shape=shape)
     assigned = bool_matrix(predicted, name="predicted", shape=shape)
     is_gold, unseen = _gold_matrix(gold, names)
+    beyond = [NO_OTHERS] * len(gold) if others is None else others
+    found, wrong = Counter[str](), Counter[str]()
+    for own, other in zip(gold, beyond, strict=True):
+        found.update(code for code in other.given if code in own)
+        wrong.update(code for code in other.given if code not in own)
 
     tp = (assigned & is_gold).sum(axis=0).tolist()
     in_predicted = assigned.sum(axis=0).tolist()
@@ -162,14 +205,17 @@ def coding_scores(
         for name, right, claimed, true in zip(names, tp, in_predicted, in_gold, strict=True)
         if claimed or true
     ]
-    counts += [LabelScore(code, tp=0, fp=0, fn=n) for code, n in sorted(unseen.items())]
+    counts += [
+        LabelScore(code, tp=found[code], fp=wrong[code], fn=unseen.get(code, 0) - found[code])
+        for code in sorted({*unseen, *wrong})
+    ]
     averages = average(counts)
     gold_per_note = np.array([len(set(codes)) for codes in gold])
     auroc_micro, auroc_macro, auroc_labels, ranking = None, None, 0, NO_RANKING
     if score is not None:
         auroc_micro = auroc(is_gold, score)
         auroc_macro, auroc_labels = macro_auroc(is_gold, score)
-        ranking = ranking_scores(is_gold, score, gold_per_note)
+        ranking = ranking_scores(*ranked_together(is_gold, score, gold, beyond), gold_per_note)
     return CodingScores(
         notes=len(gold),
         notes_without_gold=int((gold_per_note == 0).sum()),

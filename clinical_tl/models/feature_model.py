@@ -23,6 +23,7 @@ from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, Fe
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.unit_length import unit_length
 from clinical_tl.models.lexical_part import fit_lexical, lexical_facts, weigh_words, with_words
+from clinical_tl.models.open_codes import OpenCodes, opened
 from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
 from clinical_tl.saved.artifact import read_metrics, write_artifact
 from clinical_tl.saved.evaluations import leak_of, record_scores
@@ -75,6 +76,8 @@ class FeatureModel:
     pooling: VectorPooling = "mean"
     cache: Path | None = None
     lexical: LexicalClassifier | None = None
+    open_codes: OpenCodes | None = None
+    """Which codes it gives beyond those of training (`fit_open_codes`)."""
     unit_length: bool = True
     """Whether a note's vector is divided by its length, as those of all but older models are."""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -209,12 +212,13 @@ class FeatureModel:
             for note, row in zip(records, features, strict=True)
         ]
         tell_unread(note for note, blank in zip(records, unread, strict=True) if blank)
-        return [
+        predictions = [
             self.task.unread(note.note_id) if blank else self.task.predicted(note.note_id, row)
             for note, row, blank in zip(
                 records, self.task.scaled(probabilities.astype(np.float32)), unread, strict=True
             )
         ]
+        return opened(self.open_codes, self, records, predictions)
 
     def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """The encoder's vectors of texts, as the model pools them, (texts, d)."""
@@ -307,6 +311,8 @@ class FeatureModel:
             self.classifier.save(draft)
             if self.lexical is not None:
                 self.lexical.save(draft)
+            if self.open_codes is not None:
+                self.open_codes.save(draft)
             self.encoder.tokenizer.save_pretrained(draft)
 
         windowing = self.encoder.windowing
@@ -412,6 +418,7 @@ class FeatureModel:
             layer,
             pooling,
             lexical=LexicalClassifier.load(folder) if LexicalClassifier.is_saved(folder) else None,
+            open_codes=OpenCodes.load(folder) if OpenCodes.is_saved(folder) else None,
             unit_length=of_unit_length,
             metrics=read_metrics(folder),
             saved_as=saved.name,

@@ -16,6 +16,7 @@ from clinical_tl.errors import ArtifactError, ConfigError, NoteError, shown_path
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.note_novelty import fit_note_novelty, note_novelty
 from clinical_tl.estimators.novelty import NoveltyDetector
+from clinical_tl.models.open_codes import OpenCodes, opened
 from clinical_tl.models.reader import CHUNK, Reader
 from clinical_tl.network.adapter import Adapter
 from clinical_tl.network.device import choose_device, reading_precision
@@ -92,6 +93,8 @@ class TransferModel:
         self.novelty: NoveltyDetector | None = None
         self.lexical: LexicalClassifier | None = None
         """What words add to the network's logits (`TrainingConfig.lexical`)."""
+        self.open_codes: OpenCodes | None = None
+        """Which codes it gives beyond those of training (`fit_open_codes`)."""
         self.start: dict[str, Any] = {}
         """What the weights were before any training, for a checkpoint to be known as this run's."""
         self.seen: SeenNotes | None = None
@@ -205,6 +208,8 @@ class TransferModel:
             model.novelty = NoveltyDetector.load(folder)
         if LexicalClassifier.is_saved(folder):
             model.lexical = LexicalClassifier.load(folder)
+        if OpenCodes.is_saved(folder):
+            model.open_codes = OpenCodes.load(folder)
         model.saved_as = saved.name
         model.network.eval()
         return model
@@ -259,6 +264,8 @@ class TransferModel:
                 self.novelty.save(draft)
             if self.lexical is not None:
                 self.lexical.save(draft)
+            if self.open_codes is not None:
+                self.open_codes.save(draft)
 
         # What carries its encoder needs no folder of this machine, and so names none.
         source = self._nameless_source() if carries_encoder(self.network) else self.source
@@ -321,6 +328,7 @@ class TransferModel:
             self.metrics,
         )
         model.novelty, model.lexical, model.seen = self.novelty, self.lexical, self.seen
+        model.open_codes = self.open_codes
         return model
 
     def _nameless_source(self) -> EncoderSource:
@@ -331,13 +339,18 @@ class TransferModel:
         """Write a plain transformers folder, the adapter folded into the weights.
 
         `transformers.pipeline` runs it; of a long note it reads what fits one window. Raises
-        `ArtifactError` for a head of our own, for words beside the network, or where `folder`
-        holds anything else.
+        `ArtifactError` for a head of our own, for words or an open code set beside the network,
+        or where `folder` holds anything else.
         """
         if self.lexical is not None:
             raise ArtifactError(
                 "the model adds what words say to what the network does, which transformers can't; "
                 "save it with save_pretrained(), or train without lexical to merge"
+            )
+        if self.open_codes is not None:
+            raise ArtifactError(
+                "the model has an open code set, which transformers can't read; save it with "
+                "save_pretrained(), or merge it as it was before fit_open_codes()"
             )
         folder = whole_folder(as_path(folder))
         merged = merged_model(self.network)
@@ -404,9 +417,20 @@ class TransferModel:
                     with_novelty=True,
                 )
             )
-        autocast = reading_precision(precision, self.network.device)
-        return self.reader.predict(
-            notes, batch_tokens=batch_tokens, progress=progress, autocast=autocast
+
+        def read(some: Iterable[Note]) -> Iterator[Prediction]:
+            autocast = reading_precision(precision, self.network.device)
+            return self.reader.predict(
+                some, batch_tokens=batch_tokens, progress=progress, autocast=autocast
+            )
+
+        if self.open_codes is None:
+            return read(notes)
+        stream = iter(notes)
+        return (
+            prediction
+            for chunk in iter(lambda: list(islice(stream, CHUNK)), [])
+            for prediction in opened(self.open_codes, self, chunk, list(read(chunk)))
         )
 
     def losses(self, notes: NotesLike) -> npt.NDArray[np.float64]:

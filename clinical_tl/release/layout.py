@@ -28,7 +28,7 @@ NAME = "layout"
 SHOWN = 8
 
 WEIGHTS = re.compile(
-    r"(?:adapter_model|head|novelty|feature_classifier|lexical_classifier|"
+    r"(?:adapter_model|head|novelty|feature_classifier|lexical_classifier|open_codes|"
     r"model(?:-\d{5}-of-\d{5})?)\.safetensors"
 )
 DECLARED = frozenset(

@@ -1,4 +1,5 @@
 from .annotations import from_annotations as from_annotations
+from .code_names import from_names as from_names
 from .disagreement import disagreements as disagreements
 from .lexicon import from_lexicon as from_lexicon
 from .matcher import RuleMatcher as RuleMatcher

@@ -112,7 +112,7 @@ def from_lexicon(
             concepts.add(concept)
     rules: list[Rule] = []
     for key, (forms, concepts) in names.items():
-        reason = _reason_to_prune(key, min(forms), min_length)
+        reason = reason_to_prune(key, min(forms), min_length)
         if reason:
             pruned[reason] += 1
             continue
@@ -136,7 +136,8 @@ def from_lexicon(
     return RuleSet(tuple(rules), counts)
 
 
-def _reason_to_prune(key: tuple[str, ...], name: str, min_length: int) -> str | None:
+def reason_to_prune(key: tuple[str, ...], name: str, min_length: int) -> str | None:
+    """Why a name, with its units in lower case, is no good as a rule; `None` if it is."""
     words = [unit for unit in key if any(map(str.isalpha, unit))]
     if not words:
         return "no letter"

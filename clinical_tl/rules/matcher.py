@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from clinical_tl.rules.context import Context
 
 SOURCE = ("source", "rules")
+DENYING = frozenset({"negation", "hypothetical", "family"})
+"""What a mention may be said to be and then is none of the patient's."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,24 @@ class RuleMatcher:
             for span, more in zip(spans, stated, strict=True)
         )
 
-    def predict(self, notes: NotesLike) -> list[Prediction]:
-        """One prediction a note, in order."""
-        return [Prediction(note.note_id, spans=self.spans(note.text)) for note in as_notes(notes)]
+    def predict(self, notes: NotesLike, *, codes: bool = False) -> list[Prediction]:
+        """One prediction a note, in order.
+
+        With `codes` also the concepts of its mentions as codes, those that the context denies
+        left out, with the mentions as evidence: rules as a coder.
+        """
+        predictions = []
+        for note in as_notes(notes):
+            spans = self.spans(note.text)
+            if not codes:
+                predictions.append(Prediction(note.note_id, spans=spans))
+                continue
+            said = coded(span for span in spans if not is_denied(span))
+            evidence = {code: tuple(own) for code, own in said.items()}
+            predictions.append(
+                Prediction(note.note_id, codes=tuple(said), spans=spans, evidence=evidence)
+            )
+        return predictions
 
     def _occurrences(self, units: TextUnits, doc: Doc) -> list[Occurrence]:
         found = []
@@ -128,6 +145,20 @@ class RuleMatcher:
                 start, end = units.starts[first], units.ends[stop - 1]
                 found.append(Occurrence(rule, first, stop, start, end))
         return found
+
+
+def coded(spans: Iterable[Span]) -> dict[str, list[Span]]:
+    """Code → the mentions that have it among their concepts, labelled with it."""
+    found: dict[str, list[Span]] = {}
+    for span in spans:
+        for code in span.concepts:
+            found.setdefault(code, []).append(replace(span, label=code, concepts=()))
+    return found
+
+
+def is_denied(span: Span) -> bool:
+    """Whether the context says that the patient does not have what is mentioned."""
+    return any(name in DENYING for name, _ in span.attributes)
 
 
 def longest(occurrences: Iterable[Occurrence]) -> list[Occurrence]:

@@ -4,6 +4,7 @@ adapter_config.json, adapter_model.safetensors   an adapter (plain peft), or
 config.json, model.safetensors                   a full model (plain transformers)
 head.safetensors                                 the label-attention head, where there is one
 novelty.safetensors                              the novelty detector, where one was fitted
+open_codes.safetensors                           the open code set, where one was fitted
 task.json                                        task, encoder, windows, hashes of all files,
                                                  and its own
 metrics.json                                     scores and training figures

@@ -17,7 +17,10 @@ from clinical_tl.schema import Note
 
 EVALUATED = "evaluated"
 LEAKAGE = "leakage"
-NO_SCORES = frozenset({"training", "source", "self_training", EVALUATED, LEAKAGE, LANGUAGE})
+OPEN_CODES = "open_codes"
+NO_SCORES = frozenset(
+    {"training", "source", "self_training", OPEN_CODES, EVALUATED, LEAKAGE, LANGUAGE}
+)
 """What `metrics.json` holds beside scores."""
 TRAINING = re.compile(r"train|(?<![a-z])fit(?![a-z])", re.IGNORECASE)
 """In the name of a set of notes: it is one that training saw."""

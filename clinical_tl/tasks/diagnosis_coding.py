@@ -20,7 +20,12 @@ from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.calibration import dev_temperature
-from clinical_tl.metrics.coding import CodingScores, coding_scores
+from clinical_tl.metrics.coding import (
+    CodingScores,
+    OtherCodes,
+    coding_scores,
+    ranked_together,
+)
 from clinical_tl.metrics.ranking import NAMES as RANKING
 from clinical_tl.metrics.ranking import note_rankings
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
@@ -29,6 +34,7 @@ from clinical_tl.tasks.evidence import code_evidence
 from clinical_tl.tasks.task import (
     NoteTask,
     check_annotated,
+    check_foreign,
     check_order,
     scores_of_all,
     unsure,
@@ -421,19 +427,19 @@ class DiagnosisCoding(NoteTask):
                 f"diagnosis coding: none of the {len(predictions)} predictions has codes; score "
                 "what a coder predicts (codes=() for none)"
             )
-        foreign = [p.note_id for p in predictions if not set(p.codes or ()) <= positions.keys()]
-        if foreign:
-            raise TaskError(
-                f"diagnosis coding: {len(foreign)} predictions have codes that are not the "
-                f"task's, e.g. of the notes {shown_ids(foreign)}; score predictions of its codes, "
-                f"at its level ({self.level})"
-            )
+        gold = [_rolled(note, self.level) for note in records]
+        check_foreign(
+            self.title,
+            Counter(code for p in predictions for code in p.codes or ()),
+            {*positions, *(code for codes in gold for code in codes), *_candidates(predictions)},
+        )
         return coding_scores(
-            [_rolled(note, self.level) for note in records],
+            gold,
             scores_of_all(self, predictions),
             self._claimed(predictions),
             self.labels.names,
             dict(zip(self.labels.names, self.labels.support, strict=True)),
+            self._others(predictions),
         )
 
     def note_counts(
@@ -456,22 +462,40 @@ class DiagnosisCoding(NoteTask):
         rows, places = np.nonzero(gold | claimed)
         true, said = gold[rows, places], claimed[rows, places]
         counts = np.stack([true & said, ~true & said, true & ~said], axis=1).astype(np.float64)
-        # Gold codes without a column stand behind the others.
-        positions = self.labels.positions
-        unseen = sorted({code for codes in own for code in codes} - positions.keys())
+        # Codes without a column stand behind the others.
+        others = [
+            OtherCodes(
+                frozenset(code for code in other.given if labels is None or code in labels),
+                {c: score for c, score in other.scores.items() if labels is None or c in labels},
+            )
+            for other in self._others(predictions)
+        ]
+        own_others = [codes - self.labels.positions.keys() for codes in own]
+        unseen = sorted(set().union(*own_others, *(other.given for other in others)))
         beside = {code: len(kept) + i for i, code in enumerate(unseen)}
-        missed = [
-            (row, beside[code]) for row, codes in enumerate(own) for code in codes & beside.keys()
+        places_beside = [
+            (
+                row,
+                beside[code],
+                [
+                    float(code in codes and code in other.given),
+                    float(code not in codes),
+                    float(code not in other.given),
+                ],
+            )
+            for row, (codes, other) in enumerate(zip(own_others, others, strict=True))
+            for code in sorted(codes | other.given)
         ]
         means: dict[str, np.ndarray] = {}
         scores = score_rows(predictions, names)
         if scores is not None:
-            ranked = note_rankings(gold, scores[:, kept], np.array([len(codes) for codes in own]))
+            together = ranked_together(gold, scores[:, kept], own, others)
+            ranked = note_rankings(*together, np.array([len(codes) for codes in own]))
             means = dict(zip(RANKING, ranked.T, strict=True))
         return counts_at(
-            [*rows.tolist(), *(row for row, _ in missed)],
-            [*places.tolist(), *(place for _, place in missed)],
-            np.concatenate([counts, np.tile([0.0, 0.0, 1.0], (len(missed), 1))]),
+            [*rows.tolist(), *(row for row, _, _ in places_beside)],
+            [*places.tolist(), *(place for _, place, _ in places_beside)],
+            np.concatenate([counts, np.reshape([found for _, _, found in places_beside], (-1, 3))]),
             (len(notes), max(len(kept) + len(unseen), 1)),
             {name: name for name in _AVERAGES},
             means,
@@ -489,8 +513,20 @@ class DiagnosisCoding(NoteTask):
         positions = self.labels.positions
         claimed = np.zeros((len(predictions), len(self.labels)), dtype=bool)
         for row, prediction in enumerate(predictions):
-            claimed[row, [positions[code] for code in prediction.codes or ()]] = True
+            own = [positions[code] for code in prediction.codes or () if code in positions]
+            claimed[row, own] = True
         return claimed
+
+    def _others(self, predictions: Sequence[Prediction]) -> list[OtherCodes]:
+        """What is predicted of codes that are not the task's (`models.open_codes`)."""
+        positions = self.labels.positions
+        return [
+            OtherCodes(
+                frozenset(code for code in p.codes or () if code not in positions),
+                p.scores.others if isinstance(p.scores, LabelScores) else {},
+            )
+            for p in predictions
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""
@@ -533,6 +569,11 @@ class DiagnosisCoding(NoteTask):
             f"of some code, e.g. of the notes {shown_ids(lacking)}; tune and decide on what a "
             "model's predict() gives"
         )
+
+
+def _candidates(predictions: Sequence[Prediction]) -> set[str]:
+    """Codes that predictions have scores of without being the task's."""
+    return {c for p in predictions if isinstance(p.scores, LabelScores) for c in p.scores.others}
 
 
 def _mean(losses: torch.Tensor, decided: torch.Tensor) -> torch.Tensor:

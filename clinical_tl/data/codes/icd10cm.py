@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -46,7 +46,11 @@ ICD9_MEND = (
     "all the same need their dot after the third character, and no WHO activity digit"
 )
 _CHAPTER_RANGE = re.compile(r"(.+) \(([A-Z]\w{2})-([A-Z]\w{2})\)")
+# The list's own words for what may be left out: modifiers in brackets, "not otherwise specified".
+_OPTIONAL = re.compile(r"\([^()]*\)|,? \b(?:NOS|unspecified)\b")
 _SHOWN_CODES = 10
+LONGEST_SUBCATEGORY = 5
+"""Characters, dot included: the titles of longer codes say side and encounter besides."""
 _ROMAN = (
     *("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI"),
     *("XII", "XIII", "XIV", "XV", "XVI", "XVII", "XVIII", "XIX", "XX", "XXI", "XXII"),
@@ -285,6 +289,33 @@ def _is_icd9(code: object) -> bool:
     if _ICD9_NUMBER.fullmatch(spelt):
         return True
     return _is_v_or_e(spelt) and not _SHARED_SPELLING.fullmatch(spelt) and not is_listed(spelt)
+
+
+@lru_cache(maxsize=2)
+def names(level: Level) -> Mapping[str, tuple[str, ...]]:
+    """Every listed code of a level, and what the tabular list calls it: its title first.
+
+    The others are what it is said to include; a category also goes by the titles and terms of its
+    subcategories. Chapters have no names that a note would use, and there is no code.
+    """
+    if level == "chapter":
+        return {}
+    every = filter(_WELL_FORMED.fullmatch, _tabular_list().get_all_codes())
+    found = {code: _terms(code) for code in every}
+    if level == "code":
+        return {code: tuple(dict.fromkeys(own)) for code, own in found.items()}
+    by_category = {code: list(own) for code, own in found.items() if len(code) == 3}
+    for code, own in found.items():
+        if code[:3] in by_category and 3 < len(code) <= LONGEST_SUBCATEGORY:
+            by_category[code[:3]] += own
+    return {code: tuple(dict.fromkeys(own)) for code, own in by_category.items()}
+
+
+def _terms(code: str) -> list[str]:
+    listed = _tabular_list()
+    title = listed.get_description(code)
+    said = [title, *listed.get_inclusion_term(code), *listed.get_includes(code)]
+    return [title, *(" ".join(_OPTIONAL.sub(" ", name).split()) for name in said)]
 
 
 @lru_cache(maxsize=1)

@@ -63,6 +63,8 @@ def _origin(said: Prediction) -> dict[str, Any]:
             for code, spans in said.evidence.items()
         },
     }
+    if said.sources:
+        found["sources"] = {code: list(own) for code, own in said.sources.items()}
     if said.novelty is not None:
         found["novelty"] = float(said.novelty)
     return {name: value for name, value in found.items() if value or name == "novelty"}

@@ -26,6 +26,7 @@ SAID: Columns = {
     "head": str,
     "tail": str,
     "evidence": str,
+    "sources": str,
     "fragments": str,
     "concepts": str,
     "attributes": str,
@@ -41,7 +42,7 @@ class TidyRows:
 
     `kind` is `class`, `code`, `mention`, `relation`, or `nothing` for a note of which nothing is
     said. Offsets are characters, half-open; `evidence` and `fragments` are JSON lists of
-    `[start, end]`, evidence best first; `title` is a code's in ICD-10-CM.
+    `[start, end]`, evidence best first; `sources` what spoke for a code of an open set; `title` is a code's in ICD-10-CM.
 
     Args:
         notes: the predictions' notes; their patient ids and metadata become columns. Values of
@@ -108,6 +109,7 @@ def _things(said: Prediction) -> Iterator[dict[str, Any]]:
             "title": description(code) if is_listed(code) else None,
             "score": said.scores.get(code),
             "evidence": json.dumps(evidence) if evidence else None,
+            "sources": "; ".join(said.sources.get(code, ())) or None,
             "stretches": evidence,
         }
     for span in said.spans or ():
