@@ -28,6 +28,7 @@ def main(
     pooling: VectorPooling = "mean",
     cache: str | None = None,
     lexical: Lexical = False,
+    open_codes: bool = False,
     seed: int = 0,
     output: str = "runs/features",
 ) -> dict[str, float]:
@@ -49,6 +50,7 @@ def main(
         cache: folder for the notes' vectors; as confidential as the notes.
         lexical: add what the notes' words say, of tasks that decide notes as a whole: true (a
             vocabulary of words that several notes have is saved too), "hashed", or false.
+        open_codes: also give diagnosis codes that training never showed, found by their names.
         seed: of the folds on which the regularisation is chosen.
         output: folder for the model.
 
@@ -72,6 +74,8 @@ def main(
         seed=seed,
         allow_leakage=allow_leakage,
     )
+    if open_codes:
+        model = ctl.fit_open_codes(model, splits["dev"], seed=seed)
     tried = [
         {"C": score.strength, "held-out log loss": score.log_loss}
         for score in model.classifier.cross_validation_
