@@ -12,7 +12,7 @@ export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
 .PHONY: demo test lint unit test-python docs real real-quick few-labels real-transfer real-tests bench gpu-check \
 	test-lowest picture notebooks clean
 
-demo: $(READY)  ## Train and score all four tasks on synthetic notes (under 5 minutes on 2 cores).
+demo: $(READY)  ## Train and score four tasks on synthetic notes (under 5 minutes on 2 cores).
 	$(BIN)/python -m recipes.demo
 
 test: lint unit  ## Style, types and tests.

@@ -163,8 +163,8 @@ def _sources(
         system = systems.pop() or "icd10cm"
         if systems or not all(_is_code(name, system) for name in (*targets, *known)):
             raise ConfigError(
-                "labels='hierarchy' follows the codes of one system that has a hierarchy "
-                "(ICD-10-CM), which these labels are not; use 'exact', or a mapping from target "
+                "labels='hierarchy' follows ICD-10-CM codes, or those of one other system with a "
+                "hierarchy, which these labels are not; use 'exact', or a mapping from target "
                 "label to source labels"
             )
         return label_ancestry(targets, known)

@@ -349,7 +349,7 @@ def test_labels_of_two_systems_are_not_taken_for_each_other(tiny_encoder):
     models = [TransferModel.from_pretrained(tiny_encoder, task) for task in (ten, nine, ten)]
     assert label_plan(models[0], models[2], "exact")[0].keys() == {"V27.0", "I10"}
     assert label_plan(models[0], models[1], "exact")[0] == {}
-    with pytest.raises(ConfigError, match="codes of one system"):
+    with pytest.raises(ConfigError, match="those of one other system"):
         label_plan(models[0], models[1], "hierarchy")
     assert label_plan(models[1], models[1], "hierarchy")[0].keys() == {"V27.0", "401.9"}
     assert label_plan(models[0], models[1], {"I10": ["401.9"]})[0] == {"I10": ("401.9",)}
