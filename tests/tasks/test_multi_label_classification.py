@@ -154,5 +154,17 @@ def test_ways_without_fine_tuning_know_it(tiny_encoder):
     assert task.evaluate(test, features.predict(test, progress=False)).micro_f1 > 0.9
     choice = ctl.best_transfer(train, tiny_encoder, task, dev, budget_minutes=0.02, progress=False)
     assert {"TF-IDF", "frozen features"} <= {r.name for r in choice.rungs if r.left_out is None}
-    sets = ctl.evaluation.conformal_sets(task, dev, features.predict(dev), coverage=0.8)
-    assert sets is not None
+    assert ctl.evaluation.conformal_sets(task, dev, features.predict(dev), coverage=0.8)
+    assert ctl.transfer.choose_next(features, test, 3).notes
+
+
+def test_what_is_exported_says_the_same(tiny_encoder, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    train, test = findings(24), findings(8, 2)
+    task = MultiLabelClassification.from_notes(train, pooling="mean", window_pooling="mean")
+    model = ctl.TransferModel.from_pretrained(tiny_encoder, task, window=16, overlap=4)
+    ctl.fit(model, train, findings(24, 1), TrainingConfig(epochs=2, progress=False))
+    ctl.integrations.export_onnx(model, tmp_path / "graph")
+    own, exported = model.predict(test), ctl.load(tmp_path / "graph").predict(test)
+    assert [p.codes for p in exported] == [p.codes for p in own]
+    assert dict(exported[0].scores) == pytest.approx(dict(own[0].scores), abs=1e-4)

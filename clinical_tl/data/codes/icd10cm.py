@@ -247,8 +247,16 @@ def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
 
 
 def _chapter_name(code: str) -> str:
-    names = {found.name for found in chapters_by_letter()}
-    return code if code in names else chapter(code).name
+    return code if code in _chapter_titles() else chapter(code).name
+
+
+def _title(code: str) -> str | None:
+    return _chapter_titles().get(code) or description(code)
+
+
+@lru_cache(maxsize=1)
+def _chapter_titles() -> dict[str, str]:
+    return {found.name: found.title for found in chapters_by_letter()}
 
 
 def check_codes(codes: Iterable[str]) -> CodeReport:
@@ -342,7 +350,7 @@ ICD10CM = CodeSystem(
     "a letter, a digit, then 1 to 5 letters or digits",
     normalise_code,
     {"category": category, "chapter": _chapter_name},
-    describe=description,
+    describe=_title,
     lists=True,
     foreign=lambda codes: check_codes(codes).icd9,
     hints=(
