@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
-EXTRAS := offline,excel,plots,trackers,privacy,onnx,docs,dev
+EXTRAS := offline,excel,icd10who,plots,trackers,privacy,onnx,docs,dev
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
@@ -12,7 +12,7 @@ export CLINICAL_TL_CORPORA ?= $(CURDIR)/../shared/data
 .PHONY: demo test lint unit test-python docs real real-quick few-labels real-transfer real-tests bench gpu-check \
 	test-lowest picture notebooks clean
 
-demo: $(READY)  ## Train and score all four tasks on synthetic notes (under 5 minutes on 2 cores).
+demo: $(READY)  ## Train and score four tasks on synthetic notes (under 5 minutes on 2 cores).
 	$(BIN)/python -m recipes.demo
 
 test: lint unit  ## Style, types and tests.
@@ -69,7 +69,7 @@ test-lowest:  ## The lowest versions that pyproject.toml allows, on tests that t
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--editable '.[offline,excel,onnx,trackers,dev]'
+		--editable '.[offline,excel,icd10who,onnx,trackers,dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default $(LOWEST_TESTS)
 
 $(READY): pyproject.toml setup.py constraints.txt

@@ -33,6 +33,9 @@ from .schema import Relation as Relation
 from .schema import Span as Span
 from .tasks.diagnosis_coding import DiagnosisCoding as DiagnosisCoding
 from .tasks.entity_recognition import EntityRecognition as EntityRecognition
+from .tasks.multi_label_classification import (
+    MultiLabelClassification as MultiLabelClassification,
+)
 from .tasks.note_classification import NoteClassification as NoteClassification
 from .tasks.relation_extraction import RelationExtraction as RelationExtraction
 from .training.config import TrainingConfig as TrainingConfig

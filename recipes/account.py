@@ -17,6 +17,7 @@ from clinical_tl.schema import Note
 Annotation = Literal["label", "codes", "spans", "relations"]
 ANNOTATION: dict[str, Annotation] = {
     "note_classification": "label",
+    "multi_label_classification": "codes",
     "diagnosis_coding": "codes",
     "entity_recognition": "spans",
     "relation_extraction": "relations",

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import clinical_tl as ctl
+from clinical_tl.data.codes.known_systems import SystemName
 from clinical_tl.errors import ConfigError, shown_ids
 from clinical_tl.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import NoteTask, UnitTask
 
-TaskName = Literal["note_classification", "diagnosis_coding", "entity_recognition"]
+TaskName = Literal[
+    "note_classification", "multi_label_classification", "diagnosis_coding", "entity_recognition"
+]
 VectorPooling = Literal["mean", "max", "cls"]
 Lexical = bool | Literal["hashed"]
 Level = Literal["code", "category", "chapter"]
@@ -30,6 +33,7 @@ def fit_task(
     notes: ctl.Notes,
     level: Level = "category",
     *,
+    code_system: SystemName = "icd10cm",
     allow_implausible: bool = False,
 ) -> NoteTask | UnitTask:
     """The task fitted on training notes."""
@@ -37,7 +41,11 @@ def fit_task(
         return ctl.NoteClassification.from_notes(notes, allow_implausible=allow_implausible)
     if name == "entity_recognition":
         return ctl.EntityRecognition.from_notes(notes, allow_implausible=allow_implausible)
-    return ctl.DiagnosisCoding.from_notes(notes, level=level, allow_implausible=allow_implausible)
+    if name == "multi_label_classification":
+        return ctl.MultiLabelClassification.from_notes(notes, allow_implausible=allow_implausible)
+    return ctl.DiagnosisCoding.from_notes(
+        notes, level=level, code_system=code_system, allow_implausible=allow_implausible
+    )
 
 
 def check_budgets(budgets: Sequence[int], n_notes: int) -> list[int]:

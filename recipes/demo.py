@@ -35,7 +35,7 @@ class Demonstration:
 
 
 def main(output: str = "runs/demo", seed: int = 0, notes: int = 160, epochs: int = 5) -> None:
-    """Train and score all four tasks on synthetic notes, with no network.
+    """Train and score four tasks on synthetic notes, with no network.
 
     Args:
         output: folder for the four models.

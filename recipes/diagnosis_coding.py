@@ -1,4 +1,4 @@
-"""Fine-tune an encoder to assign ICD-10-CM codes: train, evaluate, save, optionally push."""
+"""Fine-tune an encoder to assign ICD or other codes: train, evaluate, save, optionally push."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
+from clinical_tl.data.codes.code_system import Level
+from clinical_tl.data.codes.known_systems import SystemName
 from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
@@ -27,9 +29,11 @@ def main(
     encoder: str = "offline",
     adapter: Literal["lora", "full", "frozen"] = "lora",
     lora: LoRA = LoRA(),
-    head: Literal["label_attention", "linear"] = "label_attention",
+    code_system: SystemName = "icd10cm",
+    codes: str | None = None,
+    level: Level = "code",
+    head: Literal["label_attention", "linear", "auto"] = "label_attention",
     loss: Literal["bce", "bce_pos_weight", "asymmetric"] = "bce",
-    level: Literal["code", "category", "chapter"] = "code",
     describe_labels: bool = True,
     per_label_thresholds: bool = False,
     open_codes: bool = False,
@@ -52,10 +56,14 @@ def main(
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         adapter: what is trained: a LoRA adapter, all weights, or the head alone.
         lora: the adapter's settings.
-        head: label-wise attention over all tokens (PLM-ICD), or the stock linear head.
+        code_system: what the codes are of; any takes them as they are.
+        codes: a TSV or CSV file with the columns code, description and parent, where the system's
+            titles or its hierarchy are not known here.
+        level: whole codes, categories, chapters, or top: what stands above all others in codes.
+        head: label-wise attention over all tokens (PLM-ICD), a linear head, or auto: which
+            one is by the number of codes.
         loss: binary cross-entropy, the same with weighted positives, or asymmetric loss.
-        level: whole codes, three-character categories, or chapters.
-        describe_labels: start label attention from the ICD descriptions.
+        describe_labels: start label attention from the codes' descriptions.
         per_label_thresholds: tune a threshold a code, drawn toward the global one.
         open_codes: also give codes that training never showed, found by their names; what dev
             notes say of it is logged.
@@ -76,9 +84,11 @@ def main(
     splits = annotated(splits, "codes")
     task = ctl.DiagnosisCoding.from_notes(
         splits["train"],
+        code_system=code_system,
+        codes=codes,
+        level=level,
         head=head,
         loss=loss,
-        level=level,
         describe_labels=describe_labels,
         per_label_thresholds=per_label_thresholds,
         allow_implausible=read.allow_implausible,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
+from clinical_tl.data.codes.known_systems import SystemName
 from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.saved.evaluations import leaks_of
@@ -23,6 +24,7 @@ def main(
     allow_leakage: bool = False,
     limit: int | None = None,
     level: Level = "category",
+    code_system: SystemName = "icd10cm",
     encoder: str = "offline",
     layer: int = -1,
     pooling: VectorPooling = "mean",
@@ -35,7 +37,8 @@ def main(
     """Fit a linear model on what a frozen encoder makes of notes, and score it.
 
     Args:
-        task: note_classification, diagnosis_coding or entity_recognition.
+        task: note_classification, multi_label_classification, diagnosis_coding or
+            entity_recognition.
         corpus: a public corpus by name, or "synthetic", the default.
         train: your own annotated notes.
         dev: notes to tune thresholds on; split off train by patient if not given.
@@ -44,6 +47,7 @@ def main(
         allow_leakage: go on where the sets share patients or texts; the scores are marked.
         limit: use at most so many notes of each set, for a quick look.
         level: of diagnosis codes: code, category or chapter.
+        code_system: what diagnosis codes are of, as in diagnosis-coding.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         layer: whose states are pooled; 0 is the embeddings, -1 the last.
         pooling: mean, max or cls (entities: the state of each word's first token).
@@ -64,7 +68,13 @@ def main(
     splits = annotated(splits, ANNOTATION[task])
     model = ctl.FeatureModel.fit(
         encoder,
-        fit_task(task, splits["train"], level, allow_implausible=read.allow_implausible),
+        fit_task(
+            task,
+            splits["train"],
+            level,
+            code_system=code_system,
+            allow_implausible=read.allow_implausible,
+        ),
         splits["train"],
         splits["dev"],
         layer=layer,

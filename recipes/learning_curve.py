@@ -30,6 +30,7 @@ from .workers import run_side_by_side
 
 SCORES = {
     "note_classification": "macro_f1",
+    "multi_label_classification": "micro_f1",
     "diagnosis_coding": "micro_f1",
     "entity_recognition": "f1",
 }
@@ -56,7 +57,8 @@ def main(
     """Score every method with 10, 30, 100, … training notes, and say what transfer gains.
 
     Args:
-        task: note_classification, diagnosis_coding or entity_recognition.
+        task: note_classification, multi_label_classification, diagnosis_coding or
+            entity_recognition.
         corpus: a public corpus by name, or "synthetic", the default.
         budgets: numbers of training notes; 0 for all. Dev notes shrink with them.
         methods: baseline (TF-IDF; memorised mentions), rules (entities only), frozen (features

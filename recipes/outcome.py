@@ -13,6 +13,7 @@ from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.saved.evaluations import leaks_of
 from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.processes import on_main_process
+from clinical_tl.tasks.task import Task
 
 RESAMPLES = 1000
 
@@ -35,7 +36,7 @@ def score_and_save(
     )  # fmt: skip
     for said in leaks_of(model.metrics).values():
         print(said)
-    on_main_process(lambda: _write(report, predictions, test, Path(output)))
+    on_main_process(lambda: _write(report, model.task, predictions, test, Path(output)))
     folder = model.save_pretrained(f"{output}/model")
     SplitRecord.of(splits, splits.origin).save(folder)
     print(f"model: {folder}")
@@ -44,6 +45,7 @@ def score_and_save(
 
 def _write(
     report: ctl.evaluation.EvaluationReport,
+    task: Task,
     predictions: Sequence[Prediction],
     test: ctl.Notes,
     output: Path,
@@ -51,7 +53,8 @@ def _write(
     report.save(output / "report.json")
     print(f"report: {report.save(output / 'report.html')}")
     table = output / "predictions.csv"
-    ctl.data.write_predictions(predictions, table, notes=[_with_gold(note) for note in test])
+    gold = [_with_gold(note) for note in test]
+    ctl.data.write_predictions(predictions, table, notes=gold, titles=task.label_title)
     print(f"predictions of the test notes: {table}")
 
 

@@ -60,8 +60,9 @@ def main(
     )
     # They are written as they come: neither memory nor a full disk at the end costs them all.
     n = ctl.data.write_predictions(
-        predictions, output, notes=given, format=output_format, text=text
-    )
+        predictions, output, notes=given, format=output_format, text=text,
+        titles=transfer_model.task.label_title,
+    )  # fmt: skip
     print(f"{n} predictions: {output}")
     return n
 

@@ -27,6 +27,7 @@ from .workers import run_side_by_side
 
 SCORES = {
     "note_classification": "macro_f1",
+    "multi_label_classification": "micro_f1",
     "diagnosis_coding": "micro_f1",
     "entity_recognition": "f1",
 }
@@ -53,7 +54,8 @@ def main(
     """Hide the labels of most training notes, and see what the hidden notes are still worth.
 
     Args:
-        task: note_classification, diagnosis_coding or entity_recognition.
+        task: note_classification, multi_label_classification, diagnosis_coding or
+            entity_recognition.
         corpus: a public corpus by name, or "synthetic", the default.
         shares: of the training notes that keep their labels.
         seeds: repetitions, each with other labelled notes and other weights.

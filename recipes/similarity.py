@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
+from clinical_tl.data.codes.known_systems import SystemName
 from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.errors import ConfigError
 
@@ -21,6 +22,7 @@ def main(
     source_models: dict[str, str] | None = None,
     task: TaskName | None = None,
     level: Level = "category",
+    code_system: SystemName = "icd10cm",
     max_notes: int = 500,
     cache: str | None = None,
     seed: int = 0,
@@ -39,6 +41,7 @@ def main(
             it; adds LEEP.
         task: what the encoders are ranked for; the target notes must be annotated for it.
         level: of diagnosis codes.
+        code_system: what diagnosis codes are of, as in diagnosis-coding.
         max_notes: use at most so many notes of each set.
         cache: folder to keep embeddings in; as confidential as the notes.
         seed: of draws, folds and permutations.
@@ -63,7 +66,9 @@ def main(
     )
     print(found)
     if encoders and task:
-        fitted = fit_task(task, theirs, level, allow_implausible=read.allow_implausible)
+        fitted = fit_task(
+            task, theirs, level, code_system=code_system, allow_implausible=read.allow_implausible
+        )
         models = {
             name: ctl.TransferModel.load(folder) for name, folder in (source_models or {}).items()
         }
@@ -72,8 +77,8 @@ def main(
             seed=seed,
         )  # fmt: skip
         print(f"{ranking.rows} rows of {ranking.notes} notes, {ranking.labels} labels")
-        if task == "diagnosis_coding":
-            print("estimates are means over the codes; knn is their mean average precision")
+        if fitted.multi_label:
+            print("estimates are means over the labels; knn is their mean average precision")
         print(ctl.display.format_table(ranking.table()))
         print(ctl.display.format_table(ranking.agreement_table()))
     return found.summary()

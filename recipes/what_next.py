@@ -52,8 +52,9 @@ def main(
     chosen = ctl.transfer.choose_next(loaded, pool, n, labelled=known)
     print(chosen)
     ctl.data.write_predictions(
-        chosen.predictions, output, notes=list(chosen.notes), format=output_format
-    )
+        chosen.predictions, output, notes=list(chosen.notes), format=output_format,
+        titles=loaded.task.label_title,
+    )  # fmt: skip
     print(f"{n} notes to annotate: {output}")
     return [note.note_id for note in chosen.notes]
 

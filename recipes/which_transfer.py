@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import clinical_tl as ctl
+from clinical_tl.data.codes.known_systems import SystemName
 from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
@@ -24,6 +25,7 @@ def main(
     allow_leakage: bool = False,
     limit: int | None = None,
     level: Level = "category",
+    code_system: SystemName = "icd10cm",
     encoder: str = "offline",
     budget_minutes: float = 60.0,
     folds: int = 5,
@@ -35,7 +37,8 @@ def main(
     """Score every way to use an encoder on held-out folds, fit the best, score it on test notes.
 
     Args:
-        task: note_classification, diagnosis_coding or entity_recognition.
+        task: note_classification, multi_label_classification, diagnosis_coding or
+            entity_recognition.
         corpus: a public corpus by name, or "synthetic", the default without train.
         train: your own annotated notes.
         dev: notes that choose epochs and thresholds; split off train by patient if not given.
@@ -44,6 +47,7 @@ def main(
         allow_leakage: go on where the sets share patients or texts; the scores are marked.
         limit: use at most so many notes of each set, for a quick look.
         level: of diagnosis codes: code, category or chapter.
+        code_system: what diagnosis codes are of, as in diagnosis-coding.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         budget_minutes: for the climb; the winner's own training comes on top.
         folds: of the training notes; each is held out once.
@@ -65,7 +69,13 @@ def main(
     choice = ctl.best_transfer(
         splits["train"],
         encoder,
-        fit_task(task, splits["train"], level, allow_implausible=read.allow_implausible),
+        fit_task(
+            task,
+            splits["train"],
+            level,
+            code_system=code_system,
+            allow_implausible=read.allow_implausible,
+        ),
         splits["dev"],
         budget_minutes=budget_minutes,
         lexical=lexical,

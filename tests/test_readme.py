@@ -114,7 +114,7 @@ def test_the_readme_is_short_and_names_the_two_commands_and_every_task():
     text = README.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 180
     assert text.index("make demo") < text.index("make test")
-    for task in ("note", "coding", "entity", "relation"):
+    for task in ("note", "label", "coding", "entity", "relation"):
         assert re.search(rf"^\| .*{task}", text, re.MULTILINE)
 
 

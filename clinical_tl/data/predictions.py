@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +61,7 @@ def write_predictions(
     format: str | None = None,  # noqa: A002  (the word everyone looks for)
     *,
     text: bool = False,
+    titles: Callable[[str], str | None] | None = None,
 ) -> int:
     """Write predictions to a file; returns how many there were.
 
@@ -89,6 +90,8 @@ def write_predictions(
         text: whether what mentions and evidence read in the notes goes into a table (a column
             `text`; `snippet` and `lexical_variant` of `omop`). No text of notes is written
             otherwise.
+        titles: what codes are called in a table, `model.task.label_title`; by default as in
+            ICD-10-CM.
 
     Raises:
         ConfigError: an unknown ending or format, a packed file's name for one that isn't packed
@@ -120,7 +123,7 @@ def write_predictions(
             writer = OMOP_TABLES[target.suffix.lower()]
             writer(note_nlp_rows(_pairs(counted, beside), text=text), NOTE_NLP, draft)
         else:
-            tidy = TidyRows(beside, text=text)
+            tidy = TidyRows(beside, text=text, titles=titles)
             rows = (row for said, note in _pairs(counted, beside) for row in tidy.of(said, note))
             TABLES[chosen](rows, tidy.columns, draft)
     return counted.n

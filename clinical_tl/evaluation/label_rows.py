@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from clinical_tl.data.codes.icd10cm import description
-from clinical_tl.errors import NoteError
-
 if TYPE_CHECKING:
     from clinical_tl.evaluation.estimates import Estimate
     from clinical_tl.metrics.label_score import LabelScore
@@ -26,16 +23,16 @@ def label_rows(
 ) -> tuple[dict[str, Any], ...]:
     """The labels in gold or predicted, the most frequent in gold first.
 
-    `f1_low` and `f1_high` are `None` where there is no interval, codes have their `title`, and
-    `said` names what a score of 0 may hide.
+    `f1_low` and `f1_high` are `None` where there is no interval, codes have their `title`,
+    and `said` names what a score of 0 may hide.
     """
     rows = []
-    coded = "codes" in task.fields
+    titles = {score.label: task.label_title(score.label) for score in scores}
     for score in sorted(scores, key=lambda score: (-score.support, score.label)):
         found = intervals.get(score.label)
         row: dict[str, Any] = {"label": score.label}
-        if coded:
-            row["title"] = title_of(score.label)
+        if any(titles.values()):
+            row["title"] = titles[score.label]
         row |= score.row() | {
             "f1_low": None if found is None else found.low,
             "f1_high": None if found is None else found.high,
@@ -45,14 +42,6 @@ def label_rows(
             row["threshold"] = thresholds[score.label]
         rows.append(row)
     return tuple(rows)
-
-
-def title_of(code: str) -> str | None:
-    """What the tabular list calls a code; `None` for one that it lacks, and for a chapter."""
-    try:
-        return description(code)
-    except NoteError:
-        return None
 
 
 def _odd(score: LabelScore, *, known: bool) -> list[str]:

@@ -116,7 +116,7 @@ def conformal_sets(
     if not isinstance(task, NoteTask):
         raise TaskError(
             f"{task.title} has no sets of labels; allowed: tasks that decide a note as a whole "
-            "(NoteClassification, DiagnosisCoding)"
+            "(NoteClassification, MultiLabelClassification, DiagnosisCoding)"
         )
     records = as_notes(notes)
     check_order(records, predictions)

@@ -53,8 +53,8 @@ class CodingScores(Scores):
     `macro_f1` is over codes in gold or predicted, `macro_f1_gold` over codes in gold alone.
     `unseen_codes` counts the distinct gold codes without a column, `unseen_gold` their
     occurrences, found or not. `auroc_*` and `ranking` are `None` where undefined;
-    `auroc_labels` says over how many labels the macro AUROC is. `per_label` has the codes in gold or predicted, in
-    column order, the unseen ones last; `bands` is empty without training counts.
+    `auroc_labels` says over how many labels the macro AUROC is. `per_label` has the codes in gold
+    or predicted, in column order, the unseen ones last; `bands` is empty without training counts.
     """
 
     notes: int
@@ -105,6 +105,15 @@ class OtherCodes:
 
     given: frozenset[str] = frozenset()
     scores: Mapping[str, float] = field(default_factory=dict)
+
+    def among(self, labels: Collection[str] | None) -> OtherCodes:
+        """What of it is of these labels; all for `None`."""
+        if labels is None:
+            return self
+        return OtherCodes(
+            frozenset(code for code in self.given if code in labels),
+            {code: score for code, score in self.scores.items() if code in labels},
+        )
 
 
 NO_OTHERS = OtherCodes()

@@ -125,8 +125,8 @@ class FeatureModel:
         if not isinstance(task, NoteTask | UnitTask):
             raise TaskError(
                 f"{type(task).__name__} has no linear form on frozen features; allowed: tasks that "
-                "label notes or tag their units (NoteClassification, DiagnosisCoding, "
-                "EntityRecognition)"
+                "label notes or tag their units (NoteClassification, MultiLabelClassification, "
+                "DiagnosisCoding, EntityRecognition)"
             )
         task, records = task.untuned(), as_notes(train)
         dev_records = None if dev is None else as_notes(dev)

@@ -13,17 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from clinical_tl.data.codes.icd10cm import names as listed_names
-from clinical_tl.data.codes.icd10cm import roll_up
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.ties import related_notes
-from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id
+from clinical_tl.errors import ConfigError, TaskError, shown_id
 from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.estimators.logistic_regression import LinearWeights, fit_logistic
 from clinical_tl.estimators.name_index import FoundNames, NameIndex, ReadText
@@ -34,8 +33,7 @@ from clinical_tl.rules.matcher import RuleMatcher, coded, is_denied
 from clinical_tl.rules.rule import Rule
 from clinical_tl.saved.evaluations import OPEN_CODES
 from clinical_tl.schema import LabelScores, Note, Prediction, Span, score_rows
-from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
-from clinical_tl.tasks.task import check_annotated
+from clinical_tl.tasks.task import NamesLabels, NoteTask, check_annotated
 from clinical_tl.text.visible import has_text
 
 if TYPE_CHECKING:
@@ -49,6 +47,11 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", "TransferModel", "FeatureModel")
 
 logger = logging.getLogger(__name__)
+
+
+class NamingTask(NoteTask, NamesLabels, ABC):
+    """A task of many labels a note that knows more of them than training had."""
+
 
 Embed = Callable[[Sequence[str]], "Floats"]
 """Texts → their vectors (texts, d)."""
@@ -103,7 +106,7 @@ class OpenCodes(Estimator):
     """What `fit_open_codes` learns, to be used with the model that it was fitted beside.
 
     Attributes:
-        names_: code → names; `None` for those of the tabular list.
+        names_: code → names; `None` for those of the system's list.
         digest_: of the names, so that another release of the list is noticed.
         rules_: the rules that were given, as JSON values.
         coef_: shape (features,), of features as they are in `FEATURES`.
@@ -120,7 +123,7 @@ class OpenCodes(Estimator):
 
     def fit(
         self,
-        task: DiagnosisCoding,
+        task: NamingTask,
         notes: Sequence[Note],
         predictions: Sequence[Prediction],
         embed: Embed,
@@ -138,7 +141,7 @@ class OpenCodes(Estimator):
         self.digest_ = _digest(_names(task, self.names_))
         self.n_features_in_ = len(FEATURES)
         pools = list(self._candidates(task, notes, predictions, embed))
-        gold = [set(roll_up(note.codes or (), task.level)) for note in notes]
+        gold = [set(task.own_labels(note)) for note in notes]
         codes = self._index(task).codes
         right = [
             np.array([codes[code] in own for code in pool.codes], dtype=bool)
@@ -172,7 +175,7 @@ class OpenCodes(Estimator):
 
     def union(
         self,
-        task: DiagnosisCoding,
+        task: NamingTask,
         notes: Sequence[Note],
         predictions: Sequence[Prediction],
         embed: Embed,
@@ -200,7 +203,7 @@ class OpenCodes(Estimator):
         weights = LinearWeights(self.coef_[None], np.array([self.intercept_]))
         return weights.probabilities(features, exclusive=False)[:, 0]
 
-    def _index(self, task: DiagnosisCoding) -> NameIndex:
+    def _index(self, task: NamingTask) -> NameIndex:
         """The names of the open code set, the task's labels first."""
         known: NameIndex | None = getattr(self, "_known_index", None)
         if known is None:
@@ -217,12 +220,12 @@ class OpenCodes(Estimator):
             self._known_index = known
         return known
 
-    def _rules(self, task: DiagnosisCoding) -> list[Rule]:
+    def _rules(self, task: NamingTask) -> list[Rule]:
         """The rules that were given, their concepts at the task's level."""
         rules = [Rule(**{**row, "concepts": tuple(row["concepts"])}) for row in self.rules_]
         return [_rolled(rule, task) for rule in rules]
 
-    def _matcher(self, task: DiagnosisCoding) -> RuleMatcher:
+    def _matcher(self, task: NamingTask) -> RuleMatcher:
         known: RuleMatcher | None = getattr(self, "_known_matcher", None)
         if known is None:
             own = from_names(_names(task, self.names_), origin=" names")
@@ -232,7 +235,7 @@ class OpenCodes(Estimator):
 
     def _candidates(
         self,
-        task: DiagnosisCoding,
+        task: NamingTask,
         notes: Sequence[Note],
         predictions: Sequence[Prediction],
         embed: Embed,
@@ -275,7 +278,7 @@ class OpenCodes(Estimator):
         return np.unique([*scored, *ruled, *by_name]).astype(np.int64)
 
     def _joined(
-        self, task: DiagnosisCoding, said: Prediction, pool: _Candidates, own: Floats
+        self, task: NamingTask, said: Prediction, pool: _Candidates, own: Floats
     ) -> Prediction:
         """A prediction with the candidates' probabilities in place of the model's."""
         index = self._index(task)
@@ -335,11 +338,11 @@ def fit_open_codes(
     lower one is logged.
 
     Args:
-        model: a trained coder (`DiagnosisCoding`). A `TransferModel` is changed, of a
-            `FeatureModel` a changed copy is given.
+        model: a trained coder (`DiagnosisCoding`), or another model of many labels a note. A
+            `TransferModel` is changed, of a `FeatureModel` a changed copy is given.
         dev: coded notes that the model was not trained on; those that chose its epochs will do.
-        names: code → what it is called, title first; by default those of the tabular list at the
-            task's level. They are saved with the model.
+        names: code → what it is called, title first; by default those of the code system's list
+            at the task's level. They are saved with the model.
         rules: more names, with the codes as `concepts`: `rules.from_lexicon`, or
             `rules.from_annotations` of mentions that carry codes. They are saved with the model,
             and are as confidential as their source (the release gate asks).
@@ -352,14 +355,14 @@ def fit_open_codes(
     Raises:
         TaskError: a model of another task, dev notes that have no code, none to be found, or
             fewer than two that are unrelated.
-        ConfigError: a level without names, rules whose concepts are no codes.
+        ConfigError: labels without names, rules whose concepts are no codes.
     """
-    task, records, given = _coding(model.task), as_notes(dev), [*rules]
+    task, records, given = _naming(model.task), as_notes(dev), [*rules]
     check_annotated(records, "codes", "open code set")
-    if not names and not _names(task, None):
+    if not _names(task, names):
         raise ConfigError(
-            f"level={task.level!r} has no names that a note would use; train on codes or "
-            "categories, or give names={code: [name, …]}"
+            f"{task.title}: nothing says what the labels that training lacked are called; give "
+            "names={code: [name, …]}, or train on codes or categories of a system with a list"
         )
     closed = with_open_codes(model, None)
     predictions = closed.predict(records, progress=progress)
@@ -406,7 +409,7 @@ def opened(
     """What a model with an open code set says of notes; without one, the predictions."""
     if codes is None:
         return list(predictions)
-    return codes.union(_coding(model.task), notes, predictions, vectors_of(model))
+    return codes.union(_naming(model.task), notes, predictions, vectors_of(model))
 
 
 def vectors_of(model: TransferModel | FeatureModel) -> Embed:
@@ -419,16 +422,19 @@ def vectors_of(model: TransferModel | FeatureModel) -> Embed:
     return embed
 
 
-def _coding(task: Task) -> DiagnosisCoding:
-    if not isinstance(task, DiagnosisCoding):
-        raise TaskError(f"{task.title} has no open code set; allowed: a model of DiagnosisCoding")
-    return task
+def _naming(task: Task) -> NamingTask:
+    if isinstance(task, NoteTask) and isinstance(task, NamesLabels):
+        return cast("NamingTask", task)
+    raise TaskError(
+        f"{task.title} has no open code set; allowed: a model of DiagnosisCoding, or of "
+        "MultiLabelClassification with names=…"
+    )
 
 
 def _names(
-    task: DiagnosisCoding, given: Mapping[str, Sequence[str]] | None
+    task: NamingTask, given: Mapping[str, Sequence[str]] | None
 ) -> Mapping[str, Sequence[str]]:
-    return listed_names(task.level) if given is None else given
+    return task.label_names() if given is None else given
 
 
 def _digest(names: Mapping[str, Sequence[str]]) -> str:
@@ -436,14 +442,14 @@ def _digest(names: Mapping[str, Sequence[str]]) -> str:
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
-def _rolled(rule: Rule, task: DiagnosisCoding) -> Rule:
+def _rolled(rule: Rule, task: NamingTask) -> Rule:
     """The rule with its concepts as codes at the task's level."""
     try:
-        return replace(rule, concepts=roll_up(rule.concepts, task.level))
-    except NoteError as error:
+        return replace(rule, concepts=task.own_labels(Note(rule.id, "", codes=rule.concepts)))
+    except TaskError as error:
         raise ConfigError(
-            f"rule {shown_id(rule.id)!r}: its concepts are no codes ({error}); give rules whose "
-            "concepts are"
+            f"rule {shown_id(rule.id)!r}: its concepts are none of the task's codes; give rules "
+            f"whose concepts are ({error})"
         ) from error
 
 
@@ -487,7 +493,7 @@ def _embedded(index: NameIndex, code: int) -> range:
 
 
 def _described(
-    task: DiagnosisCoding,
+    task: NamingTask,
     index: NameIndex,
     text: str,
     read: ReadText,

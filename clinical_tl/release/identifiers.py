@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from clinical_tl.data.codes.known_systems import SYSTEMS
+from clinical_tl.data.codes.snomed import SNOMED
+from clinical_tl.errors import NoteError
 from clinical_tl.release.check import ReleaseCheck, Status
 from clinical_tl.release.folder import Fragment, ReleaseFolder, fragments
 from clinical_tl.release.known_words import WORDS_FILE
@@ -26,6 +30,8 @@ _AUTHORS_MAY = {"date", "email", "URL"}
 _NOTE_FIELDS = {
     "text", "note_text", "note_id", "patient_id", "subject_id", "hadm_id", "stay_id", "mrn", "ssn",
 }  # fmt: skip
+# What a code may be made of.
+_CODE = re.compile(r"[\w.]+")
 _VERSION = re.compile(r"v?\d+(?:\.\d+)+\S*")
 _WORD = re.compile(r"\w+")
 _WORDS_AT_ONCE = 500
@@ -41,9 +47,11 @@ def check_identifiers(folder: ReleaseFolder, train: Sequence[Note] | None) -> Re
     Person names are looked for by a spaCy model where one is installed and only warn: to such
     a model Parkinson and Crohn are people. Quotations are looked for if the training notes are
     given. A tokenizer's vocabulary is the encoder's, which is public, and full of years and web
-    addresses: only tokens that were added to it are read.
+    addresses: only tokens that were added to it are read. Labels that are codes may look like
+    record numbers (SNOMED CT's do).
     """
     count_names = person_counter()
+    codes = _own_codes(folder)
     blocking: Places = {}
     warning: Places = {}
     texts: dict[str, list[Fragment]] = {}
@@ -55,7 +63,7 @@ def check_identifiers(folder: ReleaseFolder, train: Sequence[Note] | None) -> Re
             continue
         texts[shown] = list(fragments(file))
         for fragment in texts[shown]:
-            for kind, n in _kinds(fragment, count_names).items():
+            for kind, n in _kinds(fragment, count_names, codes).items():
                 lenient = kind in ("person name", "home folder") or (
                     _is_card(file, folder) and kind in _AUTHORS_MAY
                 )
@@ -94,10 +102,34 @@ def person_counter() -> CountNames | None:
     return None
 
 
-def _kinds(fragment: Fragment, count_names: CountNames | None) -> Counter[str]:
+def _own_codes(folder: ReleaseFolder) -> frozenset[str]:
+    """The task's labels, where they can't be numbers of patients that were mapped by mistake.
+
+    Of SNOMED CT each has its check digit; most codes of other systems have letters.
+    """
+    task = folder.description.get("task", {})
+    system = SYSTEMS.get(task.get("code_system", ""))
+    if system is None:
+        return frozenset()
+    names = task["labels"]["names"]
+    if system is not SNOMED and 2 * sum(any(map(str.isalpha, name)) for name in names) < len(names):
+        return frozenset()
+    spelt = set()
+    for name in (*names, *task.get("tops", ())):
+        with suppress(NoteError):
+            spelt.add(system.normalise(name))
+    return frozenset(spelt)
+
+
+def _kinds(
+    fragment: Fragment, count_names: CountNames | None, codes: frozenset[str]
+) -> Counter[str]:
     if fragment.key.endswith("version") and _VERSION.fullmatch(fragment.text):
         return Counter()
-    kinds = find_identifiers(fragment.text)
+    text = fragment.text
+    if codes:
+        text = _CODE.sub(lambda word: "" if word[0] in codes else word[0], text)
+    kinds = find_identifiers(text)
     if fragment.key == "<key>" and fragment.text.casefold() in _NOTE_FIELDS:
         kinds["field of notes"] += 1
     # A name has a capital and a letter that is none; this spares the model most of the work.

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isclose, isfinite
 from typing import Any
 
+from clinical_tl.data.codes.known_systems import find_system
 from clinical_tl.display.table import format_table
 from clinical_tl.errors import count_words
 from clinical_tl.saved.artifact import TASK_FILE
 from clinical_tl.saved.card_details import CardDetails
 from clinical_tl.saved.choice_rows import CHOICE, choice_rows, choice_verdict
-from clinical_tl.saved.evaluations import EVALUATED, leaks_of, scored_sets
-from clinical_tl.saved.evaluations import OPEN_CODES
+from clinical_tl.saved.evaluations import EVALUATED, OPEN_CODES, leaks_of, scored_sets
 from clinical_tl.saved.said_language import LANGUAGE, said_language
 from clinical_tl.tasks.task import task_class
 
@@ -105,11 +105,12 @@ def training_data(
     figures, task = metrics.get("training", {}), description["task"]
     n, division = figures.get("train_notes"), figures.get("division")
     support = task.get("labels", {}).get("support") or ()
-    system, level = task_class(task["kind"]).code_system, task.get("level")
+    system, level = task.get("code_system", task_class(task["kind"]).code_system), task.get("level")
+    title = find_system(system).title if system else ""
     facts = [
         f"{n} training notes." if n else "",
         f"A label has {min(support)} to {max(support)} training examples." if support else "",
-        f"Labels are {system} codes{f' (level: {level})' if level else ''}." if system else "",
+        f"Labels are {title} codes{f' (level: {level})' if level else ''}." if title else "",
         f"Public datasets: {', '.join(details.datasets)}." if details.datasets else "",
         f"How the notes were divided: {division or 'not recorded'}.",
     ]

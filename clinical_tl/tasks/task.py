@@ -129,7 +129,7 @@ class Task(ABC):
     nothing: ClassVar[str | None] = None
     """The output that says there is nothing, whatever the labels are."""
     code_system: ClassVar[str | None] = None
-    """What its labels are codes of, where they are."""
+    """What its labels are codes of (`data.codes`), where they are."""
     pipeline_tag: ClassVar[str] = "text-classification"
     """What the Hub calls it."""
     example: ClassVar[str] = '["The text of a note."]'
@@ -156,6 +156,11 @@ class Task(ABC):
     def title(self) -> str:
         """The task's name in sentences."""
         return self.kind.replace("_", " ")
+
+    def label_title(self, label: str) -> str | None:
+        """What a label means, beside its name; `None` where nothing says so."""
+        del label
+        return None
 
     @property
     @abstractmethod
@@ -493,6 +498,19 @@ class DescribesLabels(Protocol):
 
     def label_descriptions(self) -> Sequence[str] | None:
         """A text a label; `None` for a head that starts anew."""
+        ...
+
+
+@runtime_checkable
+class NamesLabels(Protocol):
+    """What a task adds to the contract where notes may have labels that training lacked."""
+
+    def label_names(self) -> Mapping[str, Sequence[str]]:
+        """Every label that a note could have, and what it is called; none where nothing says so."""
+        ...
+
+    def own_labels(self, note: Note) -> tuple[str, ...]:
+        """The note's labels as the task names them."""
         ...
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from clinical_tl.data.codes import icd10cm as icd10
+from clinical_tl.data.codes.known_systems import find_system
 from clinical_tl.errors import ConfigError, shown_ids, shown_path, shown_value
 from clinical_tl.network.structure import base_model
 from clinical_tl.network.weights import adapter_kind
@@ -154,13 +154,18 @@ def _sources(
     model: TransferModel, source: TransferModel, labels: LabelSources
 ) -> dict[str, tuple[str, ...]]:
     targets, known = list(model.task.labels), list(source.task.labels)
+    systems = {model.task.code_system, source.task.code_system}
+    # Codes of two systems mean different things where they are spelt alike.
     if labels == "exact":
-        return {name: (name,) for name in targets if name in set(known)}
+        names = set(known) if len(systems) == 1 else set()
+        return {name: (name,) for name in targets if name in names}
     if labels == "hierarchy":
-        if not all(_is_code(name) for name in (*targets, *known)):
+        system = systems.pop() or "icd10cm"
+        if systems or not all(_is_code(name, system) for name in (*targets, *known)):
             raise ConfigError(
-                "labels='hierarchy' follows ICD-10-CM codes, which these labels are not; use "
-                "'exact', or a mapping from target label to source labels"
+                "labels='hierarchy' follows ICD-10-CM codes, or those of one other system with a "
+                "hierarchy, which these labels are not; use 'exact', or a mapping from target "
+                "label to source labels"
             )
         return label_ancestry(targets, known)
     if not isinstance(labels, Mapping):
@@ -183,9 +188,10 @@ def _sources(
     return {target: tuple(names) for target, names in labels.items() if names}
 
 
-def _is_code(name: str) -> bool:
+def _is_code(name: str, system_name: str) -> bool:
+    system = find_system(system_name)
     try:
-        return icd10.normalise_code(name) == name
+        return bool(system.levels) and system.normalise(name) == name
     except ValueError:
         return False
 

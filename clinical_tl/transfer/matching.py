@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from clinical_tl.data.codes import icd10cm as icd10
+from clinical_tl.data.codes.code_system import CodeSystem, Level
+from clinical_tl.data.codes.known_systems import SystemName, find_system
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.display.discreet import Discreet
 from clinical_tl.display.table import Table, Tabular
-from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_id, shown_ids, shown_value
+from clinical_tl.errors import (
+    ConfigError,
+    MissingExtraError,
+    NoteError,
+    TaskError,
+    shown_id,
+    shown_ids,
+    shown_value,
+)
 from clinical_tl.estimators.nearest_nodes import (
     assign_nodes,
     cosine_distances,
@@ -107,7 +116,8 @@ def match_labels(
     encoder: str | Path | FrozenEncoder,
     *,
     field: LabelField,
-    level: icd10.Level = "code",
+    level: Level = "code",
+    code_system: SystemName = "icd10cm",
     descriptions: Mapping[str, str] | None = None,
     one_to_many: bool = False,
     many_to_one: bool = False,
@@ -120,15 +130,16 @@ def match_labels(
 
     A prototype is the mean direction of a label's examples (notes for `label` and `codes`,
     mentions for `spans`) and, with equal weight, of its description where one is known: from
-    `descriptions`, for ICD codes from the tabular list. ICD-10-CM codes are taken in their one
-    spelling and at `level`, as `DiagnosisCoding` takes them; those of another system as they are.
+    `descriptions`, for codes from their system's list. Codes are taken in their one spelling and at
+    `level`, as `DiagnosisCoding` takes them; those that are not the system's as they are.
 
     Args:
         source: notes annotated with the source labels.
         target: notes annotated with the target labels.
         encoder: what examples and descriptions are embedded with.
         field: which annotation is meant.
-        level: of ICD-10-CM codes: that of the tasks that are to be matched.
+        level: of codes: that of the tasks that are to be matched.
+        code_system: of codes: that of the tasks.
         descriptions: label → what it means, for labels of either side.
         one_to_many: let a source label serve several target labels; each gets its nearest.
         many_to_one: let a target label have several source labels; each goes to its nearest.
@@ -151,7 +162,7 @@ def match_labels(
     sides = []
     for name, notes in (("source", source), ("target", target)):
         records = as_notes(notes)
-        codes = _Codes.of(records, level) if field == "codes" else None
+        codes = _Codes.of(records, level, code_system) if field == "codes" else None
         examples = _examples(records, field, codes, seed)
         if not examples:
             raise TaskError(
@@ -194,7 +205,8 @@ def match_notes(
     encoder: str | Path | FrozenEncoder,
     *,
     field: Literal["label", "codes"] = "label",
-    level: icd10.Level = "code",
+    level: Level = "code",
+    code_system: SystemName = "icd10cm",
     k: int = 5,
     cache: str | Path | None = None,
     progress: bool = True,
@@ -236,7 +248,7 @@ def match_notes(
         embed(encoder, notes, cache=cache, progress=progress).matrix
         for notes in (source_notes, target_notes)
     )
-    codes = _Codes.of(source_notes, level) if field == "codes" else None
+    codes = _Codes.of(source_notes, level, code_system) if field == "codes" else None
     votes: defaultdict[int, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     weights: defaultdict[int, float] = defaultdict(float)
     neighbours: defaultdict[int, list[str]] = defaultdict(list)
@@ -287,42 +299,46 @@ def match_notes(
 
 @dataclass(frozen=True)
 class _Codes:
-    """How the codes of some notes are read: as ICD-10-CM codes at a level, or `foreign` ones."""
+    """How the codes of some notes are read: as a system's at a level, or as `foreign` ones."""
 
-    level: icd10.Level
+    system: CodeSystem
+    level: Level
     foreign: bool
 
     @classmethod
-    def of(cls, notes: Sequence[Note], level: icd10.Level) -> _Codes:
-        """Raises `ConfigError` for an unknown level."""
-        icd10.roll_up((), level)
-        report = icd10.check_codes(code for note in notes for code in note.codes or ())
-        return cls(level, bool(report.icd9))
+    def of(cls, notes: Sequence[Note], level: Level, code_system: SystemName) -> _Codes:
+        """Raises `ConfigError` for an unknown system or level."""
+        system = find_system(code_system)
+        system.check_level(level)
+        given = [code for note in notes for code in note.codes or ()]
+        return cls(system, level, any(True for _ in system.foreign(given)))
 
     def of_note(self, note: Note) -> tuple[str, ...]:
         """The note's codes, each once. Raises `TaskError` for one that has no such level."""
         if self.level == "code":
             return tuple(dict.fromkeys(map(self._spelt, note.codes or ())))
         try:
-            return icd10.roll_up(note.codes or (), self.level)
+            return self.system.roll_up(note.codes or (), self.level)
         except NoteError as error:
             raise TaskError(
                 f"note {shown_id(note.note_id)!r} has a code without a {self.level}: {error}"
             ) from error
 
     def meaning(self, code: str) -> str | None:
-        """What the tabular list says of a code, or of a chapter."""
-        if self.level == "chapter":
-            return {found.name: found.title for found in icd10.chapters_by_letter()}[code]
+        """What the system's list says of a code, or of a chapter."""
         # Codes of another system have no place in the list, whatever is spelt alike.
-        known = not self.foreign and icd10.is_listed(code)
-        return icd10.description(code) if known else None
+        if self.foreign:
+            return None
+        try:
+            return self.system.describe(code)
+        except (NoteError, MissingExtraError):
+            return None
 
     def _spelt(self, code: str) -> str:
         if self.foreign:
             return code
         try:
-            return icd10.normalise_code(code)
+            return self.system.normalise(code)
         except NoteError:
             return code
 

@@ -90,7 +90,8 @@ def check_self_trainable(task: Task) -> None:
     if not isinstance(task, NoteTask | UnitTask):
         raise TaskError(
             f"{type(task).__name__} can't be self-trained; allowed: tasks that label notes or tag "
-            "their units (NoteClassification, DiagnosisCoding, EntityRecognition)"
+            "their units (NoteClassification, MultiLabelClassification, DiagnosisCoding, "
+            "EntityRecognition)"
         )
 
 

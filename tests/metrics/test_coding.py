@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from clinical_tl.errors import TaskError
-from clinical_tl.metrics.coding import coding_scores
+from clinical_tl.metrics.coding import OtherCodes, coding_scores
 
 UNSEEN = ("Z98.1", "Z99.0")
 
@@ -195,3 +195,32 @@ def test_codes_that_are_no_collection_are_refused(codes):
 def test_scores_in_place_of_decisions_are_refused():
     with pytest.raises(TaskError, match="predicted is of type float64"):
         coding_scores([["A"]], [[0.9]], np.array([[0.9]]), ["A"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_codes_of_an_open_set_count_as_if_they_had_columns(seed):
+    """What has no column is scored as scikit-learn scores it with one, and ranked among the rest."""
+    gold, scores, predicted, labels, is_gold, unseen = example(seed)
+    random = np.random.default_rng(seed + 100)
+    names = (*UNSEEN, "Z00.1")
+    own = random.random((len(gold), 3))
+    claimed = own > 0.6
+    others = [
+        OtherCodes(
+            frozenset(names[j] for j in np.flatnonzero(claimed[i])),
+            {name: own[i, j] for j, name in enumerate(names)},
+        )
+        for i in range(len(gold))
+    ]
+    found = coding_scores(gold, scores, predicted, labels, others=others)
+    wide = coding_scores(
+        gold, np.hstack([scores, own]), np.hstack([predicted, claimed]), [*labels, *names]
+    )
+    for name in ("micro_precision", "micro_recall", "micro_f1", "macro_f1", "macro_f1_gold"):
+        assert getattr(found, name) == pytest.approx(getattr(wide, name), abs=1e-12)
+    assert found.ranking == wide.ranking
+    assert {label.label: label for label in found.per_label} == {
+        label.label: label for label in wide.per_label
+    }
+    assert found.unseen_gold == int(unseen.sum())
+    assert np.hstack([is_gold, unseen]).sum() == sum(label.support for label in found.per_label)

@@ -14,6 +14,7 @@ from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import LabelScores, Note, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
+from clinical_tl.tasks.multi_label_classification import MultiLabelClassification
 from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit
@@ -162,7 +163,7 @@ def test_rules_find_what_names_do_not(closed):
     (said,) = model.predict([Note("x", "Came with flakyskin today.")], progress=False)
     assert said.codes == ("L40",)
     assert said.sources["L40"][0] == "rules"
-    assert [span.key for span in said.evidence["L40"]][0] == (10, 19, "L40")
+    assert said.evidence["L40"][0].key == (10, 19, "L40")
 
 
 def test_names_of_ones_own_are_saved_and_used(closed, tmp_path):
@@ -172,6 +173,23 @@ def test_names_of_ones_own_are_saved_and_used(closed, tmp_path):
     found = OpenCodes.load(tmp_path / "model")
     assert {code: list(own) for code, own in found.names_.items()} == names
     same(model.predict(TEST, progress=False), ctl.load(tmp_path / "model").predict(TEST))
+
+
+def test_labels_of_ones_own_are_opened_by_names(tiny_encoder):
+    """Findings that training lacked, where a person says what they are called."""
+    titles = {code: said.title() for code, said in SAID.items()}
+
+    def found(notes):
+        return [replace(n, codes=tuple(titles[c] for c in n.codes)) for n in notes]
+
+    task = MultiLabelClassification.from_notes(found(TRAIN))
+    closed = FeatureModel.fit(tiny_encoder, task, found(TRAIN), progress=False)
+    with pytest.raises(ConfigError, match="nothing says what"):
+        fit_open_codes(closed, found(DEV), progress=False)
+    names = {title: [title] for title in titles.values()}
+    model = fit_open_codes(closed, found(DEV), names=names, progress=False)
+    said = {code for p in model.predict(found(TEST), progress=False) for code in p.codes}
+    assert {titles[code] for code in NEW} <= said
 
 
 def test_the_same_seed_gives_the_same(closed):
@@ -190,9 +208,9 @@ def test_a_changed_list_is_said(model, caplog):
 def test_that_the_union_loses_is_said(closed, caplog, monkeypatch):
     """It is the one given all the same: a person asked for it."""
 
-    def silent(self, task, notes, predictions, embed, **settings):
+    def silent(self, *given, **_):
         self.coef_ = np.zeros(len(FEATURES))
-        return [replace(p, codes=()) for p in predictions]
+        return [replace(p, codes=()) for p in given[2]]
 
     monkeypatch.setattr(OpenCodes, "fit", silent)
     with caplog.at_level(logging.WARNING):
@@ -210,12 +228,12 @@ def test_what_can_not_be_opened_is_refused(closed, tiny_encoder):
     with pytest.raises(TaskError, match="among the candidates"):
         fit_open_codes(closed, [replace(n, codes=()) for n in DEV], progress=False)
     bad = Rule("own:1", "x-ray", "Code", "own", concepts=("patient says",))
-    with pytest.raises(ConfigError, match="'own:1': its concepts are no codes") as told:
+    with pytest.raises(ConfigError, match="'own:1': its concepts are none") as told:
         fit_open_codes(closed, DEV, rules=[bad], progress=False)
     assert "patient says" not in str(told.value)
     chapters = DiagnosisCoding.from_notes(TRAIN, level="chapter")
     model = FeatureModel.fit(tiny_encoder, chapters, TRAIN, progress=False)
-    with pytest.raises(ConfigError, match="no names"):
+    with pytest.raises(ConfigError, match="nothing says what"):
         fit_open_codes(model, DEV, progress=False)
     topics = NoteClassification.from_notes([replace(n, label=n.codes[0]) for n in TRAIN])
     labelled = [replace(n, label=n.codes[0]) for n in TRAIN]

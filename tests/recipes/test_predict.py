@@ -6,12 +6,15 @@ import pytest
 import clinical_tl as ctl
 from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError
-from clinical_tl.schema import Prediction, Span
+from clinical_tl.schema import LabelSet, Prediction, Span
+from clinical_tl.tasks.entity_recognition import EntityRecognition
 from recipes import predict
 
 
 class Model:
     """Finds the first four characters of every note."""
+
+    task = EntityRecognition(LabelSet(("Start",)))
 
     def predict_stream(self, notes, **_settings):
         return (Prediction(note.note_id, spans=(Span(0, 4, "Start", score=0.5),)) for note in notes)

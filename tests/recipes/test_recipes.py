@@ -15,6 +15,7 @@ from clinical_tl.data.writing import write_notes
 from recipes import (
     diagnosis_coding,
     entity_recognition,
+    multi_label_classification,
     note_classification,
     predict,
 )
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 CONFIGS = sorted((ROOT / "recipes" / "configs").glob("*.yaml"))
 RECIPES = {
     "note_classification": note_classification.main,
+    "multi_label_classification": multi_label_classification.main,
     "diagnosis_coding": diagnosis_coding.main,
     "entity_recognition": entity_recognition.main,
 }

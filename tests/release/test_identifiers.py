@@ -167,3 +167,28 @@ def test_names_are_looked_for_among_words_in_lower_case_too(model, monkeypatch):
     assert "lexical_classifier.safetensors, words: person name ×1" in found.reason
     LexicalClassifier(min_notes=1, hashed=True).fit(texts, [0, 1]).save(model)
     assert check(model, ()).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("system", "names", "status"),
+    [
+        ("snomed", ["38341003", "900000000000207008"], "partial"),
+        ("snomed", ["38341003", "38341004"], "block"),
+        ("icd10pcs", ["0270346", "02HV33Z"], "partial"),
+        ("icd10pcs", ["0270346", "1270346", "2270346"], "block"),
+        ("any", ["4471132"], "block"),
+        (None, ["38341003"], "block"),
+    ],
+)
+def test_a_code_that_looks_like_a_record_number_is_let_through_where_it_can_be_none(
+    system, names, status, tmp_path
+):
+    folder = write_model(tmp_path / "model", labels={"names": names, "support": [9] * len(names)})
+    description = json.loads((folder / "task.json").read_text())
+    description["task"] |= {} if system is None else {"code_system": system}
+    write_json(folder / "task.json", description)
+    assert check(folder, []).status == status
+    if status == "partial":
+        description["task"]["note"] = "4471132"
+        write_json(folder / "task.json", description)
+        assert check(folder, []).status == "block"

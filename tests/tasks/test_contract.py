@@ -28,6 +28,7 @@ from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
 from clinical_tl.tasks import (
     DiagnosisCoding,
     EntityRecognition,
+    MultiLabelClassification,
     NoteClassification,
     RelationExtraction,
 )
@@ -146,6 +147,7 @@ TASKS = {
     task.kind: task
     for task in (
         NoteClassification,
+        MultiLabelClassification,
         DiagnosisCoding,
         EntityRecognition,
         RelationExtraction,
@@ -154,6 +156,7 @@ TASKS = {
 }
 VARIANTS = {
     "note_classification": {"balanced, max": {"pooling": "max", "class_weights": "balanced"}},
+    "multi_label_classification": {"attention": {"head": "label_attention"}},
     "diagnosis_coding": {
         "linear": {"head": "linear"},
         "asymmetric": {"loss": "asymmetric", "describe_labels": False},

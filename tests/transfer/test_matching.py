@@ -1,7 +1,10 @@
 """Matching labels and notes of two corpora, with the real encoder where meaning counts."""
 
+from dataclasses import replace
+
 import pytest
 
+from clinical_tl.data.codes.known_systems import SYSTEMS
 from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.frozen_encoder import FrozenEncoder
@@ -11,7 +14,6 @@ from clinical_tl.tasks.note_classification import NoteClassification
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit
 from clinical_tl.training.source_weights import start_from
-from clinical_tl.transfer import matching as matching_module
 from clinical_tl.transfer.matching import match_labels, match_notes
 
 HEART = ["crushing chest pain, troponin raised", "chest pain on exertion, normal troponin"]
@@ -191,7 +193,8 @@ def test_matched_codes_are_those_of_the_tasks(encoder, tiny_encoder, level):
 
 def test_codes_of_another_system_have_neither_our_meanings_nor_our_levels(encoder, monkeypatch):
     described = []
-    monkeypatch.setattr(matching_module.icd10, "description", described.append)
+    system = replace(SYSTEMS["icd10cm"], describe=described.append)
+    monkeypatch.setitem(SYSTEMS, "icd10cm", system)
     ours = [Note("1", "pain", codes=("E8801", "V5861")), Note("2", "fall", codes=("4019",))]
     theirs = [Note("3", "pain and fall", codes=("I10",))]
     found = match_labels(ours, theirs, encoder, field="codes", limit=2.0, progress=False)
@@ -199,8 +202,22 @@ def test_codes_of_another_system_have_neither_our_meanings_nor_our_levels(encode
     assert described == ["I10"]
     with pytest.raises(TaskError, match="note '1' has a code without a category"):
         match_labels(ours, theirs, encoder, field="codes", level="category", progress=False)
-    with pytest.raises(ConfigError, match="level 'block' is unknown"):
+    with pytest.raises(ConfigError, match="level 'block' is not among"):
         match_labels(ours, theirs, encoder, field="codes", level="block", progress=False)
+
+
+def test_codes_of_a_named_system_are_matched_as_its_tasks_name_them(encoder):
+    ours = [Note("1", "pain", codes=("V5861",)), Note("2", "fall", codes=("4019", "E8497"))]
+    theirs = [Note("3", "pain and fall", codes=("V58.61", "401.9"))]
+    found = match_labels(
+        ours, theirs, encoder, field="codes", code_system="icd9cm", limit=2.0, progress=False
+    )
+    assert {pair.source for pair in found.pairs} <= {"V58.61", "401.9", "E849.7"}
+    found = match_labels(
+        ours, theirs, encoder, field="codes", code_system="icd9cm", level="chapter", limit=2.0,
+        progress=False,
+    )  # fmt: skip
+    assert {pair.target for pair in found.pairs} == {"V01-V91", "390-459"}
 
 
 def test_codes_of_another_system_are_matched_by_their_examples(encoder):

@@ -13,6 +13,8 @@ say is never shown, since a wrong column mapping would put a whole note there.
 ICD-9-CM's V and E codes are well-formed as well, and mean something else: V58.61, long-term use
 of anticoagulants, has the letters of V58, occupant of a pick-up truck. No category, chapter or
 description is given to them, and a set of codes that has some is not trained on.
+
+Registers that want four characters pad the codes that have three: `I10X` is I10.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from clinical_tl.data.codes.code_system import CodeSystem, names_at
 from clinical_tl.errors import ConfigError, NoteError, shown_value
 
 if TYPE_CHECKING:
@@ -41,9 +44,11 @@ _ICD9_NUMBER = re.compile(r"\d{3}(?:\.?\d{1,2})?", re.ASCII)
 # Four characters with a dot after the third are spelt alike in the WHO's ICD-10.
 _SHARED_SPELLING = re.compile(r"V\d\d(?:\.\d)?", re.ASCII)
 ICD9_MEND = (
-    "they are spelt as ICD-9-CM codes, which mean something else: map them to ICD-10-CM (such as "
-    "by the general equivalence mappings of the CMS), or leave them out; codes that are ICD-10 "
-    "all the same need their dot after the third character, and no WHO activity digit"
+    "they are spelt as ICD-9-CM codes, which mean something else: train with "
+    "code_system='icd9cm' where all are; where a table has both (MIMIC-IV's icd_version), read "
+    "one of them (icd_version=10), or map them (such as by the general equivalence mappings of "
+    "the CMS); codes that are ICD-10 all the same need their dot after the third character, and "
+    "no WHO activity digit"
 )
 _CHAPTER_RANGE = re.compile(r"(.+) \(([A-Z]\w{2})-([A-Z]\w{2})\)")
 # The list's own words for what may be left out: modifiers in brackets, "not otherwise specified".
@@ -148,7 +153,16 @@ def normalise_code(code: str) -> str:
             "('I10', 'I25.10', 'I2510', 's22.49xa'); check which column holds the codes"
         )
     category, rest = match.groups()
+    # Of a category with finer codes the X may be a placeholder that lost what follows it.
+    if rest == "X" and is_complete(category):
+        rest = None
     return f"{category}.{rest}" if rest else str(category)
+
+
+def is_complete(category: str) -> bool:
+    """Whether a category of the list has no finer codes."""
+    tree = _tabular_list()
+    return bool(tree.is_valid_item(category) and tree.is_leaf(category))
 
 
 def is_listed(code: str) -> bool:
@@ -230,11 +244,23 @@ def roll_up(codes: Iterable[str], level: Level = "code") -> tuple[str, ...]:
     elif level == "category":
         rolled = [category(code) for code in codes]
     elif level == "chapter":
-        names = {found.name for found in chapters_by_letter()}
-        rolled = [code if code in names else chapter(code).name for code in codes]
+        rolled = [_chapter_name(code) for code in codes]
     else:
         raise ConfigError(f"level {shown_value(level)} is unknown; allowed: {', '.join(LEVELS)}")
     return tuple(dict.fromkeys(rolled))
+
+
+def _chapter_name(code: str) -> str:
+    return code if code in _chapter_titles() else chapter(code).name
+
+
+def _title(code: str) -> str | None:
+    return _chapter_titles().get(code) or description(code)
+
+
+@lru_cache(maxsize=1)
+def _chapter_titles() -> dict[str, str]:
+    return {found.name: found.title for found in chapters_by_letter()}
 
 
 def check_codes(codes: Iterable[str]) -> CodeReport:
@@ -292,23 +318,13 @@ def _is_icd9(code: object) -> bool:
 
 
 @lru_cache(maxsize=2)
-def names(level: Level) -> Mapping[str, tuple[str, ...]]:
+def names(level: str) -> Mapping[str, Sequence[str]]:
     """Every listed code of a level, and what the tabular list calls it: its title first.
 
-    The others are what it is said to include; a category also goes by the titles and terms of its
-    subcategories. Chapters have no names that a note would use, and there is no code.
+    The others are what it is said to include. Chapters have no names that a note would use.
     """
-    if level == "chapter":
-        return {}
     every = filter(_WELL_FORMED.fullmatch, _tabular_list().get_all_codes())
-    found = {code: _terms(code) for code in every}
-    if level == "code":
-        return {code: tuple(dict.fromkeys(own)) for code, own in found.items()}
-    by_category = {code: list(own) for code, own in found.items() if len(code) == 3}
-    for code, own in found.items():
-        if code[:3] in by_category and 3 < len(code) <= LONGEST_SUBCATEGORY:
-            by_category[code[:3]] += own
-    return {code: tuple(dict.fromkeys(own)) for code, own in by_category.items()}
+    return names_at(level, {code: _terms(code) for code in every}, LONGEST_SUBCATEGORY)
 
 
 def _terms(code: str) -> list[str]:
@@ -347,3 +363,27 @@ def _tabular_list() -> ModuleType:
 def _some(items: Sequence[object]) -> str:
     shown = ", ".join(str(item) for item in items[:_SHOWN_CODES])
     return shown + (", …" if len(items) > _SHOWN_CODES else "")
+
+
+ICD10CM = CodeSystem(
+    "icd10cm",
+    "ICD-10-CM",
+    "a letter, a digit, then 1 to 5 letters or digits",
+    normalise_code,
+    {"category": category, "chapter": _chapter_name},
+    describe=_title,
+    names=names,
+    lists=True,
+    foreign=lambda codes: check_codes(codes).icd9,
+    hints=(
+        (
+            re.compile("|".join(p.pattern for p in (_ICD9_V, _ICD9_E, _ICD9_NUMBER)), re.ASCII),
+            ICD9_MEND,
+        ),
+        (
+            re.compile(r"(?=.*\d)[0-9A-HJ-NP-Z]{7}", re.ASCII),
+            "they are spelt as procedures of ICD-10-PCS: code_system='icd10pcs'; diagnoses and "
+            "procedures in one list are 'any'",
+        ),
+    ),
+)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from clinical_tl.data.codes.icd10cm import description, is_listed
+from clinical_tl.data.codes.icd10cm import check_codes, description, is_listed
 from clinical_tl.data.notes import Notes
 from clinical_tl.schema import Note, Prediction, Span
 
@@ -42,16 +42,25 @@ class TidyRows:
 
     `kind` is `class`, `code`, `mention`, `relation`, or `nothing` for a note of which nothing is
     said. Offsets are characters, half-open; `evidence` and `fragments` are JSON lists of
-    `[start, end]`, evidence best first; `sources` what spoke for a code of an open set; `title` is a code's in ICD-10-CM.
+    `[start, end]`, evidence best first; `sources` what spoke for a code of an open set; `title` is
+    a code's, by default in ICD-10-CM, of notes that have none of ICD-9-CM.
 
     Args:
         notes: the predictions' notes; their patient ids and metadata become columns. Values of
             mixed types are text, nested ones JSON.
         text: whether a column `text` holds what mentions and evidence read in the note.
+        titles: a code → its title, where it has one.
     """
 
-    def __init__(self, notes: Notes | None, *, text: bool) -> None:
+    def __init__(
+        self,
+        notes: Notes | None,
+        *,
+        text: bool,
+        titles: Callable[[str], str | None] | None = None,
+    ) -> None:
         self._text = text
+        self._titles = titles
         self._names: dict[str, str] = {}
         own = ("note_id", "patient_id", *SAID, TEXT)
         types = {} if notes is None else _metadata_types(notes)
@@ -77,7 +86,7 @@ class TidyRows:
                 column = self._names[name]
                 about[column] = _cell(value, self.columns[column])
         empty: dict[str, object] = dict.fromkeys(self.columns)
-        for row in _said(said):
+        for row in _said(said, self._titles or _icd10cm(said)):
             stretches = row.pop("stretches", ())
             if self._text and note is not None and stretches:
                 row[TEXT] = " … ".join(note.text[start:end] for start, end in stretches)
@@ -89,16 +98,22 @@ def in_words(pairs: Iterable[tuple[str, str]]) -> str | None:
     return "; ".join(f"{name}={value}" for name, value in pairs) or None
 
 
-def _said(said: Prediction) -> Iterator[dict[str, Any]]:
+def _icd10cm(said: Prediction) -> Callable[[str], str | None]:
+    """Titles of codes that are ICD-10-CM's; none where some are spelt as another system's."""
+    foreign = check_codes(said.codes or ()).icd9
+    return lambda code: description(code) if not foreign and is_listed(code) else None
+
+
+def _said(said: Prediction, titles: Callable[[str], str | None]) -> Iterator[dict[str, Any]]:
     nothing = True
-    for row in _things(said):
+    for row in _things(said, titles):
         nothing = False
         yield row
     if nothing:
         yield {"kind": "nothing"}
 
 
-def _things(said: Prediction) -> Iterator[dict[str, Any]]:
+def _things(said: Prediction, titles: Callable[[str], str | None]) -> Iterator[dict[str, Any]]:
     if said.label is not None:
         yield {"kind": "class", "label": said.label, "score": said.scores.get(said.label)}
     for code in said.codes or ():
@@ -106,7 +121,7 @@ def _things(said: Prediction) -> Iterator[dict[str, Any]]:
         yield {
             "kind": "code",
             "code": code,
-            "title": description(code) if is_listed(code) else None,
+            "title": titles(code),
             "score": said.scores.get(code),
             "evidence": json.dumps(evidence) if evidence else None,
             "sources": "; ".join(said.sources.get(code, ())) or None,
