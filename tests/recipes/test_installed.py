@@ -170,7 +170,7 @@ def test_a_copy_overwrites_only_when_it_is_told_to(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["note_clasification"], "no recipe 'note_clasification'; nearest: note-classification;"),
+        (["note_clasification"], "no recipe 'note_clasification'; nearest: note-classification"),
         (["copy", "Evaluate"], "no recipe 'Evaluate'; nearest: evaluate"),
         (["workers"], "no recipe 'workers'"),
         (["demo"], "no recipe 'demo'"),

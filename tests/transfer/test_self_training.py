@@ -168,7 +168,7 @@ def test_silver_of_one_task_is_none_of_anothers(tiny_encoder, caplog):
     tags = EntityRecognition.from_notes([note]).targets([note], tokens)[0]
     assert (tags == IGNORED).any()
     coding.gold_matrix([note])
-    assert "1 codes that silver notes leave open are taken as absent" in caplog.text
+    assert "1 labels that silver notes leave open are taken as absent" in caplog.text
     for wrong in ({"unsure": None}, {"unsure": ["E11"]}):
         other = replace(note, metadata={"silver": wrong})
         with pytest.raises(TaskError, match=r"note '1': metadata\['silver'\]\['unsure'\]"):
