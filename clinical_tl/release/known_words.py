@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from clinical_tl.errors import ArtifactError
-from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.release.check import DataUse, ReleaseCheck
 from clinical_tl.release.folder import ReleaseFolder
+
+if TYPE_CHECKING:
+    from clinical_tl.estimators.estimator import Estimator
 
 NAME = "vocabulary"
 WORDS_FILE = "lexical_classifier.safetensors"

@@ -199,7 +199,7 @@ def test_scores_in_place_of_decisions_are_refused():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_codes_of_an_open_set_count_as_if_they_had_columns(seed):
-    """What has no column is scored as scikit-learn scores it with one, and ranked among the rest."""
+    """What has no column is scored and ranked as if it had one."""
     gold, scores, predicted, labels, is_gold, unseen = example(seed)
     random = np.random.default_rng(seed + 100)
     names = (*UNSEEN, "Z00.1")
