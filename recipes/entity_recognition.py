@@ -30,6 +30,7 @@ def main(
     lora: LoRA = LoRA(),
     scheme: Literal["BIO", "BILOU"] = "BIO",
     units: Literal["auto", "words", "tokens"] = "auto",
+    layers: Literal["auto", "one", "by_type"] = "auto",
     max_lost: float = MAX_LOST,
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/entity_recognition",
@@ -51,6 +52,8 @@ def main(
         lora: the adapter's settings.
         scheme: how spans become tags.
         units: what a mention can begin and end with; "auto": what the training notes need.
+        layers: whether mentions of different types may overlap ("by_type": tags in a layer for each
+            type) or not ("one"); "auto": what the training notes need.
         max_lost: share of the training mentions that may be left out, as tags can't hold them.
         training: the training settings.
         output: folder for the model, a report and a table of the predictions for the test notes,
@@ -67,7 +70,7 @@ def main(
     )
     splits = annotated(splits, "spans")
     task = ctl.EntityRecognition.from_notes(
-        splits["train"], scheme=scheme, units=units, max_lost=max_lost,
+        splits["train"], scheme=scheme, units=units, layers=layers, max_lost=max_lost,
         allow_implausible=read.allow_implausible,
     )  # fmt: skip
     model = ctl.TransferModel.from_pretrained(

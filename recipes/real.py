@@ -14,6 +14,7 @@ import yaml
 import clinical_tl as ctl
 from clinical_tl.data.corpora import corpora_folder
 from clinical_tl.evaluation import baselines
+from clinical_tl.text.tags import TagSet
 
 from . import diagnosis_coding, entity_recognition, note_classification, trainer_peer
 from .claim import claim_output
@@ -187,10 +188,9 @@ def _sentences(corpus: str, limit: int | None) -> tuple[list[Any], list[Any]]:
         train, test = (trainer_peer.read_sentences(conll / f"{n}.tsv") for n in ("train", "test"))
     else:
         splits = ctl.data.load_corpus(corpus)
-        task = ctl.EntityRecognition.from_notes(splits["train"])
+        tag_set = TagSet(ctl.EntityRecognition.from_notes(splits["train"]).labels)
         train, test = (
-            trainer_peer.split_sentences(list(splits[name]), task.tag_set)
-            for name in ("train", "test")
+            trainer_peer.split_sentences(list(splits[name]), tag_set) for name in ("train", "test")
         )
     # A note has about ten sentences.
     return (train, test) if limit is None else (train[: 10 * limit], test[: 10 * limit])

@@ -62,6 +62,9 @@ class FeatureClassifier(ClassifierMixin, Estimator):
     unless their root, or none, gives a clearly better macro-F1 on held-out rows. Features are
     standardised over the rows as they are.
 
+    With `block` so many labels side by side exclude one another: a row has one of them, or none
+    where that is not known, and the model of each block is multinomial.
+
     Attributes:
         classes_: the classes, or the columns of many labels, in the order of `predict_proba`.
         multi_label_: whether `y` had many labels a row.
@@ -94,11 +97,13 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         folds: int = 5,
         seed: int = 0,
         class_weight: ClassWeight = None,
+        block: int = 1,
     ) -> None:
         self.strengths = strengths
         self.folds = folds
         self.seed = seed
         self.class_weight = class_weight
+        self.block = block
 
     def fit(
         self,
@@ -118,7 +123,12 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         chosen = self._chosen(features, gold, classes, targets, groups)
         strength, given, weights, found = chosen
         fitted = fit_logistic(
-            features, targets, n_outputs=len(classes), strength=strength, weights=weights
+            features,
+            targets,
+            n_outputs=len(classes),
+            strength=strength,
+            weights=weights,
+            block=self.block,
         )
         self.coef_, self.intercept_ = fitted.coefficients, fitted.intercepts
         self.strength_, self.class_weight_, self.cross_validation_ = strength, given, found
@@ -159,8 +169,11 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                 weights=weights,
                 rows=train,
                 tolerance=ROUGH,
+                block=self.block,
             )
-            every[held_out] = fitted.probabilities(features[held_out], exclusive=targets.ndim == 1)
+            every[held_out] = fitted.probabilities(
+                features[held_out], exclusive=targets.ndim == 1, block=self.block
+            )
         return every
 
     def check_settings(self) -> list[float]:
@@ -186,7 +199,7 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         """
         features = self.check_matrix(X)
         weights = LinearWeights(self.coef_, self.intercept_)
-        return weights.probabilities(features, exclusive=not self.multi_label_)
+        return weights.probabilities(features, exclusive=not self.multi_label_, block=self.block)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """The likeliest class, shape (n,), or 0 and 1 at one half, shape (n, labels)."""
@@ -202,7 +215,10 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         scores = tuple(StrengthScore(*pair) for pair in state["cross_validation_"])
         # Until there was a choice, what was taken was what was given.
         weight = state.get("class_weight_", state["class_weight"])
-        return super().from_state({**state, "class_weight_": weight, "cross_validation_": scores})
+        # What is older knew no blocks.
+        return super().from_state(
+            {"block": 1, **state, "class_weight_": weight, "cross_validation_": scores}
+        )
 
     def _checked(
         self, X: npt.ArrayLike, y: npt.ArrayLike
@@ -220,6 +236,13 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                 raise TaskError("y has one class only; at least two are needed")
         else:
             classes, targets = np.arange(gold.shape[1]), gold.astype(bool)
+            width, block = gold.shape[1], self.block
+            whole = width % block == 0
+            if not whole or (block > 1 and targets.reshape(-1, block).sum(axis=1).max() > 1):
+                raise TaskError(
+                    f"y has {width} columns for blocks of {block}; give whole blocks, of "
+                    "which a row has one column at most"
+                )
         return features, gold, classes, targets
 
     def _chosen(
@@ -289,12 +312,16 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                     rows=train,
                     start=starts[number],
                     tolerance=ROUGH,
+                    block=self.block,
                 )
-                found = fitted.probabilities(features[held_out], exclusive=targets.ndim == 1)
+                found = fitted.probabilities(
+                    features[held_out], exclusive=targets.ndim == 1, block=self.block
+                )
                 counts = _known(targets, train, held_out)
                 if weights is not None:
                     counts = counts * weights[held_out]
-                total += float((counts * log_losses(found, targets[held_out])).sum())
+                losses = log_losses(found, targets[held_out], block=self.block)
+                total += float((counts * losses).sum())
                 counted += float(counts.sum())
                 starts[number] = fitted
                 said[held_out] = found.argmax(axis=1)

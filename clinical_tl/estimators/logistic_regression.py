@@ -46,13 +46,21 @@ class LinearWeights:
         ]
         return np.concatenate(pieces) if pieces else np.zeros((0, len(self.intercepts)))
 
-    def probabilities(self, features: npt.NDArray[np.floating], *, exclusive: bool) -> Floats:
-        """Softmax over the outputs where they exclude one another, else sigmoids; (n, outputs)."""
+    def probabilities(
+        self, features: npt.NDArray[np.floating], *, exclusive: bool, block: int = 1
+    ) -> Floats:
+        """Softmax over the outputs where they exclude one another, else sigmoids; (n, outputs).
+
+        Those of a `block` of outputs exclude one another too.
+        """
         from scipy.special import expit, softmax
 
         logits = self.logits(features)
-        result: Floats = softmax(logits, axis=1) if exclusive else expit(logits)
-        return result
+        if exclusive or block == 1:
+            result: Floats = softmax(logits, axis=1) if exclusive else expit(logits)
+            return result
+        blocks: Floats = softmax(logits.reshape(len(logits), -1, block), axis=2)
+        return blocks.reshape(logits.shape)
 
 
 def fit_logistic(
@@ -65,24 +73,28 @@ def fit_logistic(
     rows: npt.NDArray[np.integer] | None = None,
     start: LinearWeights | None = None,
     tolerance: float = TOLERANCE,
+    block: int = 1,
 ) -> LinearWeights:
     """Fit by L-BFGS; that it has not settled after `MAX_ITERATIONS` is logged.
 
     Args:
         features: shape (n, d).
         targets: columns of one label a row, shape (n,), for one multinomial model; 0 or 1,
-            shape (n, outputs), for one binary model an output.
+            shape (n, outputs), for one binary model an output, or one multinomial model a
+            `block` of outputs.
         n_outputs: columns of the result.
         strength: scikit-learn's C, the inverse of the regularisation.
         weights: of each row's loss, shape (n,), or of each output's, shape (n, outputs).
         rows: fit on these rows only.
         start: weights to start from, such as those of another strength.
         tolerance: the largest component of the gradient, by row, at which the search ends.
+        block: so many outputs side by side exclude one another: a row has one of them, or none
+            where that is not known.
     """
     from scipy.optimize import minimize
 
     used = np.arange(len(features)) if rows is None else rows
-    problem = _Problem(features, targets, used, n_outputs, strength, weights)
+    problem = _Problem(features, targets, used, n_outputs, strength, weights, block)
     total = len(used) if weights is None else len(used) * float(weights[used].mean())
     found = minimize(
         problem.value_and_gradient,
@@ -110,14 +122,19 @@ def fit_logistic(
 def log_losses(
     probabilities: Floats,
     targets: npt.NDArray[np.integer] | npt.NDArray[np.bool_],
+    *,
+    block: int = 1,
 ) -> Floats:
-    """−log-likelihood of each row, shape (n,), or of each of its binary outputs, (n, outputs)."""
+    """−log-likelihood of each row, shape (n,), or of each of its binary outputs, (n, outputs).
+
+    Of a `block` of outputs that exclude one another the right one alone has any.
+    """
     tiny = np.finfo(np.float64).eps
     safe = np.clip(probabilities, tiny, 1 - tiny)
     if targets.ndim == 1:
         chosen: Floats = -np.log(safe[np.arange(len(targets)), targets])
         return chosen
-    binary: Floats = -np.where(targets, np.log(safe), np.log1p(-safe))
+    binary: Floats = -np.where(targets, np.log(safe), np.log1p(-safe) if block == 1 else 0.0)
     return binary
 
 
@@ -141,9 +158,10 @@ class _Problem:
         n_outputs: int,
         strength: float,
         row_weights: Floats | None,
+        block: int,
     ) -> None:
         self.features, self.targets, self.rows = features, targets, rows
-        self.row_weights = row_weights
+        self.row_weights, self.block = row_weights, block
         self.n_outputs, self.strength = n_outputs, strength
         scaler = StandardScaler()
         for piece in self._pieces():
@@ -193,6 +211,18 @@ class _Problem:
             slopes = np.exp(log_probabilities)
             slopes[row, targets] -= 1
             losses = -log_probabilities[row, targets]
+        elif self.block > 1:
+            gold = targets.astype(np.float64) * (1.0 if weights is None else weights)
+            # Column by column: over an axis as short as a block numpy is slow.
+            columns = [slice(k, None, self.block) for k in range(self.block)]
+            highest = np.maximum.reduce([logits[:, own] for own in columns])
+            likely = np.exp(logits - np.repeat(highest, self.block, axis=1))
+            total = sum(likely[:, own] for own in columns)
+            known = sum(gold[:, own] for own in columns)
+            right = gold * logits
+            loss = float((known * (highest + np.log(total))).sum() - right.sum())
+            slopes = likely * np.repeat(known / total, self.block, axis=1) - gold
+            return loss, slopes
         else:
             gold = targets.astype(np.float64)
             slopes = expit(logits) - gold

@@ -272,11 +272,15 @@ def _mentions(
     groups = related_notes(notes)
     features, of_units = units.matrix[taught], groups[units.note[taught]]
     classifier = settled_on_sample(
-        FeatureClassifier(folds=folds, seed=seed), features, tags, of_units
+        FeatureClassifier(folds=folds, seed=seed, block=task.tag_set.width),
+        features,
+        tags,
+        of_units,
     )
     every = np.full((len(units), len(task.tag_set)), UNSEEN)
     found = classifier.held_out_proba(features, tags, of_units.tolist())
-    every[np.ix_(taught, np.unique(tags))] = np.maximum(found, UNSEEN)
+    columns = np.unique(tags) if tags.ndim == 1 else np.arange(tags.shape[1])
+    every[np.ix_(taught, columns)] = np.maximum(found, UNSEEN)
     rows: list[Suspicion] = []
     owners: dict[str, set[int]] = {}
     for group, note in zip(groups.tolist(), notes, strict=True):
@@ -296,7 +300,7 @@ def _mentions(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Judged(Discreet):
-    """A note's units and their tags' probabilities, shape (units, tags)."""
+    """A note's units and their tags' probabilities, shape (units, outputs)."""
 
     task: UnitTask
     starts: npt.NDArray[np.int64]
@@ -323,7 +327,7 @@ class _Judged(Discreet):
 
     def _of_label(self, label: str) -> Floats:
         """The probability that a unit belongs to a mention of the label, shape (units,)."""
-        own = [name.endswith(f"-{label}") for name in self.task.tag_set.names]
+        own = self.task.tag_set.outputs_of(label)
         total: Floats = self.every[:, own].sum(axis=1)
         return total
 

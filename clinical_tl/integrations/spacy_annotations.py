@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
+from typing import Any, Literal, get_args
 
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
@@ -62,8 +63,21 @@ def add_extension(key: str) -> None:
             f"doc._.{key} or span._.{key} belongs to another component; choose another key=…"
         )
     Doc.set_extension(key, default=None)
-    SpacySpan.set_extension(key, default=None)
+    SpacySpan.set_extension(key, getter=partial(_said, key), setter=partial(_say, key))
     _extensions.add(key)
+
+
+def _said(key: str, span: SpacySpan) -> Any:  # noqa: ANN401  (plain values)
+    return span.doc.user_data.get(_place(key, span), {}).get(span.label_)
+
+
+def _say(key: str, span: SpacySpan, said: Any) -> None:  # noqa: ANN401  (plain values)
+    span.doc.user_data.setdefault(_place(key, span), {})[span.label_] = said
+
+
+def _place(key: str, span: SpacySpan) -> Any:  # noqa: ANN401  (spaCy's stubs know no such key)
+    """Where spaCy keeps what is said of a stretch, which may be a mention of several types."""
+    return "._.", key, span.start_char, span.end_char
 
 
 def set_prediction(doc: Doc, prediction: Prediction, settings: ComponentSettings) -> Counter[str]:
@@ -82,7 +96,7 @@ def set_prediction(doc: Doc, prediction: Prediction, settings: ComponentSettings
         stretches = _aligned(doc, prediction.spans, settings, counts)
         doc.spans[settings.key] = stretches
         if settings.set_ents:
-            _set_entities(doc, stretches, counts, overwrite=settings.overwrite_ents)
+            _set_entities(doc, stretches, counts, settings.key, overwrite=settings.overwrite_ents)
     # Plain values, so that documents can be serialised with them.
     decided = {
         "label": prediction.label,
@@ -100,8 +114,10 @@ def set_prediction(doc: Doc, prediction: Prediction, settings: ComponentSettings
 def _aligned(
     doc: Doc, spans: Sequence[Span], settings: ComponentSettings, counts: Counter[str]
 ) -> list[SpacySpan]:
-    stretches: dict[tuple[int, int], SpacySpan] = {}
-    # Best first: of two mentions that come to lie on the same tokens it is kept.
+    stretches: dict[tuple[int, int, str], SpacySpan] = {}
+    kept: dict[tuple[int, int], list[Span]] = {}
+    # Best first: it is kept of two mentions that come to lie on the same tokens, unless they are of
+    # two types and overlap as they are.
     for span in sorted(spans, key=lambda span: -(span.score or 0.0)):
         concept = span.concepts[0] if len(span.concepts) == 1 else ""
         stretch = doc.char_span(
@@ -117,9 +133,14 @@ def _aligned(
             span.end,
         )
         counts["misaligned"] += not is_exact
-        if stretch is None or (stretch.start, stretch.end) in stretches:
+        here = [] if stretch is None else kept.setdefault((stretch.start, stretch.end), [])
+        if stretch is None or any(
+            span.label == other.label or span.end <= other.start or other.end <= span.start
+            for other in here
+        ):
             counts["dropped"] += 1
             continue
+        here.append(span)
         stretch._.set(
             settings.key,
             {
@@ -130,14 +151,16 @@ def _aligned(
                 "end": span.end,
             },
         )
-        stretches[stretch.start, stretch.end] = stretch
+        stretches[stretch.start, stretch.end, span.label] = stretch
     return [stretches[bounds] for bounds in sorted(stretches)]
 
 
 def _set_entities(
-    doc: Doc, stretches: Sequence[SpacySpan], counts: Counter[str], *, overwrite: bool
+    doc: Doc, stretches: Sequence[SpacySpan], counts: Counter[str], key: str, *, overwrite: bool
 ) -> None:
     present = list(doc.ents)
+    # Of those that overlap the longest; of equally long ones the first, then the surest.
+    stretches = sorted(stretches, key=lambda s: -(s._.get(key)["score"] or 0.0))
     if overwrite:
         own = filter_spans(stretches)
         present = _clear_of(present, own)

@@ -2,8 +2,9 @@
 
 A model's or a set of rules' predictions are set on documents:
 
-- mentions in `doc.spans[key]`, and in `doc.ents` where there is room; `span._.<key>` has each
-  one's `score`, `attributes`, `concepts`, and the characters (`start`, `end`) as predicted;
+- mentions in `doc.spans[key]`, those that overlap others included, and in `doc.ents` where there
+  is room: of those that overlap the longest, then the first, then the surest; `span._.<key>` has
+  each one's `score`, `attributes`, `concepts`, and the characters (`start`, `end`) as predicted;
 - the scores of labels and codes in `doc.cats`;
 - what was decided in `doc._.<key>`: the `component`, `label`, `codes`, `evidence` (code → start,
   end, score), and how many mentions were `misaligned`, `dropped` or `not_in_ents`.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import clone
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
@@ -35,7 +36,6 @@ from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
 from clinical_tl.tasks.task import NoteTask, UnitTask, check_notes, check_order
-from clinical_tl.text.decoding import decode_tags
 from clinical_tl.text.units import Units, find_units
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from clinical_tl.models.lexical_part import Lexical
     from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.release.push import PushOptions
-    from clinical_tl.text.tags import TagSet
+    from clinical_tl.text.tag_layers import TagLayers
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,11 @@ class FeatureModel:
         check_notes(task, records, dev_records)
         written = written_notes(records)
         classifier = FeatureClassifier(
-            strengths=strengths, folds=folds, seed=seed, class_weight=class_weight(task, written)
+            strengths=strengths,
+            folds=folds,
+            seed=seed,
+            class_weight=class_weight(task, written),
+            block=task.tag_set.width if isinstance(task, UnitTask) else 1,
         )
         classifier.check_settings()
         seen, leak = SeenNotes.of(records, dev_records, allow_leakage=allow_leakage)
@@ -499,7 +503,8 @@ def settled_on_sample(
     classifier.fit(features[some], tags[some], groups[some].tolist())
     # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
     strength = classifier.strength_ * len(some) / len(tags)
-    return FeatureClassifier(strengths=[strength], folds=classifier.folds, seed=classifier.seed)
+    settled: FeatureClassifier = clone(classifier).set_params(strengths=[strength])
+    return settled
 
 
 def unit_tags(
@@ -508,16 +513,19 @@ def unit_tags(
     units: UnitEmbeddings,
     tokens: Sequence[TokenisedNote],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tags, and the units that have one: what silver notes leave open teaches nothing."""
+    """Tags (`TagLayers.learnt`), and the units that have one.
+
+    What silver notes leave open teaches nothing.
+    """
     targets = task.targets(notes, tokens)
     tags, taught = [], []
     first = np.searchsorted(units.note, np.arange(len(notes)))
     for note, target, own_tokens, start in zip(notes, targets, tokens, first, strict=True):
         own = target[find_units(note.text, own_tokens, task.units).tokens]
-        known = np.flatnonzero(own >= 0)
+        known = np.flatnonzero((own >= 0).any(axis=1))
         tags.append(own[known])
         taught.append(start + known)
-    return np.concatenate(tags), np.concatenate(taught)
+    return task.tag_set.learnt(np.concatenate(tags)), np.concatenate(taught)
 
 
 def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
@@ -532,21 +540,20 @@ def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
 
 
 def decoded_mentions(
-    tag_set: TagSet, units: UnitEmbeddings, probabilities: np.ndarray
+    tag_set: TagLayers, units: UnitEmbeddings, probabilities: np.ndarray
 ) -> Iterator[tuple[Span, ...]]:
     """Each note's mentions, by the likeliest valid tags of its units.
 
-    `probabilities` are above 0, of shape (units, tags). Every note up to the last has units.
+    `probabilities` are above 0, of shape (units, outputs). Every note up to the last has units.
     """
-    log_probabilities, transitions = np.log(probabilities), tag_set.transitions()
+    log_probabilities = np.log(probabilities)
     bounds = np.searchsorted(units.note, np.arange(units.note[-1] + 2))
     for low, high in pairwise(bounds.tolist()):
-        tags = decode_tags(log_probabilities[low:high], transitions)
         starts, ends = units.starts[low:high], units.ends[low:high]
         yield tag_set.decode(
             Units(np.arange(high - low), starts, ends, (starts, ends)),
-            tags,
-            probabilities[np.arange(low, high), tags],
+            log_probabilities[low:high],
+            probabilities[low:high],
         )
 
 

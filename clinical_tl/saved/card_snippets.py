@@ -36,7 +36,13 @@ def load_with_package(description: Mapping[str, Any]) -> str:
 
 
 def load_without_package(description: Mapping[str, Any], base: str | None) -> str:
-    """A fenced snippet in plain peft or transformers, or why there is none."""
+    """A fenced snippet in plain peft or transformers, or why there is none; how to read it."""
+    found, row = _plain(description, base), description["task"]
+    layout = task_class(row["kind"]).layout(row)
+    return found if layout is None else f"{found}\n\n{layout}"
+
+
+def _plain(description: Mapping[str, Any], base: str | None) -> str:
     adapter, auto = description["adapter"], description.get("auto_class")
     revision = description["encoder"].get("revision")
     at = f', revision="{revision}"' if revision else ""

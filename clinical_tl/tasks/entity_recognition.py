@@ -1,6 +1,6 @@
 """Named entity recognition: mentions with exact character offsets in notes of any length.
 
-Gold spans become tags of units (`text.tags`), each unit is decided in the window that shows
+Gold spans become tags of units (`text.tag_layers`), each unit is decided in the window that shows
 most of its context, and the note's tags are decoded together into a valid sequence.
 """
 
@@ -30,8 +30,8 @@ from clinical_tl.metrics.scores import Scores
 from clinical_tl.metrics.thresholds import tune_cut
 from clinical_tl.schema import LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.task import UnitTask, check_annotated, check_foreign, check_order, unsure
-from clinical_tl.text.decoding import decode_tags
-from clinical_tl.text.tags import Representation, Scheme, TagSet
+from clinical_tl.text.tag_layers import Layers, TagLayers
+from clinical_tl.text.tags import OUTSIDE, Representation, Scheme
 from clinical_tl.text.units import Units, UnitSize, find_units, text_units
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ logger = logging.getLogger(__name__)
 # Tokens at which nothing is decided: the inside of units, and white space.
 IGNORED = -100
 FINE_SHARE = 0.01
-"""Units are tokens where that brings back at least this share of the training mentions: units
-of tokens let every prediction end inside a word, which is not worth a mention in thousands."""
+"""Units are tokens where that brings back at least this share of the training mentions, and tags
+in one layer a type. Units of tokens let every prediction end inside a word, and layers any two
+mentions overlap, which is not worth a mention in thousands."""
 MAX_LOST = 0.5
 """Training is refused where more than this share of the mentions can't be represented."""
 # What a tagger that knows no last and no single tokens calls them.
@@ -61,7 +62,7 @@ class EntityRecognitionScores(Scores):
     """Character-level scores against the document's gold, and seqeval's on tags.
 
     `entities.share_lost` is the share of gold that tags can't represent; it costs recall.
-    `seqeval` is strict IOB2 over the units of the text.
+    `seqeval` is strict IOB2 over the units of the text, in each layer of tags by itself.
     """
 
     entities: EntityScores
@@ -85,6 +86,10 @@ class EntityRecognition(UnitTask):
     Training is refused where they can't represent more than the share `max_lost` of the
     mentions; 1 never refuses.
 
+    With `layers="one"` a unit has one tag, and of overlapping mentions the longest is learnt and
+    predicted. With `"by_type"` each type is tagged in a layer of its own (`text.tag_layers`), and
+    mentions of different types may overlap; of one type they still may not.
+
     Mentions with a score below `threshold` are left out; it is tuned on dev notes, `None`
     until then. With `overlooked`, stretches that no mention was made of are predicted too where
     one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
@@ -101,6 +106,7 @@ class EntityRecognition(UnitTask):
     max_lost: float = MAX_LOST
     temperature: float | None = None
     shift: float = 0.0
+    layers: Layers = "one"
 
     kind: ClassVar[str] = "entity_recognition"
     fields: ClassVar[tuple[str, ...]] = ("spans",)
@@ -110,6 +116,8 @@ class EntityRecognition(UnitTask):
     def __post_init__(self) -> None:
         if self.units not in get_args(UnitSize):
             raise ConfigError(f"units={self.units!r}; allowed: {list(get_args(UnitSize))}")
+        if self.layers not in get_args(Layers):
+            raise ConfigError(f"layers={self.layers!r}; allowed: {list(get_args(Layers))}")
         if not 0 <= self.max_lost <= 1:
             raise ConfigError(f"max_lost={self.max_lost}; allowed: 0 to 1")
 
@@ -120,6 +128,7 @@ class EntityRecognition(UnitTask):
         *,
         scheme: Scheme = "BIO",
         units: UnitSize | Literal["auto"] = "auto",
+        layers: Layers | Literal["auto"] = "auto",
         max_lost: float = MAX_LOST,
         allow_implausible: bool = False,
     ) -> EntityRecognition:
@@ -127,8 +136,10 @@ class EntityRecognition(UnitTask):
 
         With `units="auto"` the notes decide what mentions can begin and end with: words, or
         tokens where at least 1 % of the mentions need them (`FINE_SHARE`), as those of
-        compounds, of words with particles and of words run together do. `allow_implausible`
-        takes labels and ids that look like text and not like names.
+        compounds, of words with particles and of words run together do. With `layers="auto"`
+        tags are in one layer a type where that brings back as large a share of the mentions, those
+        that overlap a mention of another type, and else in one for all. `allow_implausible` takes
+        labels and ids that look like text and not like names.
 
         Raises `TaskError` for notes whose spans are not annotated, or without any span, and for
         labels or ids that look like text.
@@ -141,14 +152,17 @@ class EntityRecognition(UnitTask):
             raise TaskError(
                 f"entity recognition: the {len(records)} training notes have no span at all"
             )
+        if layers == "auto":
+            # The smallest units hold most mentions, so that none hides behind another reason.
+            layers = _layers_for(records, labels, scheme, "tokens" if units == "auto" else units)
         if units == "auto":
-            units = _units_for(records, TagSet(labels, scheme))
-        return cls(labels, scheme, units=units, max_lost=max_lost)
+            units = _units_for(records, TagLayers(labels, scheme, layers))
+        return cls(labels, scheme, units=units, max_lost=max_lost, layers=layers)
 
     @property
-    def tag_set(self) -> TagSet:
+    def tag_set(self) -> TagLayers:
         """The tags of the labels under the scheme."""
-        return TagSet(self.labels, self.scheme)
+        return TagLayers(self.labels, self.scheme, self.layers)
 
     @property
     def head_spec(self) -> Head:
@@ -158,11 +172,12 @@ class EntityRecognition(UnitTask):
         return TokenHead(self.tag_set.names)
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
-        """One tag a token, shape (tokens,), `IGNORED` where nothing is decided.
+        """One tag a token and layer, shape (tokens, layers), `IGNORED` where nothing is decided.
 
-        So are the stretches that a silver note's teacher was unsure of (`metadata["silver"]
-        ["unsure"]`). What tags can't represent is counted and logged; mentions of a type not
-        seen in training are left out here (and count as missed in `evaluate`).
+        So is what would be outside of mentions in the stretches that a silver note's teacher was
+        unsure of (`metadata["silver"]["unsure"]`). What tags can't represent is counted and
+        logged; mentions of a type not seen in training are left out here (and count as missed in
+        `evaluate`).
         """
         check_annotated(notes, "spans", "entity recognition")
         represented = Representation()
@@ -170,14 +185,14 @@ class EntityRecognition(UnitTask):
         for note, note_tokens in zip(notes, tokens, strict=True):
             units, tags, found = self._encoded(note, note_tokens)
             represented += found
-            target = np.full(len(note_tokens), IGNORED, dtype=np.int64)
-            target[units.tokens] = tags
             for start, end in unsure_stretches(note):
                 inside = (units.starts < end) & (units.ends > start)
-                target[units.tokens[inside]] = IGNORED
+                tags[inside[:, None] & (tags == OUTSIDE)] = IGNORED
+            target = np.full((len(note_tokens), tags.shape[1]), IGNORED, dtype=np.int64)
+            target[units.tokens] = tags
             targets.append(target)
         if represented.lost:
-            logger.warning("entity recognition: %s", describe_lost(represented, self.scheme))
+            logger.warning("entity recognition: %s", self._lost(represented))
         return targets
 
     def check_targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> None:
@@ -191,7 +206,7 @@ class EntityRecognition(UnitTask):
             represented += self._encoded(note, note_tokens)[2]
         if represented.lost > self.max_lost * represented.gold:
             raise TaskError(
-                f"entity recognition: {describe_lost(represented, self.scheme)}. So much is not "
+                f"entity recognition: {self._lost(represented)}. So much is not "
                 f"left out of training unasked (max_lost={self.max_lost}); to train on the rest "
                 "all the same: EntityRecognition.from_notes(notes, max_lost=1)"
             )
@@ -203,10 +218,16 @@ class EntityRecognition(UnitTask):
         spans = [span for span in _distinct(note) if span.label in known]
         return (units, *self.tag_set.encode(units, spans))
 
+    def _lost(self, represented: Representation) -> str:
+        return describe_lost(represented, self.scheme, self.layers)
+
     def decisions(
         self, output: NetworkOutput, batch: WindowBatch, targets: Sequence[np.ndarray]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (units, tags) of the units the batch decides, and their tags (units,)."""
+        """Logits (units, outputs) of the units the batch decides, and their tags (units, layers).
+
+        A layer's is `IGNORED` where it is left open.
+        """
         import torch
 
         pieces = [
@@ -214,12 +235,35 @@ class EntityRecognition(UnitTask):
             for note, window in zip(batch.note_index.tolist(), batch.windows, strict=True)
         ]
         gold = torch.from_numpy(np.concatenate(pieces)).to(output.logits.device)
-        decided = gold != IGNORED
+        decided = (gold != IGNORED).any(dim=1)
         return output.logits[batch.owned][decided], gold[decided]
 
     def weight(self, target: np.ndarray, start: int, stop: int) -> float:
         """Units decided between two tokens."""
-        return float((target[start:stop] != IGNORED).sum())
+        return float((target[start:stop] != IGNORED).any(axis=1).sum())
+
+    def losses(
+        self, logits: torch.Tensor, gold: torch.Tensor, *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """The loss of each unit, shape (units,): the mean of its layers' cross-entropies."""
+        from torch.nn import functional
+
+        each = functional.cross_entropy(
+            self._by_layer(logits).flatten(0, 1).float(),
+            gold.flatten(),
+            reduction="none",
+            ignore_index=IGNORED,
+            label_smoothing=label_smoothing,
+        )
+        return each.view(gold.shape).mean(dim=1)
+
+    def divergence(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """That of each unit, shape (units,): the mean of its layers'."""
+        return super().divergence(self._by_layer(first), self._by_layer(second)).mean(dim=1)
+
+    def _by_layer(self, logits: torch.Tensor) -> torch.Tensor:
+        tag_set = self.tag_set
+        return logits.reshape(len(logits), len(tag_set.sets), tag_set.width)
 
     def collect(
         self, network: Network, output: NetworkOutput, batch: WindowBatch
@@ -227,7 +271,7 @@ class EntityRecognition(UnitTask):
         """For each window its first own token and the log-probabilities of its own tokens."""
         del network
         logits = output.logits[batch.owned].float()
-        log_probabilities = logits.log_softmax(dim=-1).cpu().numpy()
+        log_probabilities = self._by_layer(logits).log_softmax(dim=-1).flatten(1).cpu().numpy()
         collected = []
         first = 0
         for note, window in zip(batch.note_index.tolist(), batch.windows, strict=True):
@@ -242,18 +286,15 @@ class EntityRecognition(UnitTask):
     ) -> Prediction:
         """The spans of the likeliest valid tag sequence over the whole note."""
         units, log_probabilities = self.unit_log_probabilities(note, tokens, pieces)
-        tag_set = self.tag_set
-        tags = decode_tags(log_probabilities, tag_set.transitions())
-        probabilities = np.exp(log_probabilities)
-        spans = tag_set.decode(units, tags, probabilities[np.arange(len(tags)), tags])
-        if self.overlooked is not None:
-            spans += tag_set.overlooked(units, tags, probabilities, self.overlooked)
+        spans = self.tag_set.decode(
+            units, log_probabilities, np.exp(log_probabilities), least=self.overlooked
+        )
         return self.decided([Prediction(note.note_id, spans=spans)])[0]
 
     def unit_log_probabilities(
         self, note: Note, tokens: TokenisedNote, pieces: Sequence[tuple[int, np.ndarray]]
     ) -> tuple[Units, np.ndarray]:
-        """The note's units, and their tags' (units, tags)."""
+        """The note's units, and their tags' (units, outputs), of a layer for itself."""
         units = find_units(note.text, tokens, self.units)
         ordered = [piece for _, piece in sorted(pieces, key=lambda piece: piece[0])]
         return units, np.concatenate(ordered)[units.tokens].astype(np.float64)
@@ -353,19 +394,24 @@ class EntityRecognition(UnitTask):
             Counter(span.label for spans in predicted for span in spans),
             {*self.labels, *(span.label for spans in gold for span in spans)},
         )
-        every_label = LabelSet.fitted(span.label for spans in (*gold, *predicted) for span in spans)
-        tag_set, left_out = TagSet(every_label), 0
+        said_labels = (span.label for spans in (*gold, *predicted) for span in spans)
+        every_label = LabelSet.fitted((*self.labels, *said_labels))
+        # What has layers in the model has layers here, so that nothing that overlaps is left out.
+        tag_set, left_out = TagLayers(every_label, layers=self.layers), 0
         for i, (note, note_predicted) in enumerate(zip(records, predicted, strict=True)):
             units, note_gold = text_units(note.text, self.units), _distinct(note)
-            tags, found = tag_set.encode(units, note_gold)
+            true, found = tag_set.encode(units, note_gold)
             if tokens:
                 own_units = find_units(note.text, tokens[i], self.units)
                 found = tag_set.encode(own_units, note_gold)[1]
             represented += found
-            gold_tags.append(_names(tag_set, tags))
-            tags, said = tag_set.encode(units, note_predicted)
+            claimed, said = tag_set.encode(units, note_predicted)
             left_out += said.lost
-            predicted_tags.append(_names(tag_set, tags))
+            for layer, own in enumerate(tag_set.sets):
+                # Where a type is neither annotated nor said there is nothing to count.
+                if not layer or true[:, layer].any() or claimed[:, layer].any():
+                    gold_tags.append([own.names[tag] for tag in true[:, layer]])
+                    predicted_tags.append([own.names[tag] for tag in claimed[:, layer]])
         if left_out:
             logger.warning(
                 "entity recognition: %d predicted mentions overlap others or are no whole words; "
@@ -396,15 +442,34 @@ class EntityRecognition(UnitTask):
     def output_sources(
         self, output: str, found: Mapping[str, Sequence[str]], known: Collection[str]
     ) -> Sequence[str]:
-        """Tags from the same tags of the source's labels, or from what its scheme calls them."""
+        """Tags from the same tags of the source's labels, or from what its scheme calls them.
+
+        Outside of a type's mentions starts as outside of all, where the source has one layer, and
+        outside of all as the mean of outside of each type that is taken over.
+        """
         prefix, dash, label = output.partition("-")
-        if not dash or label not in found:
-            return super().output_sources(output, {}, known)
+        names = found.get(label, ()) if dash else [n for own in found.values() for n in own]
         for tried in (prefix, BIO_PREFIXES.get(prefix, prefix)):
-            names = [f"{tried}-{name}" for name in found[label]]
-            if all(name in known for name in names):
-                return names
+            tags = [f"{tried}-{name}" for name in names]
+            if tags and all(tag in known for tag in tags):
+                return tags
+        if output == self.nothing or (prefix == self.nothing and names):
+            return super().output_sources(prefix, {}, known)
         return []
+
+    @classmethod
+    def layout(cls, row: Mapping[str, Any]) -> str | None:
+        """Of several layers, where they lie."""
+        if row.get("layers", "one") == "one":
+            return None
+        tag_set = cls.from_dict(row).tag_set
+        return (
+            f"The outputs are {len(tag_set.sets)} layers of {tag_set.width}, one a type, side by "
+            "side. The tags of a layer exclude one another; those of two layers don't, as mentions "
+            f"of two types may overlap. `logits.unflatten(-1, (-1, {tag_set.width})).softmax(-1)` "
+            "has their probabilities; a pipeline that takes the likeliest of all outputs misreads "
+            "them."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""
@@ -423,13 +488,16 @@ def unsure_stretches(note: Note) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in unsure(note, "unsure")]
 
 
-def describe_lost(represented: Representation, scheme: str) -> str:
+def describe_lost(represented: Representation, scheme: str, layers: Layers = "one") -> str:
     """One line on what of the gold spans tags can't hold; counts alone."""
     share = 100 * represented.lost / max(represented.gold, 1)
     mends = [
         mend
         for lost, mend in (
-            (represented.overlapping, "a task a type holds those that overlap another type"),
+            (
+                represented.overlapping and layers == "one",
+                "layers='by_type' holds those that overlap another type",
+            ),
             (represented.inside_word, "units='tokens' holds those inside a word"),
             (represented.inside_token, "an encoder with finer tokens holds those inside a token"),
         )
@@ -445,7 +513,31 @@ def describe_lost(represented: Representation, scheme: str) -> str:
     )
 
 
-def _units_for(notes: Sequence[Note], tag_set: TagSet) -> UnitSize:
+def _layers_for(notes: Sequence[Note], labels: LabelSet, scheme: Scheme, units: UnitSize) -> Layers:
+    """One layer, or one a type where those bring back `FINE_SHARE` of the mentions."""
+    found = {}
+    for layers in get_args(Layers):
+        tag_set = TagLayers(labels, scheme, layers)
+        found[layers] = sum(
+            (tag_set.encode(text_units(note.text, units), _distinct(note))[1] for note in notes),
+            start=Representation(),
+        )
+    one, by_type = found["one"], found["by_type"]
+    gained = one.lost - by_type.lost
+    if gained < FINE_SHARE * one.gold or not gained:
+        return "one"
+    logger.info(
+        "entity recognition: tags are in one layer a type, since %d of %d mentions overlap one of "
+        "another type: %.1f %% can be represented, and %.1f %% in one layer (choose with layers=…)",
+        gained,
+        one.gold,
+        100 * (1 - by_type.lost / one.gold),
+        100 * (1 - one.lost / one.gold),
+    )
+    return "by_type"
+
+
+def _units_for(notes: Sequence[Note], tag_set: TagLayers) -> UnitSize:
     """Units of words, or of tokens where those bring back `FINE_SHARE` of the mentions."""
     mentions = inside = gained = 0
     for note in notes:
@@ -470,8 +562,3 @@ def _units_for(notes: Sequence[Note], tag_set: TagSet) -> UnitSize:
 def _distinct(note: Note) -> list[Span]:
     """The mentions of a note; one that is annotated twice is one to find, and none is lost."""
     return list({(*span.key, span.fragments): span for span in note.spans or ()}.values())
-
-
-def _names(tag_set: TagSet, tags: np.ndarray) -> list[str]:
-    names = tag_set.names
-    return [names[tag] for tag in tags]

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from clinical_tl.network.heads import Head, NetworkOutput
     from clinical_tl.network.network import Network
     from clinical_tl.text.batches import WindowBatch
-    from clinical_tl.text.tags import TagSet
+    from clinical_tl.text.tag_layers import TagLayers
     from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
     from clinical_tl.text.units import Units, UnitSize
 
@@ -207,6 +207,12 @@ class Task(ABC):
             logits.float(), gold, reduction="none", label_smoothing=label_smoothing
         )
 
+    def divergence(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """How far apart two passes' logits of each decision are, shape (n,) (R-Drop)."""
+        from clinical_tl.tasks.losses import divergence
+
+        return divergence(first.float(), second.float(), multi_label=self.multi_label)
+
     def weight(self, target: Any, start: int, stop: int) -> float:  # noqa: ANN401  (each task has targets of its own)
         """How much tokens `start` to `stop` of a note with this target weigh in a batch's mean.
 
@@ -300,6 +306,12 @@ class Task(ABC):
 
     def private_problem(self) -> str | None:
         """Why it can't be trained with differential privacy, and the mend; `None` if it can."""
+        return None
+
+    @classmethod
+    def layout(cls, row: Mapping[str, Any]) -> str | None:
+        """How others read the outputs of a task so saved, if by no plain softmax or sigmoid."""
+        del row
         return None
 
     def to_dict(self) -> dict[str, Any]:
@@ -448,7 +460,7 @@ class UnitTask(Task):
 
     @property
     @abstractmethod
-    def tag_set(self) -> TagSet:
+    def tag_set(self) -> TagLayers:
         """The tags."""
 
     @abstractmethod
@@ -459,7 +471,7 @@ class UnitTask(Task):
     def unit_log_probabilities(
         self, note: Note, tokens: TokenisedNote, pieces: Sequence[Any]
     ) -> tuple[Units, npt.NDArray[np.float64]]:
-        """The note's units, and their tags' log-probabilities, shape (units, tags)."""
+        """The note's units, and their tags' log-probabilities, shape (units, outputs)."""
 
     @abstractmethod
     def doubting(self, least: float) -> Self:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,13 +23,12 @@ from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.schema import Note
-from clinical_tl.tasks.task import NoteTask
+from clinical_tl.tasks.task import NoteTask, UnitTask
 from clinical_tl.training.fingerprint import digest, whole_note
 
 if TYPE_CHECKING:
     from clinical_tl.estimators.feature_classifier import Balance, ClassWeight
     from clinical_tl.models.reader import Reader
-    from clinical_tl.network.heads import Head
     from clinical_tl.network.network import Network
 
 # A run that is interrupted and started again in one process has moved the network since.
@@ -75,15 +74,21 @@ def head_start(reader: Reader, notes: Sequence[Note], *, seed: int = 0) -> HeadS
     known = _KNOWN.get(reader.network)
     if known is not None and known[0] == key:
         return known[1]
-    features, gold, groups = _decisions(reader, layer, notes, seed)
+    features, tags, groups = _decisions(reader, layer, notes, seed)
+    gold: npt.NDArray[Any] = tags
+    task, many, block = reader.task, reader.network.spec.multi_label, 1
+    if isinstance(task, UnitTask):
+        gold = task.tag_set.learnt(tags)
+        many, block = gold.ndim > 1, task.tag_set.width
     seen = gold >= 0 if gold.ndim == 1 else np.ones(len(gold), dtype=bool)
     features, gold, groups = features[seen], gold[seen], groups[seen]
     # What a silver note's teacher was unsure of can't be left out of a matrix.
     gold = gold.clip(min=0)
     outputs, width = layer.weight.shape
-    if not _are_columns(gold, outputs, reader.network.spec) or len(np.unique(groups)) < 2:
+    if not _are_columns(gold, outputs, many=many) or len(np.unique(groups)) < 2:
         return None
-    classifier = FeatureClassifier(seed=seed, class_weight=_class_weight(reader, gold))
+    weight = _class_weight(reader, gold)
+    classifier = FeatureClassifier(seed=seed, class_weight=weight, block=block)
     classifier.fit(features, gold, groups.tolist())
     weights = np.zeros((outputs, width))
     # An output that nothing was seen of is no likelier than any other.
@@ -101,7 +106,7 @@ def head_start(reader: Reader, notes: Sequence[Note], *, seed: int = 0) -> HeadS
     return start
 
 
-def _are_columns(gold: npt.NDArray[np.int64], outputs: int, spec: Head) -> bool:
+def _are_columns(gold: npt.NDArray[Any], outputs: int, *, many: bool) -> bool:
     """Whether gold is one of the outputs, or 0 and 1 for each, and not all the same.
 
     A task of one's own may read its outputs otherwise.
@@ -109,8 +114,8 @@ def _are_columns(gold: npt.NDArray[np.int64], outputs: int, spec: Head) -> bool:
     if len(np.unique(gold)) < 2:
         return False
     if gold.ndim == 1:
-        return not spec.multi_label and int(gold.max()) < outputs
-    return spec.multi_label and gold.shape[1] == outputs
+        return not many and int(gold.max()) < outputs
+    return many and gold.shape[1] == outputs
 
 
 @contextmanager

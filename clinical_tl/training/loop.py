@@ -37,7 +37,6 @@ from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.folder_lock import holding
 from clinical_tl.storage.output import require_folder
 from clinical_tl.storage.paths import as_path
-from clinical_tl.tasks.losses import divergence
 from clinical_tl.tasks.task import HidesInputs, LosesGold, check_notes, dev_metrics
 from clinical_tl.text.batches import split_batch
 from clinical_tl.training.accelerator import build_accelerator, deterministic_kernels
@@ -349,8 +348,7 @@ class TrainingRun:
             if config.r_drop:
                 again, _ = decide()
                 other = task.losses(again, gold, label_smoothing=config.label_smoothing)
-                apart = divergence(logits.float(), again.float(), multi_label=task.multi_label)
-                losses = (losses + other) / 2 + config.r_drop * apart
+                losses = (losses + other) / 2 + config.r_drop * task.divergence(logits, again)
             loss = losses.sum() / weight
         # A part of a batch in which nothing is decided depends on no weight.
         if loss.requires_grad:

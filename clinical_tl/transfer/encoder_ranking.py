@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 def unit_probabilities(
     model: TransferModel, notes: Sequence[Note], *, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The model's tag probabilities, shape (units, tags), and the units, shape (units, 3).
+    """The model's tag probabilities, shape (units, outputs), and the units, shape (units, 3).
 
-    A unit (a word, number or sign) is given as its note's position, start and end.
+    A unit (a word, number or sign) is given as its note's position, start and end. Of several
+    layers of tags each has an equal share, so that a unit's probabilities sum to 1.
 
     Raises `TaskError` for a model that does not tag.
     """
@@ -46,7 +47,7 @@ def unit_probabilities(
     for i, (note, tokens) in enumerate(zip(notes, found.encoded.windowed.tokens, strict=True)):
         if len(tokens):
             units, logs = task.unit_log_probabilities(note, tokens, found.pieces[i])
-            rows.append(np.exp(logs))
+            rows.append(np.exp(logs) / len(task.tag_set.sets))
             keys.append(np.stack([np.full(len(units), i), units.starts, units.ends], axis=1))
     return np.concatenate(rows), np.concatenate(keys)
 

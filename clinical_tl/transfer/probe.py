@@ -69,13 +69,7 @@ def _labelling(gold: np.ndarray) -> Probe:
                 "from_notes()"
             )
         return Probe(gold[known], known, None, n - len(known), 0)
-    support = gold.sum(axis=0)
-    usable = (support >= LEAST_SUPPORT) & (n - support >= LEAST_SUPPORT)
-    if not usable.any():
-        raise TaskError(
-            f"none of {gold.shape[1]} labels has {LEAST_SUPPORT} of the {n} notes with it and as "
-            "many without; give more notes, or coarser labels (of codes: level='category')"
-        )
+    usable = _usable(gold, "notes")
     return Probe(gold[:, usable], np.arange(n), None, 0, int((~usable).sum()))
 
 
@@ -91,13 +85,32 @@ def _tagging(
         tags.append(task.tag_set.encode(units, spans)[0])
         keys.append(np.stack([np.full(len(units), row), units.starts, units.ends], axis=1))
     all_tags, all_keys = np.concatenate(tags), np.concatenate(keys)
-    inside = random.permutation(np.flatnonzero(all_tags != OUTSIDE))[: max_units // 2]
-    outside = random.permutation(np.flatnonzero(all_tags == OUTSIDE))[: len(inside)]
+    marked = (all_tags != OUTSIDE).any(axis=1)
+    inside = random.permutation(np.flatnonzero(marked))[: max_units // 2]
+    outside = random.permutation(np.flatnonzero(~marked))[: len(inside)]
     if not len(inside):
         raise TaskError(
             f"none of the {len(notes)} notes has a mention that tags can hold; give notes with "
             "mentions"
         )
     chosen = np.sort(np.concatenate([inside, outside]))
-    left_out = len(task.tag_set) - len(np.unique(all_tags[chosen]))
-    return Probe(all_tags[chosen], all_keys[chosen, 0], all_keys[chosen], 0, left_out)
+    notes_of, keys_of = all_keys[chosen, 0], all_keys[chosen]
+    if len(task.tag_set.sets) == 1:
+        left_out = len(task.tag_set) - len(np.unique(all_tags[chosen]))
+        return Probe(all_tags[chosen, 0], notes_of, keys_of, 0, left_out)
+    # Of layers it is asked which types a unit is in.
+    within = (all_tags[chosen] != OUTSIDE).astype(np.int64)
+    usable = _usable(within, "units")
+    return Probe(within[:, usable], notes_of, keys_of, 0, int((~usable).sum()))
+
+
+def _usable(gold: np.ndarray, rows: str) -> np.ndarray:
+    """Which labels, shape (labels,), have rows enough with them and without; some must."""
+    support = gold.sum(axis=0)
+    usable: np.ndarray = (support >= LEAST_SUPPORT) & (len(gold) - support >= LEAST_SUPPORT)
+    if not usable.any():
+        raise TaskError(
+            f"none of {gold.shape[1]} labels has {LEAST_SUPPORT} of the {len(gold)} {rows} with it "
+            "and as many without; give more notes, or coarser labels (of codes: level='category')"
+        )
+    return usable

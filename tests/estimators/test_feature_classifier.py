@@ -128,7 +128,7 @@ def test_it_is_a_scikit_learn_classifier():
     piped = make_pipeline(StandardScaler(), FeatureClassifier(strengths=[1.0])).fit(x, y)
     assert (piped.predict(x) == fitted.predict(x)).mean() > 0.9
     assert FeatureClassifier(folds=3).get_params() == {
-        "class_weight": None, "folds": 3, "seed": 0, "strengths": STRENGTHS,
+        "block": 1, "class_weight": None, "folds": 3, "seed": 0, "strengths": STRENGTHS,
     }  # fmt: skip
 
 

@@ -114,6 +114,25 @@ def test_what_is_constant_but_for_rounding_is_silent():
     np.testing.assert_allclose(with_it.coefficients[:, :-1], without.coefficients, atol=1e-4)
 
 
+def test_a_block_of_outputs_is_one_multinomial_model():
+    x, y = features(), np.stack([np.arange(120) % 3, np.arange(120) // 7 % 3], axis=1)
+    right = (y[..., None] == np.arange(3)).reshape(120, 6)
+    # Of ten rows the second block's is not known.
+    right[:10, 3:] = False
+    weights = np.repeat(np.linspace(0.5, 2, 120)[:, None], 6, axis=1)
+    both = fit_logistic(x, right, n_outputs=6, strength=0.1, block=3, weights=weights)
+    found = both.probabilities(x, exclusive=False, block=3)
+    for column, rows in ((0, np.arange(120)), (1, np.arange(10, 120))):
+        # Features are standardised over all rows: those without gold weigh nothing.
+        own = np.where(np.isin(np.arange(120), rows), weights[:, 0], 0.0)
+        alone = fit_logistic(x, y[:, column], n_outputs=3, strength=0.1, weights=own)
+        expected = alone.probabilities(x, exclusive=True)
+        np.testing.assert_allclose(found[:, 3 * column :][:, :3], expected, atol=2e-4)
+    losses = log_losses(found, right, block=3)
+    np.testing.assert_allclose(losses[20, :3].sum(), -np.log(found[20, y[20, 0]]))
+    assert losses[5, 3:].sum() == 0
+
+
 def test_log_losses_by_hand():
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
     np.testing.assert_allclose(log_losses(p, np.array([0, 1])), -np.log([0.25, 0.5]))

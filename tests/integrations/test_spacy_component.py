@@ -219,6 +219,29 @@ def test_misaligned_mentions_are_treated_as_stated_and_counted(
     assert len(caplog.records) == 1
 
 
+def test_mentions_of_several_types_on_the_same_words_are_all_there(monkeypatch):
+    overlapping = (
+        Span(10, 25, "A", score=0.5),
+        Span(19, 25, "B", score=0.4),
+        Span(19, 25, "C", score=0.6),
+        Span(33, 38, "D", score=0.1),
+        Span(33, 38, "E", score=0.2),
+    )
+    predicting(monkeypatch, *overlapping)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("clinical_tl", config={"model": "x"})
+    doc = nlp(TEXT)
+    with pytest.warns(UserWarning, match="W101"):
+        merged = Doc.from_docs([nlp.make_doc("No."), doc])
+    for found in (doc, Doc(nlp.vocab).from_bytes(doc.to_bytes()), merged):
+        said = {(s.label_, s._.clinical_tl["score"]) for s in found.spans["clinical_tl"]}
+        assert said == {(span.label, span.score) for span in overlapping}
+    # The longest of those that overlap, and of equally long ones the surest.
+    assert [e.label_ for e in doc.ents] == ["A", "E"]
+    assert (doc._.clinical_tl["dropped"], doc._.clinical_tl["not_in_ents"]) == (0, 3)
+    assert doc[0:1]._.clinical_tl is None
+
+
 def test_of_mentions_on_the_same_tokens_the_likelier_is_kept(monkeypatch):
     predicting(monkeypatch, Span(10, 13, "A", score=0.4), Span(13, 18, "B", score=0.7))
     nlp = spacy.blank("en")

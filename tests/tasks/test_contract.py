@@ -164,7 +164,11 @@ VARIANTS = {
         "category": {"level": "category"},
         "chapter": {"level": "chapter"},
     },
-    "entity_recognition": {"BILOU": {"scheme": "BILOU"}},
+    "entity_recognition": {
+        "BILOU": {"scheme": "BILOU"},
+        "layers": {"layers": "by_type"},
+        "layers of BILOU": {"scheme": "BILOU", "layers": "by_type"},
+    },
     "relation_extraction": {"little context": {"context": 2, "max_distance": 20}},
 }
 CASES = [(kind, "default", {}) for kind in TASKS] + [
@@ -196,7 +200,8 @@ def logits_for(task, batch, targets):
         ):
             tags = targets[batch.notes[note]][window.own_start : window.own_stop]
             positions = torch.nonzero(batch.owned[row])[:, 0]
-            logits[row, positions, torch.from_numpy(np.maximum(tags, 0))] = 20.0
+            for layer, own in enumerate(np.maximum(tags, 0).T):
+                logits[row, positions, torch.from_numpy(layer * task.tag_set.width + own)] = 20.0
         return NetworkOutput(logits)
     logits = torch.full((len(batch.windows), n_outputs), -10.0)
     for row, note in enumerate(batch.note_index.tolist()):

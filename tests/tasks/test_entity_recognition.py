@@ -29,9 +29,9 @@ NOTE = Note(
 
 
 def test_targets_tag_first_tokens_and_ignore_the_rest():
-    task = EntityRecognition.from_notes([NOTE])
+    task = EntityRecognition.from_notes([NOTE], layers="one")
     tokens = NoteTokenizer(build_tokenizer("wordpiece")).encode([TEXT])
-    (target,) = task.targets([NOTE], tokens)
+    target = task.targets([NOTE], tokens)[0][:, 0]
     names = task.tag_set.names
     tagged = {int(tokens[0].starts[i]): names[t] for i, t in enumerate(target) if t != IGNORED}
     assert tagged == {
@@ -46,7 +46,7 @@ def test_targets_tag_first_tokens_and_ignore_the_rest():
 
 
 def test_what_tags_cannot_hold_is_logged_in_counts_alone(caplog):
-    task = EntityRecognition.from_notes([NOTE])
+    task = EntityRecognition.from_notes([NOTE], layers="one")
     tokens = NoteTokenizer(build_tokenizer("wordpiece")).encode([TEXT])
     with caplog.at_level(logging.WARNING):
         task.targets([NOTE], tokens)
@@ -54,10 +54,11 @@ def test_what_tags_cannot_hold_is_logged_in_counts_alone(caplog):
     assert "1 overlap a longer one, 1 are discontinuous" in caplog.text
     assert "0 begin or end inside a word, 1 inside a token, 0 on white space" in caplog.text
     assert "Aspirin" not in caplog.text
+    assert "layers='by_type' holds those that overlap another type" in caplog.text
 
 
 def test_lost_gold_costs_recall():
-    task = EntityRecognition.from_notes([NOTE])
+    task = EntityRecognition.from_notes([NOTE], layers="one")
     perfect = Prediction("n1", spans=(Span(0, 13, "Drug"), Span(18, 28, "Problem")))
     scores = task.evaluate([NOTE], [perfect])
     assert scores.entities.precision == 1.0

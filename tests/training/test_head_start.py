@@ -59,7 +59,7 @@ def by_hand(model, note):
     }.get(pooling, read.last_hidden_state)  # fmt: skip
     targets = model.task.targets([note], tokens)
     features, gold = model.task.decisions(NetworkOutput(states), batch, targets)
-    return features.numpy(), gold.numpy()
+    return features.numpy(), gold.squeeze(1).numpy() if gold.ndim > 1 else gold.numpy()
 
 
 @pytest.mark.parametrize(
