@@ -54,9 +54,9 @@ class NetworkOutput:
 class Head(ABC):
     """The head a task needs: the names of its outputs, and whether they exclude one another.
 
-    `prior`, one probability an output, is where independent outputs start: with thousands of
-    rare codes, a head that starts at one half spends its first epochs learning that codes
-    are rare, and forgets what its initialisation knew.
+    `prior`, one probability an output, is where outputs start: with thousands of rare codes, a
+    head that starts at one half spends its first epochs learning that codes are rare, and forgets
+    what its initialisation knew.
     """
 
     outputs: tuple[str, ...]
@@ -290,12 +290,17 @@ def load_bare(source: EncoderSource) -> PreTrainedModel:
     return LabelAttentionHead(()).load(source, pretrained=True, exact=False)
 
 
-def start_at_prior(head: nn.Module, prior: Sequence[float]) -> None:
-    """Set the biases of the last linear layer with one output a label to the log-odds."""
+def start_at_prior(head: nn.Module, prior: Sequence[float], *, independent: bool) -> None:
+    """Set the biases of the last linear layer with one output a label to what `prior` says.
+
+    Log-odds of `independent` outputs, logarithms of those that exclude one another.
+    """
     last = [m for m in head.modules() if isinstance(m, nn.Linear) and len(prior) == m.out_features]
     if last and last[-1].bias is not None:
         with torch.no_grad():
-            last[-1].bias.copy_(torch.logit(torch.tensor(prior), eps=1e-4))
+            shares = torch.tensor(prior)
+            start = torch.logit(shares, eps=1e-4) if independent else shares.clamp(min=1e-4).log()
+            last[-1].bias.copy_(start)
 
 
 def _values(head: Head) -> list[Any]:

@@ -140,7 +140,7 @@ def build_network(
         model = head.load(source, pretrained=pretrained, exact=False)
         module = head.module(model)
         if head.prior is not None:
-            start_at_prior(module or model, head.prior)
+            start_at_prior(module or model, head.prior, independent=head.multi_label)
         frozen = isinstance(adapter, str) and adapter == "frozen"
         wrapped = adapt_model(model, head, adapter, source)
     return Network(wrapped, head, module, frozen_encoder=frozen)

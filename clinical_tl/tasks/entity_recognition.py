@@ -88,7 +88,10 @@ class EntityRecognition(UnitTask):
 
     With `layers="one"` a unit has one tag, and of overlapping mentions the longest is learnt and
     predicted. With `"by_type"` each type is tagged in a layer of its own (`text.tag_layers`), and
-    mentions of different types may overlap; of one type they still may not.
+    mentions of different types may overlap; of one type they still may not. Each layer starts from
+    how rare its mentions are among the `n_units` of the training notes: from random outputs, ten
+    passes of LEAF's 60 notes and 49 types end with every layer saying "outside" (F1 0), from there
+    with what the head's start from frozen features reaches.
 
     Mentions with a score below `threshold` are left out; it is tuned on dev notes, `None`
     until then. With `overlooked`, stretches that no mention was made of are predicted too where
@@ -107,6 +110,7 @@ class EntityRecognition(UnitTask):
     temperature: float | None = None
     shift: float = 0.0
     layers: Layers = "one"
+    n_units: int = 0
 
     kind: ClassVar[str] = "entity_recognition"
     fields: ClassVar[tuple[str, ...]] = ("spans",)
@@ -157,7 +161,12 @@ class EntityRecognition(UnitTask):
             layers = _layers_for(records, labels, scheme, "tokens" if units == "auto" else units)
         if units == "auto":
             units = _units_for(records, TagLayers(labels, scheme, layers))
-        return cls(labels, scheme, units=units, max_lost=max_lost, layers=layers)
+        n_units = 0
+        if layers == "by_type":
+            n_units = sum(len(text_units(note.text, units)) for note in records)
+        return cls(
+            labels, scheme, units=units, max_lost=max_lost, layers=layers, n_units=n_units
+        )
 
     @property
     def tag_set(self) -> TagLayers:
@@ -169,7 +178,13 @@ class EntityRecognition(UnitTask):
         """A stock token-classification head over the tags."""
         from clinical_tl.network.heads import TokenHead
 
-        return TokenHead(self.tag_set.names)
+        prior: list[float] = []
+        if self.layers == "by_type" and self.n_units:
+            width = self.tag_set.width
+            for n in self.labels.support:
+                share = min(n / self.n_units, 1 / width)
+                prior += [1 - (width - 1) * share, *[share] * (width - 1)]
+        return TokenHead(self.tag_set.names, prior=tuple(prior) or None)
 
     def targets(self, notes: Sequence[Note], tokens: Sequence[TokenisedNote]) -> list[np.ndarray]:
         """One tag a token and layer, shape (tokens, layers), `IGNORED` where nothing is decided.

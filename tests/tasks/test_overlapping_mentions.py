@@ -23,6 +23,7 @@ from clinical_tl.rules.voting import combine
 from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.tasks.entity_recognition import IGNORED, EntityRecognition
 from clinical_tl.text.tokenizer import NoteTokenizer
+from clinical_tl.text.units import text_units
 from clinical_tl.training import head_start
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit
@@ -205,6 +206,19 @@ def test_a_head_starts_from_the_linear_model_of_each_layer(tiny_encoder):
     random = model.reader.losses(NOTES).mean()
     start.give(model.reader)
     assert model.reader.losses(NOTES).mean() < random / 4
+
+
+def test_a_head_without_a_start_knows_how_rare_the_mentions_of_each_layer_are(tiny_encoder):
+    task = EntityRecognition.from_notes(NOTES)
+    assert task.n_units == sum(len(text_units(n.text, task.units)) for n in NOTES)
+    prior = np.reshape(task.head_spec.prior, (-1, 3))
+    assert prior.sum(axis=1) == pytest.approx(1)
+    assert prior[:, 1] == pytest.approx(np.array(task.labels.support) / task.n_units)
+    network = TransferModel.from_pretrained(tiny_encoder, task).network
+    bias = task.head_spec.output_layer(network).bias.detach().numpy()
+    assert np.exp(bias) == pytest.approx(prior.ravel(), rel=1e-5)
+    flat = EntityRecognition.from_notes(FLAT)
+    assert (flat.head_spec.prior, flat.n_units) == (None, 0)
 
 
 def test_frozen_features_learn_layers_too_and_are_saved(tiny_encoder, tmp_path):
