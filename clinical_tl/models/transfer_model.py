@@ -317,7 +317,11 @@ class TransferModel:
         return push_saved(save, repo_id, folder=folder, **options)
 
     def merged(self) -> TransferModel:
-        """A copy with the adapter folded into the weights: a full model, free of its encoder."""
+        """A copy with the adapter folded into the weights: a full model, free of its encoder.
+
+        Raises `ArtifactError` for a model with an open code set, which needs the encoder as it was.
+        """
+        self._refuse_open_codes()
         network = merged_network(self.network).eval()
         model = TransferModel(
             network,
@@ -328,8 +332,15 @@ class TransferModel:
             self.metrics,
         )
         model.novelty, model.lexical, model.seen = self.novelty, self.lexical, self.seen
-        model.open_codes = self.open_codes
         return model
+
+    def _refuse_open_codes(self) -> None:
+        if self.open_codes is not None:
+            raise ArtifactError(
+                "the model has an open code set, which reads names with the encoder as it was "
+                "before the adapter; save it with save_pretrained(), or merge it as it was before "
+                "fit_open_codes()"
+            )
 
     def _nameless_source(self) -> EncoderSource:
         """The encoder without the folder that it lies in here."""
@@ -347,11 +358,7 @@ class TransferModel:
                 "the model adds what words say to what the network does, which transformers can't; "
                 "save it with save_pretrained(), or train without lexical to merge"
             )
-        if self.open_codes is not None:
-            raise ArtifactError(
-                "the model has an open code set, which transformers can't read; save it with "
-                "save_pretrained(), or merge it as it was before fit_open_codes()"
-            )
+        self._refuse_open_codes()
         folder = whole_folder(as_path(folder))
         merged = merged_model(self.network)
         with replacing_folder(folder) as draft:

@@ -164,9 +164,7 @@ class EntityRecognition(UnitTask):
         n_units = 0
         if layers == "by_type":
             n_units = sum(len(text_units(note.text, units)) for note in records)
-        return cls(
-            labels, scheme, units=units, max_lost=max_lost, layers=layers, n_units=n_units
-        )
+        return cls(labels, scheme, units=units, max_lost=max_lost, layers=layers, n_units=n_units)
 
     @property
     def tag_set(self) -> TagLayers:

@@ -8,6 +8,7 @@ import pytest
 
 import clinical_tl as ctl
 from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.integrations.onnx_export import export_onnx
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.open_codes import FEATURES, OpenCodes, fit_open_codes, with_open_codes
 from clinical_tl.models.transfer_model import TransferModel
@@ -146,8 +147,11 @@ def test_a_fine_tuned_coder_takes_it_streamed_and_whole(tiny_encoder, tmp_path, 
     same(found, list(model.predict_stream(iter(TEST), progress=False)))
     model.save_pretrained(tmp_path / "model")
     same(found, ctl.load(tmp_path / "model").predict(TEST, progress=False))
-    with pytest.raises(ArtifactError, match="open code set"):
-        model.merge(tmp_path / "merged")
+    for refused in (lambda: model.merge(tmp_path / "merged"), model.merged):
+        with pytest.raises(ArtifactError, match="open code set"):
+            refused()
+    with pytest.raises(ConfigError, match="open code set"):
+        export_onnx(model, tmp_path / "graph")
     assert with_open_codes(model, None).predict(TEST, progress=False) == plain
 
 

@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
+from clinical_tl.models.open_codes import FEATURES, OpenCodes
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.gate import check_release
 from clinical_tl.release.known_words import WORDS_FILE, check_vocabulary
@@ -57,3 +59,25 @@ def test_a_person_can_answer_for_the_words(tmp_path):
     (found,) = [c for c in check_release(path, **given).checks if c.name == "vocabulary"]
     assert (found.status, found.overridden_by) == ("block", "vocabulary=looked through by hand")
     assert not found.blocks
+
+
+@pytest.mark.parametrize(
+    ("rules", "data_use", "status"),
+    [
+        ((), "local", "pass"),
+        (("ward:1",), "local", "block"),
+        (("ward:1",), None, "block"),
+        (("ward:1",), "public", "pass"),
+    ],
+)
+def test_rules_of_an_open_code_set_leave_with_public_notes(tmp_path, rules, data_use, status):
+    write_model(tmp_path / "model")
+    codes = OpenCodes()
+    codes.names_, codes.digest_, codes.n_features_in_ = None, "", len(FEATURES)
+    codes.rules_ = [{"id": name, "pattern": SECRET} for name in rules]
+    codes.coef_ = codes.mean_ = np.zeros(len(FEATURES))
+    codes.intercept_ = codes.threshold_ = 0.5
+    codes.save(tmp_path / "model")
+    found = check_vocabulary(ReleaseFolder.read(tmp_path / "model"), data_use, public=True)
+    assert found.status == status
+    assert SECRET not in found.reason
