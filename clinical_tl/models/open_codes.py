@@ -63,7 +63,7 @@ FEATURES = (
     *("similar", "similar, new"),
     *("named", "named, new", "in one piece", "in one piece, new", "whole"),
     *("mentioned", "denied"),
-    *("kin", "notes"),
+    "notes",
 )
 """What is known of a candidate.
 
@@ -72,11 +72,9 @@ logarithm of 1 + the training notes that have the code. `similar` is the cosine 
 and the likest piece of the note, `named` the share of its best name that stands in the note, `in
 one piece` in one piece of it; each once for trained codes and once for `new` ones. `whole` says
 that one piece has a whole name, `mentioned` and `denied` that a rule fired, divided among the codes
-that it may mean. `kin` is, of a new code, the model's highest score of a trained code that begins
-alike (`KIN` characters: an ICD code's category), above that of the unlikeliest.
+that it may mean.
 """
-KIN = 3
-SOURCES = {"model": [0, 1, 11], "similar": range(2, 4), "name": range(4, 9), "rules": range(9, 11)}
+SOURCES = {"model": range(2), "similar": range(2, 4), "name": range(4, 9), "rules": range(9, 11)}
 # Probabilities are taken between this and its complement.
 TINY = 1e-6
 SCORED, NAMED, SOUGHT = 100, 50, 300
@@ -319,10 +317,8 @@ class OpenCodes(Estimator):
     def _sources(self, features: Floats) -> tuple[str, ...]:
         """What spoke for a code, most first: sources of a large share of all that did."""
         said = self.coef_ * (features - self.mean_)
-        # Nothing speaks for a code by what it can't have: a score of its own, or kin.
-        trained = features[FEATURES.index("trained")]
-        said[:2] *= trained
-        said[FEATURES.index("kin")] *= 1 - trained
+        # That a code was not trained says nothing for it.
+        said[:2] *= features[FEATURES.index("trained")]
         sums = {name: float(said[columns].sum()) for name, columns in SOURCES.items()}
         total = sum(max(value, 0.0) for value in sums.values())
         ranked = sorted(sums, key=lambda name: -sums[name])
@@ -523,13 +519,9 @@ def _described(
     trained = codes < n_trained
     columns = codes[trained]
     score, notes = np.zeros(len(codes)), np.zeros(len(codes))
-    logits = np.log(row.clip(TINY, 1 - TINY)) - np.log1p(-row.clip(TINY, 1 - TINY))
-    score[trained] = logits[columns]
-    best: dict[str, float] = {}
-    for name, logit in zip(task.labels.names, logits.tolist(), strict=True):
-        best[name[:KIN]] = max(best.get(name[:KIN], 0.0), logit - float(np.log(TINY)))
+    inside = row[columns].clip(TINY, 1 - TINY)
+    score[trained] = np.log(inside / (1 - inside))
     names = [index.codes[code] for code in codes]
-    kin = np.array([best.get(name[:KIN], 0.0) for name in names]) * ~trained
     notes[trained] = np.log1p(np.array(task.labels.support or [0] * n_trained)[columns])
     found = index.found(read, codes)
     anywhere = index.coverage(read)[codes]
@@ -551,7 +543,6 @@ def _described(
             found.coverage > _WHOLE,
             np.array([asserted.get(name, 0.0) for name in names]),
             np.array([refused.get(name, 0.0) for name in names]),
-            kin,
             notes,
         ],
         axis=1,

@@ -207,6 +207,11 @@ class Task(ABC):
             logits.float(), gold, reduction="none", label_smoothing=label_smoothing
         )
 
+    @property
+    def starts_from_probe(self) -> bool:
+        """Whether its new head starts from the linear model on frozen features, if not told."""
+        return True
+
     def divergence(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """How far apart two passes' logits of each decision are, shape (n,) (R-Drop)."""
         from clinical_tl.tasks.losses import divergence

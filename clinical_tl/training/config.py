@@ -48,7 +48,7 @@ class TrainingConfig:
         head_init: where the head starts: `"probe"`, the regularised linear model on what it reads
             of the training notes before any training (Kumar et al. 2022, arXiv 2202.10054); or
             `"random"`. `"auto"`: from the probe where the head has a linear last layer, is new,
-            and training is not private.
+            training is not private, and tags are not in layers.
         lexical: add what the notes' words say (`estimators.LexicalClassifier`) to the logits of a
             task that decides notes as a whole: True keeps a vocabulary of words that three notes
             (of different patients, where they are known) have, in the saved model too; "hashed"

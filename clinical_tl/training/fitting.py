@@ -180,7 +180,8 @@ def _is_new(model: TransferModel, config: TrainingConfig) -> bool:
 
 
 def _needs_probe(task: Task, config: TrainingConfig) -> bool:
-    return config.head_init != "random" or (isinstance(task, NoteTask) and task.chooses_weights)
+    wanted = config.head_init == "probe" or (config.head_init == "auto" and task.starts_from_probe)
+    return wanted or (isinstance(task, NoteTask) and task.chooses_weights)
 
 
 def _source(given: str | Path | TransferModel) -> TransferModel:
