@@ -101,7 +101,13 @@ def main(
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     if open_codes:
         rules = ctl.rules.from_lexicon(lexicon) if lexicon else ()
-        ctl.fit_open_codes(model, splits["dev"], rules=rules, seed=training.seed)
+        ctl.fit_open_codes(
+            model,
+            splits["dev"],
+            rules=rules,
+            seed=training.seed,
+            allow_leakage=allow_leakage,
+        )
     scores = score_and_save(model, splits, output, allow_leakage=allow_leakage)
     print(ctl.display.format_table([band.row() for band in scores.bands]))
     print(scores)

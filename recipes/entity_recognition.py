@@ -40,7 +40,7 @@ def main(
     """Train an entity recogniser and score it on test notes.
 
     Args:
-        corpus: a public corpus by name (ncbi_disease, bc5cdr), or "synthetic", the default.
+        corpus: a public corpus by name (ncbi_disease, bc5cdr, leaf), or "synthetic", the default.
         train: your own training notes (BRAT, CoNLL, PubTator, JSON lines, …) with spans.
         dev: notes to choose epochs on; split off train by patient if not given.
         test: notes to score on; split off train by patient if not given.

@@ -85,7 +85,7 @@ def main(
         allow_leakage=allow_leakage,
     )
     if open_codes:
-        model = ctl.fit_open_codes(model, splits["dev"], seed=seed)
+        model = ctl.fit_open_codes(model, splits["dev"], seed=seed, allow_leakage=allow_leakage)
     tried = [
         {"C": score.strength, "held-out log loss": score.log_loss}
         for score in model.classifier.cross_validation_

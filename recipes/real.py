@@ -70,7 +70,12 @@ ROWS = (
             ("label_attention frozen", FROZEN),
             ("label_attention LoRA", ()),
             ("linear LoRA", ("--head=linear",)),
+            ("label_attention LoRA, open code set", ("--open_codes=true",)),
         )
+    ),
+    *(
+        Row("entity_recognition", "leaf", f"LoRA, layers {layers}", (f"--layers={layers}", *more))
+        for layers, more in (("one", ("--max_lost=1",)), ("by_type", ()))
     ),
     *(
         Row("note_classification", "mts_dialog", method, flags)

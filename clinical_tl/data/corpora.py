@@ -78,6 +78,8 @@ def note_splits(
 def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -> dict[str, Notes]:
     """The official splits of a public corpus: `train`, `dev` and `test` (MTS-Dialog: `test2`).
 
+    LEAF has none; by name in order every fifth document is for test, the one before it for dev.
+
     `"unlabelled"`, English case reports without annotation, has `train` alone.
 
     `"synthetic"` generates short synthetic notes (`seed`) and splits them by patient.
@@ -103,7 +105,7 @@ def load_corpus(name: str, *, folder: str | Path | None = None, seed: int = 0) -
         )
     splits = _LOADERS[name](root / name)
     for notes in splits.values():
-        notes.division = f"the sets that the corpus {name} is published in"
+        notes.division = _DIVISIONS.get(name, f"the sets that the corpus {name} is published in")
     return splits
 
 
@@ -233,6 +235,16 @@ def _mts_dialog(folder: Path) -> dict[str, Notes]:
     return {name: read_notes(folder / file, columns=columns) for name, file in files.items()}
 
 
+def _leaf(folder: Path) -> dict[str, Notes]:
+    """Published as one set."""
+    notes = sorted(read_notes(folder, format="brat"), key=lambda note: note.note_id)
+    sides = {"train": (0, 1, 2), "dev": (3,), "test": (4,)}
+    return {
+        name: Notes(note for i, note in enumerate(notes) if i % 5 in own)
+        for name, own in sides.items()
+    }
+
+
 def _unlabelled(folder: Path) -> dict[str, Notes]:
     """Case reports without annotation: training notes alone."""
     return {"train": read_notes(folder / "e3c_case_reports_en.jsonl.gz")}
@@ -244,5 +256,9 @@ _LOADERS: dict[str, Callable[[Path], dict[str, Notes]]] = {
     "codiesp": _codiesp,
     "chemprot": _chemprot,
     "mts_dialog": _mts_dialog,
+    "leaf": _leaf,
     "unlabelled": _unlabelled,
+}
+_DIVISIONS = {
+    "leaf": "the corpus leaf by name in order: every fifth for test, the one before for dev"
 }

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from clinical_tl.data.notes import NotesLike, as_notes
+from clinical_tl.data.seen_notes import require_apart
 from clinical_tl.data.ties import related_notes
+from clinical_tl.data.traces import Traces
 from clinical_tl.errors import ConfigError, TaskError, shown_id
 from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.estimators.logistic_regression import LinearWeights, fit_logistic
@@ -63,7 +65,7 @@ FEATURES = (
     *("similar", "similar, new"),
     *("named", "named, new", "in one piece", "in one piece, new", "whole"),
     *("mentioned", "denied"),
-    "notes",
+    *("kin", "notes"),
 )
 """What is known of a candidate.
 
@@ -72,8 +74,10 @@ logarithm of 1 + the training notes that have the code. `similar` is the cosine 
 and the likest piece of the note, `named` the share of its best name that stands in the note, `in
 one piece` in one piece of it; each once for trained codes and once for `new` ones. `whole` says
 that one piece has a whole name, `mentioned` and `denied` that a rule fired, divided among the codes
-that it may mean.
+that it may mean. `kin` says of a new code that trained ones begin as it does (`KIN` characters, a
+category of ICD): one of these may be meant.
 """
+KIN = 3
 SOURCES = {"model": range(2), "similar": range(2, 4), "name": range(4, 9), "rules": range(9, 11)}
 # Probabilities are taken between this and its complement.
 TINY = 1e-6
@@ -333,6 +337,7 @@ def fit_open_codes(
     rules: Iterable[Rule] = (),
     seed: int = 0,
     progress: bool = True,
+    allow_leakage: bool = False,
 ) -> Model:
     """Let a trained coder give codes beyond those of training, as far as dev notes bear them out.
 
@@ -352,6 +357,8 @@ def fit_open_codes(
             and are as confidential as their source (the release gate asks).
         seed: of the folds, which part neither patients nor copies.
         progress: whether bars are shown.
+        allow_leakage: go on where dev notes share patients or texts with the training notes, whose
+            scores say more of what the model remembers. A loaded model does not know its own.
 
     Returns:
         The model with its open code set.
@@ -359,10 +366,19 @@ def fit_open_codes(
     Raises:
         TaskError: a model of another task, dev notes that have no code, none to be found, or
             fewer than two that are unrelated.
+        NoteError: dev and training notes share patients or texts.
         ConfigError: labels without names, rules whose concepts are no codes.
     """
     task, records, given = _naming(model.task), as_notes(dev), [*rules]
     check_annotated(records, "codes", "open code set")
+    if model.seen is not None:
+        require_apart(
+            model.seen.train,
+            Traces.of(records),
+            known_as="training notes",
+            notes_as="dev notes",
+            allow_leakage=allow_leakage,
+        )
     if not _names(task, names):
         raise ConfigError(
             f"{task.title}: nothing says what the labels that training lacked are called; give "
@@ -522,6 +538,8 @@ def _described(
     inside = row[columns].clip(TINY, 1 - TINY)
     score[trained] = np.log(inside / (1 - inside))
     names = [index.codes[code] for code in codes]
+    begins = {label[:KIN] for label in task.labels}
+    kin = np.array([name[:KIN] in begins for name in names], dtype=bool)
     notes[trained] = np.log1p(np.array(task.labels.support or [0] * n_trained)[columns])
     found = index.found(read, codes)
     anywhere = index.coverage(read)[codes]
@@ -543,6 +561,7 @@ def _described(
             found.coverage > _WHOLE,
             np.array([asserted.get(name, 0.0) for name in names]),
             np.array([refused.get(name, 0.0) for name in names]),
+            kin & ~trained,
             notes,
         ],
         axis=1,

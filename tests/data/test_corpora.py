@@ -17,6 +17,7 @@ SIZES = {
     "bc5cdr": {"train": 500, "dev": 500, "test": 500},
     "chemprot": {"train": 4169, "dev": 2427, "test": 3469},
     "codiesp": {"train": 500, "dev": 250, "test": 250},
+    "leaf": {"train": 60, "dev": 20, "test": 19},
     "mts_dialog": {"train": 1201, "dev": 100, "test": 200, "test2": 200},
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import clinical_tl as ctl
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, NoteError, TaskError
 from clinical_tl.integrations.onnx_export import export_onnx
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.open_codes import FEATURES, OpenCodes, fit_open_codes, with_open_codes
@@ -225,6 +225,8 @@ def test_that_the_union_loses_is_said(closed, caplog, monkeypatch):
 
 
 def test_what_can_not_be_opened_is_refused(closed, tiny_encoder):
+    with pytest.raises(NoteError, match="training notes share"):
+        fit_open_codes(closed, TRAIN, progress=False)
     with pytest.raises(TaskError, match="no 'codes'"):
         fit_open_codes(closed, [Note("a", "text")], progress=False)
     with pytest.raises(TaskError, match="unrelated"):
