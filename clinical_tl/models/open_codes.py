@@ -249,7 +249,9 @@ class OpenCodes(Estimator):
         embed: Embed,
     ) -> Iterator[_Candidates]:
         index, matcher = self._index(task), self._matcher(task)
-        named: dict[str, Floats] = {}
+        # Names are met again; pieces of notes are not, and are nobody's to keep.
+        named: dict[str, Floats] = getattr(self, "_known_vectors", {})
+        self._known_vectors = named
         for start in range(0, len(notes), CHUNK):
             texts = [note.text for note in notes[start : start + CHUNK]]
             rows = score_rows(predictions[start : start + CHUNK], task.labels.names)
@@ -266,9 +268,8 @@ class OpenCodes(Estimator):
             ]
             new = [t for t in dict.fromkeys(_texts(index, reads, chosen)) if t not in named]
             vectors = named | dict(zip(new, embed(new), strict=True)) if new else named
-            # Names are met again; pieces of notes are not, and are nobody's to keep.
             own = {text[a:b] for text, read in reads for a, b in read.pieces}
-            named = {text: vector for text, vector in vectors.items() if text not in own}
+            named.update((text, vectors[text]) for text in new if text not in own)
             for (text, read), row, said, codes in zip(reads, rows, spans, chosen, strict=True):
                 yield _described(task, index, text, read, row, said, codes, vectors)
 

@@ -124,7 +124,7 @@ def fit(
     finally:
         if run.moved:
             model.task = task
-            model.lexical = None
+            model.lexical = model.open_codes = None
     if dev_notes is not None:
         predictions = run.best_predictions
         if predictions is None:

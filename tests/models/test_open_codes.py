@@ -152,7 +152,10 @@ def test_a_fine_tuned_coder_takes_it_streamed_and_whole(tiny_encoder, tmp_path, 
             refused()
     with pytest.raises(ConfigError, match="open code set"):
         export_onnx(model, tmp_path / "graph")
+    opened = model.open_codes
     assert with_open_codes(model, None).predict(TEST, progress=False) == plain
+    fit(with_open_codes(model, opened), TRAIN, None, QUICK)
+    assert model.open_codes is None
 
 
 def test_rules_find_what_names_do_not(closed):
