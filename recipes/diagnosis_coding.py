@@ -37,6 +37,7 @@ def main(
     describe_labels: bool = True,
     per_label_thresholds: bool = False,
     open_codes: bool = False,
+    names: str | None = None,
     lexicon: str | None = None,
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/diagnosis_coding",
@@ -67,7 +68,9 @@ def main(
         per_label_thresholds: tune a threshold a code, drawn toward the global one.
         open_codes: also give codes that training never showed, found by their names; what dev
             notes say of it is logged.
-        lexicon: with open_codes, a tab-separated table of more names and their codes.
+        names: with open_codes, a TSV or CSV file with the columns code and description, in place of
+            the system's list.
+        lexicon: with open_codes, a tab-separated file of more names: a name and its code a line.
         training: the training settings.
         output: folder for the model, a report and a table of the predictions for the test notes,
             the training log and checkpoints.
@@ -77,6 +80,8 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
+    from clinical_tl.models.open_codes import checked_names
+
     claim_output(output)
     splits = ctl.note_splits(
         corpus, train, dev, test, read=read, limit=limit, allow_leakage=allow_leakage
@@ -93,6 +98,10 @@ def main(
         per_label_thresholds=per_label_thresholds,
         allow_implausible=read.allow_implausible,
     )
+    rules = ctl.rules.from_lexicon(lexicon) if lexicon else ()
+    if open_codes:
+        # What is amiss is found before the training.
+        checked_names(task, names, rules)
     model = ctl.TransferModel.from_pretrained(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
     )
@@ -100,10 +109,10 @@ def main(
     config = replace(training, output_dir=f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     if open_codes:
-        rules = ctl.rules.from_lexicon(lexicon) if lexicon else ()
         ctl.fit_open_codes(
             model,
             splits["dev"],
+            names=names,
             rules=rules,
             seed=training.seed,
             allow_leakage=allow_leakage,

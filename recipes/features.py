@@ -31,6 +31,7 @@ def main(
     cache: str | None = None,
     lexical: Lexical = False,
     open_codes: bool = False,
+    names: str | None = None,
     seed: int = 0,
     output: str = "runs/features",
 ) -> dict[str, float]:
@@ -55,26 +56,34 @@ def main(
         lexical: add what the notes' words say, of tasks that decide notes as a whole: true (a
             vocabulary of words that several notes have is saved too), "hashed", or false.
         open_codes: also give diagnosis codes that training never showed, found by their names.
+        names: with open_codes, a TSV or CSV file with the columns code and description, in place of
+            the system's list.
         seed: of the folds on which the regularisation is chosen.
         output: folder for the model.
 
     Returns:
         The test scores, metric name to value.
     """
+    from clinical_tl.models.open_codes import checked_names
+
     claim_output(output)
     splits = ctl.note_splits(
         corpus, train, dev, test, read=read, limit=limit, allow_leakage=allow_leakage
     )
     splits = annotated(splits, ANNOTATION[task])
+    fitted = fit_task(
+        task,
+        splits["train"],
+        level,
+        code_system=code_system,
+        allow_implausible=read.allow_implausible,
+    )
+    if open_codes:
+        # What is amiss is found before the fit.
+        checked_names(fitted, names)
     model = ctl.FeatureModel.fit(
         encoder,
-        fit_task(
-            task,
-            splits["train"],
-            level,
-            code_system=code_system,
-            allow_implausible=read.allow_implausible,
-        ),
+        fitted,
         splits["train"],
         splits["dev"],
         layer=layer,
@@ -85,7 +94,9 @@ def main(
         allow_leakage=allow_leakage,
     )
     if open_codes:
-        model = ctl.fit_open_codes(model, splits["dev"], seed=seed, allow_leakage=allow_leakage)
+        model = ctl.fit_open_codes(
+            model, splits["dev"], names=names, seed=seed, allow_leakage=allow_leakage
+        )
     tried = [
         {"C": score.strength, "held-out log loss": score.log_loss}
         for score in model.classifier.cross_validation_

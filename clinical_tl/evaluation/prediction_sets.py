@@ -97,7 +97,8 @@ def conformal_sets(
     With one label a note by `covering_threshold`, with many (of which it is the mean share of a
     note's that is in its set) by `recall_threshold`. The promise is for a note of a new patient
     like these, on average over all of them: for no single label, group of patients or other
-    hospital. Notes of one patient are alike, so one of each is drawn. It holds exactly where the
+    hospital. Sets are of the task's labels: codes of an open set count as missed, found or not.
+    Notes of one patient are alike, so one of each is drawn. It holds exactly where the
     model has not seen the notes; dev notes by which epoch and temperature were chosen make it
     approximate, so best hold some back.
 

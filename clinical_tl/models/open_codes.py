@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from clinical_tl.data.codes.code_table import read_codes
+from clinical_tl.data.codes.known_systems import SystemName, find_system
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import require_apart
 from clinical_tl.data.ties import related_notes
@@ -57,6 +60,8 @@ class NamingTask(NoteTask, NamesLabels, ABC):
     """A task of many labels a note that knows more of them than training had."""
 
 
+Names = Mapping[str, Sequence[str]] | str | os.PathLike[str]
+"""Code → its names, or the file of a table of codes."""
 Embed = Callable[[Sequence[str]], "Floats"]
 """Texts → their vectors (texts, d)."""
 
@@ -334,7 +339,7 @@ def fit_open_codes(
     model: Model,
     dev: NotesLike,
     *,
-    names: Mapping[str, Sequence[str]] | None = None,
+    names: Names | None = None,
     rules: Iterable[Rule] = (),
     seed: int = 0,
     progress: bool = True,
@@ -351,8 +356,9 @@ def fit_open_codes(
         model: a trained coder (`DiagnosisCoding`), or another model of many labels a note. A
             `TransferModel` is changed, of a `FeatureModel` a changed copy is given.
         dev: coded notes that the model was not trained on; those that chose its epochs will do.
-        names: code → what it is called, title first; by default those of the code system's list
-            at the task's level. They are saved with the model.
+        names: code → what it is called, title first, or a file with the columns `code` and
+            `description`; by default those of the code system's list at the task's level. They are
+            saved with the model.
         rules: more names, with the codes as `concepts`: `rules.from_lexicon`, or
             `rules.from_annotations` of mentions that carry codes. They are saved with the model,
             and are as confidential as their source (the release gate asks).
@@ -365,13 +371,19 @@ def fit_open_codes(
         The model with its open code set.
 
     Raises:
-        TaskError: a model of another task, dev notes that have no code, none to be found, or
-            fewer than two that are unrelated.
+        TaskError: a model of another task, dev notes that have no code or no text, none to be
+            found, or fewer than two that are unrelated.
         NoteError: dev and training notes share patients or texts.
-        ConfigError: labels without names, rules whose concepts are no codes.
+        ConfigError: as `checked_names`.
     """
-    task, records, given = _naming(model.task), as_notes(dev), [*rules]
+    task, records = _naming(model.task), as_notes(dev)
+    own_names, given = checked_names(task, names, rules)
     check_annotated(records, "codes", "open code set")
+    if not any(note.codes and has_text(note.text) for note in records):
+        raise TaskError(
+            f"open code set: none of the {len(records)} dev notes has text and a code; give notes "
+            "that were coded"
+        )
     if model.seen is not None:
         require_apart(
             model.seen.train,
@@ -380,22 +392,21 @@ def fit_open_codes(
             notes_as="dev notes",
             allow_leakage=allow_leakage,
         )
-    if not _names(task, names):
-        raise ConfigError(
-            f"{task.title}: nothing says what the labels that training lacked are called; give "
-            "names={code: [name, …]}, or train on codes or categories of a system with a list"
+    before = model.open_codes, model.metrics.get(OPEN_CODES)
+    try:
+        predictions = with_open_codes(model, None).predict(records, progress=progress)
+        codes = OpenCodes()
+        union = codes.fit(
+            task, records, predictions, vectors_of(model), names=own_names, rules=given, seed=seed
         )
-    closed = with_open_codes(model, None)
-    predictions = closed.predict(records, progress=progress)
-    codes = OpenCodes()
-    union = codes.fit(
-        task, records, predictions, vectors_of(model), names=names, rules=given, seed=seed
-    )
+    except BaseException:
+        with_open_codes(model, *before)
+        raise
     alone, joined = (
         {name: task.evaluate(records, said).summary()[name] for name in ("micro_f1", "map")}
         for said in (predictions, union)
     )
-    model.metrics[OPEN_CODES] = {
+    told = {
         "dev_notes": len(records),
         "rules": len(given),
         "model": alone,
@@ -410,15 +421,92 @@ def fit_open_codes(
         *(", ".join(f"{name} {value:.3f}" for name, value in s.items()) for s in (joined, alone)),
         f"; the union loses in {' and '.join(lower)}" if lower else "",
     )
-    return with_open_codes(model, codes)
+    return with_open_codes(model, codes, told)
 
 
-def with_open_codes(model: Model, codes: OpenCodes | None) -> Model:
-    """The model with an open code set, or without: a `TransferModel` itself, or a copy."""
+def with_open_codes(
+    model: Model, codes: OpenCodes | None, told: Mapping[str, Any] | None = None
+) -> Model:
+    """The model with an open code set, or without: a `TransferModel` itself, or a copy.
+
+    `told` is what its metrics say of it.
+    """
+    metrics = {name: value for name, value in model.metrics.items() if name != OPEN_CODES}
+    if told is not None:
+        metrics[OPEN_CODES] = dict(told)
     if is_dataclass(model):
-        return replace(model, open_codes=codes)
-    model.open_codes = codes
+        return replace(model, open_codes=codes, metrics=metrics)
+    model.open_codes, model.metrics = codes, metrics
     return model
+
+
+def checked_names(
+    task: Task, names: Names | None = None, rules: Iterable[Rule] = ()
+) -> tuple[dict[str, list[str]] | None, list[Rule]]:
+    """What `fit_open_codes` makes of names and rules, to be known before a long training.
+
+    Gives the names by the task's labels, `None` where they are the system's, and the rules.
+
+    Raises:
+        TaskError: a task without an open code set.
+        ConfigError: codes that are none of the system's, names or rules that are no such thing, or
+            nothing that names a code that training lacked.
+    """
+    naming = _naming(task)
+    given: list[Any] = [rules] if isinstance(rules, str | os.PathLike) else [*rules]
+    if other := sum(not isinstance(rule, Rule) for rule in given):
+        raise ConfigError(
+            f"rules: {other} of {len(given)} are no rules; give what rules.from_lexicon(file) or "
+            "RuleSet.load(file) gives"
+        )
+    for rule in given:
+        _rolled(rule, naming)
+    if names is not None:
+        own = _spelt(naming, names)
+    elif naming.label_names():
+        own = None
+    else:
+        raise ConfigError(
+            f"{task.title}: nothing says what the labels that training lacked are called; give "
+            "names={code: [name, …]} or a file (that of codes=… will do: the task keeps what it "
+            "says of its own codes alone), or train on codes or categories of a system with a list"
+        )
+    return own, given
+
+
+def _spelt(task: NamingTask, names: Names) -> dict[str, list[str]]:
+    """Names of one's own by the labels that they are of."""
+    if isinstance(names, str | os.PathLike):
+        system = find_system(cast("SystemName", task.code_system or "any"))
+        titles = read_codes(names, system).titles
+        # A table has chapters and blocks, too.
+        return _spelt(task, {c: [t] for c, t in titles.items() if _label(task, c) is not None})
+    found: dict[str, list[str]] = {}
+    wrong_codes = wrong_names = 0
+    for code, own in names.items():
+        given = [own] if isinstance(own, str) else own
+        label = _label(task, code)
+        if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
+            wrong_names += 1
+        elif label is None:
+            wrong_codes += 1
+        else:
+            found.setdefault(label, []).extend(name for name in given if name.strip())
+    if wrong_codes or wrong_names or not any(found.values()):
+        raise ConfigError(
+            f"names: of {len(names)} codes {wrong_codes} are none of {task.title}"
+            f"{f' ({task.code_system})' if task.code_system else ''}, and {wrong_names} have names "
+            "that are no list of strings; allowed: code → [title, another name, …]"
+        )
+    return found
+
+
+def _label(task: NamingTask, code: str) -> str | None:
+    """The task's label for a code; `None` where it is no code."""
+    try:
+        return task.own_labels(Note("names", "", codes=(code,)))[0]
+    except TaskError:
+        return None
 
 
 def opened(

@@ -132,6 +132,14 @@ def from_lexicon(
             rules, as_notes(tune_on), min_precision=min_precision, min_support=min_support
         )
     counts = {reason: n for reason, n in sorted(pruned.items()) if n}
+    if names and not rules:
+        logger.warning(
+            "%s: none of its %d names becomes a rule (%s); look at which column holds the names "
+            "(name_column, id_column)",
+            source,
+            len(names),
+            counts,
+        )
     logger.info("%s: %d rules; pruned: %s", source, len(rules), counts)
     return RuleSet(tuple(rules), counts)
 

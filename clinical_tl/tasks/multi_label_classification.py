@@ -8,6 +8,7 @@ a system, with its spelling and levels, are `DiagnosisCoding`.
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -184,7 +185,17 @@ class MultiLabelClassification(NoteTask):
     @classmethod
     def _annotated(cls, notes: NotesLike, *, allow_implausible: bool) -> Sequence[Note]:
         records = as_notes(notes)
-        check_annotated(records, "codes", cls.kind.replace("_", " "))
+        title = cls.kind.replace("_", " ")
+        check_annotated(records, "codes", title)
+        if odd := [
+            note.note_id
+            for note in records
+            if isinstance(note.codes, str) or not all(isinstance(c, str) for c in note.codes or ())
+        ]:
+            raise TaskError(
+                f"{title}: the codes of {len(odd)} notes are no list of strings, e.g. of "
+                f"{shown_ids(odd)}; give codes=('one', 'another'), numbers as text"
+            )
         check_plausible(records, "codes", *IDS, allow_implausible=allow_implausible)
         return records
 
@@ -605,4 +616,5 @@ def _mean(losses: torch.Tensor, decided: torch.Tensor) -> torch.Tensor:
 
 
 def _as_written(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in names))
+    # One name, however its accents are stored: files from macOS have them apart.
+    return tuple(dict.fromkeys(unicodedata.normalize("NFC", name.strip()) for name in names))

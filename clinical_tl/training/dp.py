@@ -16,9 +16,9 @@ class DP:
     (ε, δ)-indistinguishable. A patient with k notes has the weaker guarantee of
     `PrivacyReport.for_notes`. Every `fit` on the same notes spends its own ε; they add up, and
     for trainings of one model the report adds them.
-    Not protected: what is read off the notes before training starts (how many there are, the
-    label names and their counts, class weights, a coding head's prior), choosing settings by
-    their results, and the dev notes.
+    Not protected: what is read off the notes before training starts (how many there are and how
+    long, the label names and their counts, class weights, the priors of a coding head and of layers
+    of tags), choosing settings by their results, and the dev notes.
 
     Args:
         target_epsilon: ε after all epochs; smaller is more private, and noisier.

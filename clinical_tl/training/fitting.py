@@ -12,6 +12,7 @@ from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
 from clinical_tl.estimators.feature_classifier import Balance
 from clinical_tl.models.lexical_part import fit_lexical, lexical_facts, weigh_words
+from clinical_tl.models.open_codes import with_open_codes
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.weights import adapter_settings
 from clinical_tl.saved.evaluations import record_scores, set_digest
@@ -124,7 +125,8 @@ def fit(
     finally:
         if run.moved:
             model.task = task
-            model.lexical = model.open_codes = None
+            model.lexical = None
+            with_open_codes(model, None)
     if dev_notes is not None:
         predictions = run.best_predictions
         if predictions is None:

@@ -10,7 +10,13 @@ import clinical_tl as ctl
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, TaskError
 from clinical_tl.integrations.onnx_export import export_onnx
 from clinical_tl.models.feature_model import FeatureModel
-from clinical_tl.models.open_codes import FEATURES, OpenCodes, fit_open_codes, with_open_codes
+from clinical_tl.models.open_codes import (
+    FEATURES,
+    OpenCodes,
+    checked_names,
+    fit_open_codes,
+    with_open_codes,
+)
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import LabelScores, Note, Span
@@ -156,6 +162,7 @@ def test_a_fine_tuned_coder_takes_it_streamed_and_whole(tiny_encoder, tmp_path, 
     assert with_open_codes(model, None).predict(TEST, progress=False) == plain
     fit(with_open_codes(model, opened), TRAIN, None, QUICK)
     assert model.open_codes is None
+    assert "open_codes" not in model.metrics
 
 
 def test_rules_find_what_names_do_not(closed):
@@ -180,6 +187,51 @@ def test_names_of_ones_own_are_saved_and_used(closed, tmp_path):
     found = OpenCodes.load(tmp_path / "model")
     assert {code: list(own) for code, own in found.names_.items()} == names
     same(model.predict(TEST, progress=False), ctl.load(tmp_path / "model").predict(TEST))
+
+
+def test_names_are_given_in_any_spelling_or_as_a_file(closed, tmp_path):
+    plain = {code: [said] for code, said in SAID.items()}
+    odd = {f" {code.lower()} ": said for code, said in SAID.items()}
+    table = tmp_path / "codes.csv"
+    rows = [f"{code},{said}" for code, said in SAID.items()]
+    table.write_text("\n".join(["code,description", "I00-I99,a chapter", *rows]))
+    first = fit_open_codes(closed, DEV, names=plain, progress=False)
+    for names in (odd, table):
+        other = fit_open_codes(closed, DEV, names=names, progress=False)
+        same(first.predict(TEST, progress=False), other.predict(TEST, progress=False))
+
+
+@pytest.mark.parametrize(
+    ("names", "rules", "said"),
+    [
+        ({"I10": None}, (), "1 have names that are no list of strings"),
+        ({"I10": [1, 2]}, (), "1 have names that are no list of strings"),
+        ({"patient says": ["x"]}, (), "1 are none of diagnosis coding"),
+        ({"I10": [" "]}, (), "of 1 codes 0 are none"),
+        ({}, (), "of 0 codes"),
+        (None, "lexicon.tsv", "are no rules"),
+        (None, [1], "1 of 1 are no rules"),
+    ],
+)
+def test_what_are_no_names_or_rules_is_said_at_once(names, rules, said):
+    with pytest.raises(ConfigError, match=said) as told:
+        checked_names(TASK, names, rules)
+    assert "patient says" not in str(told.value)
+
+
+def test_the_copy_alone_says_that_it_is_open(closed, model, tmp_path):
+    assert "open_codes" not in closed.metrics
+    closed.save_pretrained(tmp_path / "closed")
+    model.save_pretrained(tmp_path / "open")
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("closed", "open")]
+    assert ["codes that training never showed" in card for card in cards] == [False, True]
+
+
+def test_what_was_open_before_stays_where_opening_it_again_fails(model):
+    with pytest.raises(TaskError, match="text and a code"):
+        fit_open_codes(model, [replace(n, codes=()) for n in DEV], progress=False)
+    assert model.open_codes is not None
+    assert "open_codes" in model.metrics
 
 
 def test_labels_of_ones_own_are_opened_by_names(tiny_encoder):
@@ -235,7 +287,9 @@ def test_what_can_not_be_opened_is_refused(closed, tiny_encoder):
     with pytest.raises(TaskError, match="unrelated"):
         fit_open_codes(closed, [replace(n, patient_id="p") for n in DEV], progress=False)
     with pytest.raises(TaskError, match="among the candidates"):
-        fit_open_codes(closed, [replace(n, codes=()) for n in DEV], progress=False)
+        fit_open_codes(closed, [replace(n, codes=("Z99.9",)) for n in DEV], progress=False)
+    with pytest.raises(TaskError, match="text and a code"):
+        fit_open_codes(closed, [replace(n, text=" ") for n in DEV], progress=False)
     bad = Rule("own:1", "x-ray", "Code", "own", concepts=("patient says",))
     with pytest.raises(ConfigError, match="'own:1': its concepts are none") as told:
         fit_open_codes(closed, DEV, rules=[bad], progress=False)

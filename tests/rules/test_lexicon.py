@@ -47,6 +47,12 @@ def test_names_that_mark_noise_are_pruned_and_counted(lexicon):
     assert [r.pattern for r in from_lexicon(path, min_length=3)] == ["tic", "low back pain", "AIDS"]
 
 
+def test_columns_the_wrong_way_round_are_told(lexicon, caplog):
+    assert not len(from_lexicon(lexicon("R12\theartburn", "I10\thypertension")))
+    assert "none of its 2 names becomes a rule" in caplog.text
+    assert "heartburn" not in caplog.text
+
+
 def test_source_gold_prunes_what_fires_and_fails(lexicon):
     path = lexicon("ague\t1", "gout\t2", "scurvy\t3")
     notes = [marked("1", "ague and gout", "ague"), Note("2", "gout", spans=())]

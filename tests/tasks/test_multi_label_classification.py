@@ -88,6 +88,21 @@ def test_blank_labels_and_texts_are_refused():
     assert "SECRET" not in str(caught.value)
 
 
+def test_accents_stored_in_two_ways_are_one_label():
+    notes = [Note("a", "x", codes=("\u00d6dem",)), Note("b", "y", codes=("O\u0308dem", "Angst"))]
+    task = MultiLabelClassification.from_notes(notes)
+    assert task.labels.names == ("Angst", "\u00d6dem")
+    assert task.own_labels(notes[1]) == ("\u00d6dem", "Angst")
+
+
+@pytest.mark.parametrize("codes", ["4019", (1, 2), (None,), (float("nan"),)])
+def test_codes_that_are_no_list_of_strings_are_refused(codes):
+    notes = [Note("first", "x", codes=("Edema",)), Note("second", "y", codes=codes)]
+    for kind in (MultiLabelClassification, ctl.DiagnosisCoding):
+        with pytest.raises(TaskError, match=r"no list of strings, e.g. of \['second'\]"):
+            kind.from_notes(notes)
+
+
 def test_unknown_labels_count_as_what_they_are_and_those_of_nobody_are_refused(caplog):
     task = MultiLabelClassification.from_notes(NOTES)
     scores = LabelScores(task.labels.names, np.array([0.9, 0.1, 0.1, 0.1], dtype=np.float32))
