@@ -284,7 +284,8 @@ def _quoted(annotation: Object) -> str | None:
 
 def _to_check(text: str, pieces: Pieces, quoted: str | None) -> str | None:
     """What the pieces must say: some quote what lies between them, or mark that it is left out."""
-    if quoted is None or len(pieces) == 1:
+    # What marks a gap may as well be what the pieces say.
+    if quoted is None or len(pieces) == 1 or quotes(text, pieces, quoted):
         return quoted
     if quotes(text, [(min(pieces)[0], max(pieces)[1])], quoted):
         return None

@@ -292,6 +292,16 @@ def test_other_xml_and_other_encodings(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.bioc.xml", "a.bioc.json"])
+def test_a_mention_may_say_what_marks_gaps_in_others(tmp_path, name):
+    text = "pain\u2026 more \u2026 in both ... knees"
+    pieces = ((0, 5), (11, 12), (21, 24))
+    note = Note("n", text, spans=(Span(0, 24, "P", id="T1", fragments=pieces),))
+    write_notes([note], tmp_path / name)
+    (found,) = read_notes(tmp_path / name)
+    assert found.spans[0].fragments == pieces
+
+
+@pytest.mark.parametrize("name", ["a.bioc.xml", "a.bioc.json"])
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
