@@ -64,7 +64,7 @@ def main(
     Returns:
         The test scores, metric name to value.
     """
-    from clinical_tl.models.open_codes import checked_names
+    from clinical_tl.models.label_names import checked_names
 
     claim_output(output)
     splits = ctl.note_splits(

@@ -13,34 +13,45 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-from abc import ABC
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import asdict, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from clinical_tl.data.codes.code_table import read_codes
-from clinical_tl.data.codes.known_systems import SystemName, find_system
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import require_apart
 from clinical_tl.data.ties import related_notes
 from clinical_tl.data.traces import Traces
-from clinical_tl.errors import ConfigError, TaskError, shown_id
+from clinical_tl.errors import TaskError
 from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.estimators.logistic_regression import LinearWeights, fit_logistic
-from clinical_tl.estimators.name_index import FoundNames, NameIndex, ReadText
+from clinical_tl.estimators.name_index import NameIndex
 from clinical_tl.estimators.unit_length import unit_length
 from clinical_tl.metrics.thresholds import tune_cut
+from clinical_tl.models.code_candidates import (
+    FEATURES,
+    Candidates,
+    Embed,
+    candidates,
+    evidence_of,
+)
+from clinical_tl.models.label_names import (
+    Names,
+    NamingTask,
+    checked_names,
+    names_of,
+    naming_task,
+    rolled_rule,
+)
 from clinical_tl.network.structure import is_peft
 from clinical_tl.rules.code_names import from_names
-from clinical_tl.rules.matcher import RuleMatcher, coded, is_denied
+from clinical_tl.rules.matcher import RuleMatcher
 from clinical_tl.rules.rule import Rule
 from clinical_tl.saved.evaluations import OPEN_CODES
-from clinical_tl.schema import LabelScores, Note, Prediction, Span, score_rows
-from clinical_tl.tasks.task import NamesLabels, NoteTask, check_annotated
+from clinical_tl.schema import LabelScores, Note, Prediction, Span
+from clinical_tl.tasks.task import check_annotated
 from clinical_tl.text.visible import has_text
 
 if TYPE_CHECKING:
@@ -49,70 +60,17 @@ if TYPE_CHECKING:
     from clinical_tl.estimators.features import Floats, Ints
     from clinical_tl.models.feature_model import FeatureModel
     from clinical_tl.models.transfer_model import TransferModel
-    from clinical_tl.tasks.task import Task
 
 Model = TypeVar("Model", "TransferModel", "FeatureModel")
 
 logger = logging.getLogger(__name__)
 
 
-class NamingTask(NoteTask, NamesLabels, ABC):
-    """A task of many labels a note that knows more of them than training had."""
-
-
-Names = Mapping[str, Sequence[str]] | str | os.PathLike[str]
-"""Code → its names, or the file of a table of codes."""
-Embed = Callable[[Sequence[str]], "Floats"]
-"""Texts → their vectors (texts, d)."""
-
-FEATURES = (
-    *("score", "trained"),
-    *("similar", "similar, new"),
-    *("named", "named, new", "in one piece", "in one piece, new", "whole"),
-    *("mentioned", "denied"),
-    *("kin", "notes"),
-)
-"""What is known of a candidate.
-
-`score` is the logit of the model's probability, `trained` whether there is one, `notes` the
-logarithm of 1 + the training notes that have the code. `similar` is the cosine of its likest name
-and the likest piece of the note, `named` the share of its best name that stands in the note, `in
-one piece` in one piece of it; each once for trained codes and once for `new` ones. `whole` says
-that one piece has a whole name, `mentioned` and `denied` that a rule fired, divided among the codes
-that it may mean. `kin` says of a new code that trained ones begin as it does (`KIN` characters, a
-category of ICD): one of these may be meant.
-"""
-KIN = 3
 SOURCES = {"model": range(2), "similar": range(2, 4), "name": range(4, 9), "rules": range(9, 11)}
-# Probabilities are taken between this and its complement.
-TINY = 1e-6
-SCORED, NAMED, SOUGHT = 100, 50, 300
-"""Candidates of a note: by the model's score, by names; and those whose names are sought piece by
-piece. On CodiEsp's dev notes 10 to 200 by names differ by 0.002 in micro-F1."""
-MOST_NAMES = 8
-"""Of a code that are embedded, the first ones."""
 FOLDS = 5
 STRENGTH = 1.0
 LARGE_SHARE = 0.2
 """Of what speaks for a code: a source that gives so much is named."""
-CHUNK = 256
-_WHOLE = 0.99
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Candidates:
-    """The candidates of one note.
-
-    `codes` are places in the open code set, `features` (candidates, features); `likest` is the
-    piece of the text that each is likest to, `mentions` the rules' by code.
-    """
-
-    codes: Ints
-    features: Floats
-    read: ReadText
-    found: FoundNames
-    likest: Ints
-    mentions: Mapping[str, Sequence[Span]]
 
 
 class OpenCodes(Estimator):
@@ -151,9 +109,9 @@ class OpenCodes(Estimator):
         """
         self.names_ = None if names is None else {code: list(own) for code, own in names.items()}
         self.rules_ = [asdict(rule) for rule in rules]
-        self.digest_ = _digest(_names(task, self.names_))
+        self.digest_ = _digest(names_of(task, self.names_))
         self.n_features_in_ = len(FEATURES)
-        pools = list(self._candidates(task, notes, predictions, embed))
+        pools = list(self._pools(task, notes, predictions, embed))
         gold = [set(task.own_labels(note)) for note in notes]
         codes = self._index(task).codes
         right = [
@@ -207,7 +165,7 @@ class OpenCodes(Estimator):
             for note, prediction, pool in zip(
                 notes,
                 predictions,
-                self._candidates(task, notes, predictions, embed),
+                self._pools(task, notes, predictions, embed),
                 strict=True,
             )
         ]
@@ -220,7 +178,7 @@ class OpenCodes(Estimator):
         """The names of the open code set, the task's labels first."""
         known: NameIndex | None = getattr(self, "_known_index", None)
         if known is None:
-            names = _names(task, self.names_)
+            names = names_of(task, self.names_)
             if _digest(names) != self.digest_:
                 logger.warning(
                     "open code set: the installed tabular list has other names than the one that "
@@ -236,63 +194,30 @@ class OpenCodes(Estimator):
     def _rules(self, task: NamingTask) -> list[Rule]:
         """The rules that were given, their concepts at the task's level."""
         rules = [Rule(**{**row, "concepts": tuple(row["concepts"])}) for row in self.rules_]
-        return [_rolled(rule, task) for rule in rules]
+        return [rolled_rule(rule, task) for rule in rules]
 
     def _matcher(self, task: NamingTask) -> RuleMatcher:
         known: RuleMatcher | None = getattr(self, "_known_matcher", None)
         if known is None:
-            own = from_names(_names(task, self.names_), origin=" names")
+            own = from_names(names_of(task, self.names_), origin=" names")
             known = RuleMatcher([*self._rules(task), *own])
             self._known_matcher = known
         return known
 
-    def _candidates(
+    def _pools(
         self,
         task: NamingTask,
         notes: Sequence[Note],
         predictions: Sequence[Prediction],
         embed: Embed,
-    ) -> Iterator[_Candidates]:
-        index, matcher = self._index(task), self._matcher(task)
-        # Names are met again; pieces of notes are not, and are nobody's to keep.
+    ) -> Iterator[Candidates]:
         named: dict[str, Floats] = getattr(self, "_known_vectors", {})
         self._known_vectors = named
-        for start in range(0, len(notes), CHUNK):
-            texts = [note.text for note in notes[start : start + CHUNK]]
-            rows = score_rows(predictions[start : start + CHUNK], task.labels.names)
-            if rows is None:
-                raise TaskError(
-                    "open code set: the predictions lack the scores of some code; give what the "
-                    "model's predict() gives"
-                )
-            reads = [(text, index.read(text)) for text in texts]
-            spans = [matcher.spans(text) for text in texts]
-            chosen = [
-                self._chosen(index, read, row, coded(said))
-                for (_, read), row, said in zip(reads, rows, spans, strict=True)
-            ]
-            new = [t for t in dict.fromkeys(_texts(index, reads, chosen)) if t not in named]
-            vectors = named | dict(zip(new, embed(new), strict=True)) if new else named
-            own = {text[a:b] for text, read in reads for a, b in read.pieces}
-            named.update((text, vectors[text]) for text in new if text not in own)
-            for (text, read), row, said, codes in zip(reads, rows, spans, chosen, strict=True):
-                yield _described(task, index, text, read, row, said, codes, vectors)
-
-    def _chosen(
-        self, index: NameIndex, read: ReadText, row: Floats, mentioned: Mapping[str, Any]
-    ) -> Ints:
-        """The candidates of a note, as places in the open code set."""
-        scored = _highest(row, SCORED)
-        positions = index.positions
-        ruled = [positions[code] for code in mentioned if code in positions]
-        anywhere = index.coverage(read)
-        sought = np.unique([*scored, *ruled, *_highest(anywhere, SOUGHT)]).astype(np.int64)
-        together = index.found(read, sought).coverage
-        by_name = [*_highest(anywhere, NAMED), *sought[_highest(together, NAMED)]]
-        return np.unique([*scored, *ruled, *by_name]).astype(np.int64)
+        index, matcher = self._index(task), self._matcher(task)
+        return candidates(task, index, matcher, notes, predictions, embed, named)
 
     def _joined(
-        self, task: NamingTask, said: Prediction, pool: _Candidates, own: Floats
+        self, task: NamingTask, said: Prediction, pool: Candidates, own: Floats
     ) -> Prediction:
         """A prediction with the candidates' probabilities in place of the model's."""
         index = self._index(task)
@@ -313,7 +238,7 @@ class OpenCodes(Estimator):
         for place in given.tolist():
             code = index.codes[pool.codes[place]]
             sources[code] = self._sources(pool.features[place])
-            stretches = tuple(_evidence(index, said, pool, place, code, sources[code]))
+            stretches = tuple(evidence_of(index, said, pool, place, code, sources[code]))
             if stretches:
                 evidence[code] = stretches
         return replace(
@@ -376,7 +301,7 @@ def fit_open_codes(
         NoteError: dev and training notes share patients or texts.
         ConfigError: as `checked_names`.
     """
-    task, records = _naming(model.task), as_notes(dev)
+    task, records = naming_task(model.task), as_notes(dev)
     own_names, given = checked_names(task, names, rules)
     check_annotated(records, "codes", "open code set")
     if not any(note.codes and has_text(note.text) for note in records):
@@ -440,75 +365,6 @@ def with_open_codes(
     return model
 
 
-def checked_names(
-    task: Task, names: Names | None = None, rules: Iterable[Rule] = ()
-) -> tuple[dict[str, list[str]] | None, list[Rule]]:
-    """What `fit_open_codes` makes of names and rules, to be known before a long training.
-
-    Gives the names by the task's labels, `None` where they are the system's, and the rules.
-
-    Raises:
-        TaskError: a task without an open code set.
-        ConfigError: codes that are none of the system's, names or rules that are no such thing, or
-            nothing that names a code that training lacked.
-    """
-    naming = _naming(task)
-    given: list[Any] = [rules] if isinstance(rules, str | os.PathLike) else [*rules]
-    if other := sum(not isinstance(rule, Rule) for rule in given):
-        raise ConfigError(
-            f"rules: {other} of {len(given)} are no rules; give what rules.from_lexicon(file) or "
-            "RuleSet.load(file) gives"
-        )
-    for rule in given:
-        _rolled(rule, naming)
-    if names is not None:
-        own = _spelt(naming, names)
-    elif naming.label_names():
-        own = None
-    else:
-        raise ConfigError(
-            f"{task.title}: nothing says what the labels that training lacked are called; give "
-            "names={code: [name, …]} or a file (that of codes=… will do: the task keeps what it "
-            "says of its own codes alone), or train on codes or categories of a system with a list"
-        )
-    return own, given
-
-
-def _spelt(task: NamingTask, names: Names) -> dict[str, list[str]]:
-    """Names of one's own by the labels that they are of."""
-    if isinstance(names, str | os.PathLike):
-        system = find_system(cast("SystemName", task.code_system or "any"))
-        titles = read_codes(names, system).titles
-        # A table has chapters and blocks, too.
-        return _spelt(task, {c: [t] for c, t in titles.items() if _label(task, c) is not None})
-    found: dict[str, list[str]] = {}
-    wrong_codes = wrong_names = 0
-    for code, own in names.items():
-        given = [own] if isinstance(own, str) else own
-        label = _label(task, code)
-        if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
-            wrong_names += 1
-        elif label is None:
-            wrong_codes += 1
-        else:
-            found.setdefault(label, []).extend(name for name in given if name.strip())
-    if wrong_codes or wrong_names or not any(found.values()):
-        raise ConfigError(
-            f"names: of {len(names)} codes {wrong_codes} are none of {task.title}"
-            f"{f' ({task.code_system})' if task.code_system else ''}, and {wrong_names} have names "
-            "that are no list of strings; allowed: code → [title, another name, …]"
-        )
-    return found
-
-
-def _label(task: NamingTask, code: str) -> str | None:
-    """The task's label for a code; `None` where it is no code."""
-    try:
-        return task.own_labels(Note("names", "", codes=(code,)))[0]
-    except TaskError:
-        return None
-
-
 def opened(
     codes: OpenCodes | None,
     model: Model,
@@ -518,7 +374,7 @@ def opened(
     """What a model with an open code set says of notes; without one, the predictions."""
     if codes is None:
         return list(predictions)
-    return codes.union(_naming(model.task), notes, predictions, vectors_of(model))
+    return codes.union(naming_task(model.task), notes, predictions, vectors_of(model))
 
 
 def vectors_of(model: TransferModel | FeatureModel) -> Embed:
@@ -539,35 +395,9 @@ def vectors_of(model: TransferModel | FeatureModel) -> Embed:
     return embed
 
 
-def _naming(task: Task) -> NamingTask:
-    if isinstance(task, NoteTask) and isinstance(task, NamesLabels):
-        return cast("NamingTask", task)
-    raise TaskError(
-        f"{task.title} has no open code set; allowed: a model of DiagnosisCoding, or of "
-        "MultiLabelClassification with names=…"
-    )
-
-
-def _names(
-    task: NamingTask, given: Mapping[str, Sequence[str]] | None
-) -> Mapping[str, Sequence[str]]:
-    return task.label_names() if given is None else given
-
-
 def _digest(names: Mapping[str, Sequence[str]]) -> str:
     rows = json.dumps({code: list(own) for code, own in names.items()}, sort_keys=True)
     return hashlib.sha256(rows.encode()).hexdigest()
-
-
-def _rolled(rule: Rule, task: NamingTask) -> Rule:
-    """The rule with its concepts as codes at the task's level."""
-    try:
-        return replace(rule, concepts=task.own_labels(Note(rule.id, "", codes=rule.concepts)))
-    except TaskError as error:
-        raise ConfigError(
-            f"rule {shown_id(rule.id)!r}: its concepts are none of the task's codes; give rules "
-            f"whose concepts are ({error})"
-        ) from error
 
 
 def _folds(notes: Sequence[Note], seed: int) -> Ints:
@@ -585,131 +415,3 @@ def _folds(notes: Sequence[Note], seed: int) -> Ints:
 
 def _fitted(features: Floats, right: npt.NDArray[np.bool_]) -> LinearWeights:
     return fit_logistic(features, right[:, None], n_outputs=1, strength=STRENGTH)
-
-
-def _highest(values: npt.NDArray[np.floating], n: int) -> Ints:
-    """Places of the `n` highest values above 0."""
-    best = np.argpartition(-values, n - 1)[:n] if len(values) > n else np.arange(len(values))
-    found: Ints = best[values[best] > 0]
-    return found
-
-
-def _texts(
-    index: NameIndex, reads: Sequence[tuple[str, ReadText]], chosen: Sequence[Ints]
-) -> Iterator[str]:
-    """The texts whose vectors tell how like candidates and notes are."""
-    for text, read in reads:
-        yield from (text[start:end] for start, end in read.pieces)
-    for code in np.unique(np.concatenate(chosen)).tolist():
-        yield from (index.names[row] for row in _embedded(index, code))
-
-
-def _embedded(index: NameIndex, code: int) -> range:
-    first, stop = index.first_names[code : code + 2].tolist()
-    return range(first, min(stop, first + MOST_NAMES))
-
-
-def _described(
-    task: NamingTask,
-    index: NameIndex,
-    text: str,
-    read: ReadText,
-    row: Floats,
-    spans: Sequence[Span],
-    codes: Ints,
-    vectors: Mapping[str, Floats],
-) -> _Candidates:
-    """The candidates of a note with their features."""
-    n_trained = len(task.labels)
-    trained = codes < n_trained
-    columns = codes[trained]
-    score, notes = np.zeros(len(codes)), np.zeros(len(codes))
-    inside = row[columns].clip(TINY, 1 - TINY)
-    score[trained] = np.log(inside / (1 - inside))
-    names = [index.codes[code] for code in codes]
-    begins = {label[:KIN] for label in task.labels}
-    kin = np.array([name[:KIN] in begins for name in names], dtype=bool)
-    notes[trained] = np.log1p(np.array(task.labels.support or [0] * n_trained)[columns])
-    found = index.found(read, codes)
-    anywhere = index.coverage(read)[codes]
-    similar, likest = _similar(index, text, read, codes, vectors)
-    asserted, refused = (
-        {code: max(1 / len(span.concepts) for span in own) for code, own in sides.items()}
-        for sides in (
-            _by_code(span for span in spans if is_denied(span) is denied)
-            for denied in (False, True)
-        )
-    )
-    features = np.stack(
-        [
-            score,
-            trained,
-            *(similar * trained, similar * ~trained),
-            *(anywhere * trained, anywhere * ~trained),
-            *(found.coverage * trained, found.coverage * ~trained),
-            found.coverage > _WHOLE,
-            np.array([asserted.get(name, 0.0) for name in names]),
-            np.array([refused.get(name, 0.0) for name in names]),
-            kin & ~trained,
-            notes,
-        ],
-        axis=1,
-    ).astype(np.float64)
-    mentions = coded(span for span in spans if not is_denied(span))
-    return _Candidates(codes, features, read, found, likest, mentions)
-
-
-def _by_code(spans: Iterable[Span]) -> dict[str, list[Span]]:
-    found: dict[str, list[Span]] = {}
-    for span in spans:
-        for code in span.concepts:
-            found.setdefault(code, []).append(span)
-    return found
-
-
-def _similar(
-    index: NameIndex,
-    text: str,
-    read: ReadText,
-    codes: Ints,
-    vectors: Mapping[str, Floats],
-) -> tuple[Floats, Ints]:
-    """The cosine of each code's likest name and the likest piece, and which piece that is."""
-    similar, likest = np.zeros(len(codes)), np.full(len(codes), -1, dtype=np.int64)
-    rows = [list(_embedded(index, code)) for code in codes.tolist()]
-    owners = np.repeat(np.arange(len(codes)), [len(own) for own in rows])
-    if not len(owners) or not read.pieces:
-        return similar, likest
-    names = np.stack([vectors[index.names[row]] for own in rows for row in own])
-    parts = np.stack([vectors[text[start:end]] for start, end in read.pieces])
-    cosines = names @ parts.T
-    best, where = cosines.max(axis=1), cosines.argmax(axis=1)
-    order = np.argsort(best, kind="stable")
-    similar[owners[order]], likest[owners[order]] = best[order], where[order]
-    return similar, likest
-
-
-def _evidence(
-    index: NameIndex,
-    said: Prediction,
-    pool: _Candidates,
-    place: int,
-    code: str,
-    sources: Sequence[str],
-) -> Iterator[Span]:
-    """Where what spoke for a code stands, source by source; no stretch twice."""
-    seen: set[tuple[int, int]] = set()
-    for source in sources:
-        stretches: list[tuple[int, int, float | None]] = []
-        if source == "model":
-            stretches = [(s.start, s.end, s.score) for s in said.evidence.get(code, ())]
-        elif source == "rules":
-            stretches = [(s.start, s.end, s.score) for s in pool.mentions.get(code, ())[:1]]
-        elif source == "name" and (bounds := index.evidence(pool.read, pool.found, place)):
-            stretches = [(*bounds, float(pool.found.coverage[place]))]
-        elif source == "similar" and pool.likest[place] >= 0:
-            stretches = [(*pool.read.pieces[pool.likest[place]], None)]
-        for start, end, score in stretches:
-            if (start, end) not in seen:
-                seen.add((start, end))
-                yield Span(start, end, code, attributes=(("source", source),), score=score)

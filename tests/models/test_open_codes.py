@@ -9,14 +9,10 @@ import pytest
 import clinical_tl as ctl
 from clinical_tl.errors import ArtifactError, ConfigError, NoteError, TaskError
 from clinical_tl.integrations.onnx_export import export_onnx
+from clinical_tl.models.code_candidates import FEATURES
 from clinical_tl.models.feature_model import FeatureModel
-from clinical_tl.models.open_codes import (
-    FEATURES,
-    OpenCodes,
-    checked_names,
-    fit_open_codes,
-    with_open_codes,
-)
+from clinical_tl.models.label_names import checked_names
+from clinical_tl.models.open_codes import OpenCodes, fit_open_codes, with_open_codes
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import LabelScores, Note, Span

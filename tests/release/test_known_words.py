@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
-from clinical_tl.models.open_codes import FEATURES, OpenCodes
+from clinical_tl.models.code_candidates import FEATURES
+from clinical_tl.models.open_codes import OpenCodes
 from clinical_tl.release.folder import ReleaseFolder
 from clinical_tl.release.gate import check_release
 from clinical_tl.release.known_words import WORDS_FILE, check_vocabulary
