@@ -98,16 +98,19 @@ def candidates(
             _chosen(index, read, row, coded(said))
             for (_, read), row, said in zip(reads, rows, spans, strict=True)
         ]
-        new = [t for t in dict.fromkeys(_texts(index, reads, chosen)) if t not in named]
+        codes_of = [codes for codes, _ in chosen]
+        new = [t for t in dict.fromkeys(_texts(index, reads, codes_of)) if t not in named]
         vectors = named | dict(zip(new, embed(new), strict=True)) if new else named
         own = {text[a:b] for text, read in reads for a, b in read.pieces}
         named.update((text, vectors[text]) for text in new if text not in own)
-        for (text, read), row, said, codes in zip(reads, rows, spans, chosen, strict=True):
-            yield _described(task, index, text, read, row, said, codes, vectors)
+        for (text, read), row, said, own_codes in zip(reads, rows, spans, chosen, strict=True):
+            yield _described(task, index, text, read, row, said, own_codes, vectors)
 
 
-def _chosen(index: NameIndex, read: ReadText, row: Floats, mentioned: Mapping[str, Any]) -> Ints:
-    """The candidates of a note, as places in the open code set."""
+def _chosen(
+    index: NameIndex, read: ReadText, row: Floats, mentioned: Mapping[str, Any]
+) -> tuple[Ints, Floats]:
+    """The candidates of a note, as places in the open code set, and how much of each is named."""
     scored = _highest(row, SCORED)
     positions = index.positions
     ruled = [positions[code] for code in mentioned if code in positions]
@@ -115,7 +118,8 @@ def _chosen(index: NameIndex, read: ReadText, row: Floats, mentioned: Mapping[st
     sought = np.unique([*scored, *ruled, *_highest(anywhere, SOUGHT)]).astype(np.int64)
     together = index.found(read, sought).coverage
     by_name = [*_highest(anywhere, NAMED), *sought[_highest(together, NAMED)]]
-    return np.unique([*scored, *ruled, *by_name]).astype(np.int64)
+    codes = np.unique([*scored, *ruled, *by_name]).astype(np.int64)
+    return codes, anywhere[codes]
 
 
 def _highest(values: npt.NDArray[np.floating], n: int) -> Ints:
@@ -147,10 +151,11 @@ def _described(
     read: ReadText,
     row: Floats,
     spans: Sequence[Span],
-    codes: Ints,
+    chosen: tuple[Ints, Floats],
     vectors: Mapping[str, Floats],
 ) -> Candidates:
     """The candidates of a note with their features."""
+    codes, anywhere = chosen
     n_trained = len(task.labels)
     trained = codes < n_trained
     columns = codes[trained]
@@ -162,7 +167,6 @@ def _described(
     kin = np.array([name[:KIN] in begins for name in names], dtype=bool)
     notes[trained] = np.log1p(np.array(task.labels.support or [0] * n_trained)[columns])
     found = index.found(read, codes)
-    anywhere = index.coverage(read)[codes]
     similar, likest = _similar(index, text, read, codes, vectors)
     asserted, refused = (
         {code: max(1 / len(span.concepts) for span in own) for code, own in sides.items()}
