@@ -68,7 +68,7 @@ def _demonstrate(
     for name, adapter, passes in (("frozen features", "frozen", 12), ("LoRA", LoRA(), epochs)):
         started = time.perf_counter()
         model = ctl.TransferModel.from_pretrained("offline", task, adapter=adapter, seed=seed)
-        config = TrainingConfig(epochs=passes, batch_tokens=512, patience=None, seed=seed)
+        config = TrainingConfig(epochs=passes, batch_tokens=512, seed=seed)
         ctl.fit(model, splits["train"], splits["dev"], config)
         scores = model.evaluate(splits["test"], progress=False).summary()
         rows.append(_row(demonstration, name, scores, time.perf_counter() - started))

@@ -66,3 +66,16 @@ def clearly(n: int) -> float:
     0.05
     """
     return 0.5 / float(np.sqrt(n))
+
+
+def luck(n: int, choices: int) -> float:
+    """How much better than any one of them the best of equally good choices may look by luck.
+
+    Scores between 0 and 1 on the same `n` notes: `clearly(n)` · √(2 ln `choices`), which bounds
+    the expected greatest of so many standard errors (Boucheron, Lugosi and Massart 2013,
+    Concentration Inequalities, Theorem 2.5).
+
+    >>> round(luck(100, 10), 3)
+    0.107
+    """
+    return clearly(n) * float(np.sqrt(2 * np.log(choices)))

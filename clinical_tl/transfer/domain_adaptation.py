@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 HELD_OUT_SHARE = 0.05
 # Settings that say where and how a run goes on, not what comes out of it.
 UNDECISIVE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
-DEFAULTS = TrainingConfig(epochs=1, batch_tokens=4096, patience=None)
+DEFAULTS = TrainingConfig(epochs=1, batch_tokens=4096)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 from itertools import permutations
 
+import numpy as np
 import pytest
 
 from clinical_tl.errors import ConfigError, NoteError
-from clinical_tl.estimators.chance import by_chance
+from clinical_tl.estimators.chance import by_chance, clearly, luck
 
 
 def gap(source, target):
@@ -38,3 +39,15 @@ def test_misuse_is_refused():
         by_chance(gap, [], [1], seed=0)
     with pytest.raises(ConfigError, match="deals=0"):
         by_chance(gap, [1], [1], deals=0, seed=0)
+
+
+@pytest.mark.parametrize("choices", [2, 5, 20])
+def test_the_best_of_equal_choices_seldom_looks_better_than_luck(choices):
+    """Right answers of equally good choices on 100 notes, the hardest case: one in two right."""
+    found = np.random.default_rng(0).binomial(100, 0.5, (2000, choices)) / 100
+    ahead = found.max(axis=1) - 0.5
+    assert ahead.mean() < luck(100, choices) < ahead.mean() + clearly(100)
+
+
+def test_one_choice_has_no_luck():
+    assert luck(100, 1) == 0

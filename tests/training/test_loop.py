@@ -118,6 +118,37 @@ def test_the_best_epochs_weights_are_kept_and_training_stops(tiny_encoder, notes
     assert not same(weights(trained), seen[5])
 
 
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        # By luck alone the best of four looks better by 1.67 standard errors.
+        ([0.1, 0.6, 0.5, 0.55], 3),
+        ([0.1, 0.9, 0.3, 0.2], 1),
+        ([0.1, 0.2, 0.3, 0.4], 3),
+    ],
+)
+def test_the_end_is_kept_unless_an_epoch_was_better_by_more_than_luck(
+    tiny_encoder, notes, monkeypatch, scores, best
+):
+    trained = build(tiny_encoder, notes)
+    values = iter([0.0, *scores])
+    seen = []
+
+    class Scores:
+        def summary(self):
+            return {"macro_f1": next(values, 0.0)}
+
+    def scored(*_):
+        seen.append(weights(trained))
+        return Scores()
+
+    monkeypatch.setattr(NoteClassification, "evaluate", scored)
+    few = as_notes(notes)[:20]
+    result = fit(trained, few, few, replace(QUICK, epochs=3), allow_leakage=True)
+    assert (result.best_epoch, result.best_value) == (best, scores[best])
+    assert same(weights(trained), seen[best + 1])
+
+
 def test_a_start_that_no_epoch_beats_is_kept(tiny_encoder, notes, monkeypatch):
     trained = build(tiny_encoder, notes)
     values = iter([0.0, 0.9, 0.3, 0.6])
