@@ -30,6 +30,8 @@ from clinical_tl.errors import (
     shown_path,
     shown_value,
 )
+from clinical_tl.estimators.chance import luck
+from clinical_tl.network.bf16_attention import bf16_attention
 from clinical_tl.network.device import autocast, resolve_precision
 from clinical_tl.network.dropout import dropout
 from clinical_tl.network.feature_cache import FeatureCache
@@ -73,7 +75,8 @@ _NOT_PROGRESS = frozenset({"fingerprint", "scaler"})
 class TrainingRun:
     """One run of `fit`: the state of a network in training and the steps that change it.
 
-    After `run` the network has the weights of the best epoch (of the last without a dev set).
+    After `run` the network has the weights of the last epoch, or of an earlier one that was better
+    on the dev set by more than luck.
     `start` says what the network's weights are now, for a checkpoint to be known as this run's.
     """
 
@@ -133,6 +136,7 @@ class TrainingRun:
         self.dev_encoded: EncodedNotes | None = None
         self.best_predictions: list[Prediction] | None = None
         """What the best epoch said of the dev notes, where a later reading would say the same."""
+        self.last_predictions: list[Prediction] | None = None
         self.moved = False
 
     def run(
@@ -157,6 +161,8 @@ class TrainingRun:
             held.enter_context(
                 dropout(network, hidden=config.dropout, attention=config.attention_dropout)
             )
+            if self.precision == "bf16" and self.device.type == "cpu":
+                held.enter_context(bf16_attention(network))
             held.callback(network.eval)
             # States of hidden words change from step to step.
             constant = network.frozen_encoder and not isinstance(self.task, HidesInputs)
@@ -215,6 +221,8 @@ class TrainingRun:
         ) as bar:
             while progress.epoch < self.schedule.epochs and not progress.stopped_early:
                 self._epoch(plans[progress.epoch], bar)
+            if not progress.stopped_early:
+                self._prefer_the_end()
             progress.finished = True
             self._checkpoint()
 
@@ -257,9 +265,10 @@ class TrainingRun:
         progress.epochs = (*progress.epochs, asdict(result))
         progress.epoch += 1
         progress.batch, progress.loss_sum, progress.loss_weight = 0, 0.0, 0.0
+        alone = self.accelerator.num_processes == 1
+        self.last_predictions = predictions if alone and self.precision == "no" else None
         if self._keep_best(scores.get(self.metric), dev_loss):
-            alone = self.accelerator.num_processes == 1
-            self.best_predictions = predictions if alone and self.precision == "no" else None
+            self.best_predictions = self.last_predictions
         value = scores.get(self.metric)
         if value is not None:
             bar.set_postfix({"loss": loss, f"dev {self.metric}": value})
@@ -422,6 +431,23 @@ class TrainingRun:
         progress.best_epoch, progress.best_value, progress.best_loss = progress.epoch, value, loss
         self.best = self._weights()
         return True
+
+    def _prefer_the_end(self) -> None:
+        """Keep the last epoch, unless an earlier one was better by more than luck.
+
+        There the rate has come down to nothing, and weights have settled. The best of many epochs
+        on a few dev notes is mostly the luckiest.
+        """
+        progress = self.progress
+        if self.dev is None or progress.best_epoch == progress.epoch:
+            return
+        last = EpochResult(**progress.epochs[-1])
+        value, best = last.dev.get(self.metric), progress.best_value
+        if value is None or best is None or best - value > luck(len(self.dev), progress.epoch + 1):
+            return
+        progress.best_epoch, progress.best_value = progress.epoch, value
+        progress.best_loss = last.dev_loss
+        self.best, self.best_predictions = self._weights(), self.last_predictions
 
     def _any_process(self, told: bool) -> bool:
         """Whether any process was told to stop: all must leave at the same step."""
