@@ -25,9 +25,10 @@ _OTHER_WAYS = ("softcap", "output_attentions", "s_aux")
 def bf16_attention(network: nn.Module) -> Iterator[None]:
     """Within, models that use torch's attention compute it as matrix products where that pays.
 
-    That is for bf16 on a processor, windows of up to 384 tokens and a gradient. There the fused
-    kernel takes 13 ms forwards and backwards for 16 windows of 32 tokens and 12 heads, and this
-    1 ms; with 290 tokens 12 and 5 ms (one thread). What is computed is the same, up to rounding.
+    That is for bf16 on a processor, windows of up to 384 tokens and a gradient. The fused kernel
+    takes over four times as long there for windows of 32 or 64 tokens, and 1.3 times with 290 (12
+    heads of size 32, forwards and backwards, one thread; `make bench`). What is computed is the
+    same, up to rounding.
     """
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.models.transfer_model import TransferModel
+from clinical_tl.network.bf16_attention import _attention
 from clinical_tl.network.encoder import offline_encoder_path
 from clinical_tl.network.lora import LoRA
 from clinical_tl.tasks.note_classification import NoteClassification
@@ -121,4 +123,23 @@ def test_training_against_the_trainer(offline_encoder, notes, tmp_path, config, 
     report(
         f"one LoRA epoch over 120 notes, {request.node.callspec.id}, Trainer with batch size 8",
         *interleaved(train_ours, train_peer),
+    )
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(("windows", "tokens"), [(16, 32), (8, 64), (2, 290)])
+def test_attention_for_training_in_bf16_against_torchs(windows, tokens):
+    """12 heads of size 32, as the offline encoder has; forwards and backwards, twenty times."""
+    states = [torch.randn(windows, 12, tokens, 32).bfloat16().requires_grad_() for _ in range(3)]
+    mask = torch.ones(windows, 1, tokens, tokens, dtype=torch.bool)
+    owner = torch.nn.Module()
+
+    def twenty(attention: Callable[..., tuple[torch.Tensor, object]]) -> None:
+        for _ in range(20):
+            found = attention(owner, *states, mask)[0]
+            found.backward(torch.ones_like(found))
+
+    report(
+        f"attention, {windows} windows of {tokens} tokens",
+        *interleaved(lambda: twenty(_attention), lambda: twenty(sdpa_attention_forward)),
     )
