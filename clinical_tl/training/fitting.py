@@ -40,11 +40,10 @@ def fit(
 ) -> TrainingResult:
     """Train `model` in place and return what happened.
 
-    A call that is refused leaves the model as it was. With `dev` the weights of the
-    last epoch are kept, or those of an earlier one that was better there by more than luck
-    (`estimators.chance.luck`); training stops once it no longer gets better
-    (`TrainingConfig.patience`), with the weights of the best epoch, and thresholds are tuned on
-    it; those of an earlier training are forgotten.
+    A call that is refused leaves the model as it was. With `dev` the weights of the last epoch are
+    kept, or those of an earlier one that was better there by more than luck
+    (`estimators.chance.luck`); where `TrainingConfig.patience` ends training before, those of the
+    best epoch. Thresholds are tuned on it; those of an earlier training are forgotten.
 
     With `init_adapter`, a model trained on a source task (its folder or Hub id, or the model
     itself), training starts from its weights instead of new ones: adapter or encoder, and the

@@ -33,13 +33,13 @@ class EpochResult:
 class TrainingResult:
     """What a run did.
 
-    `best_epoch` (from 1) is the one whose weights the model has now, 0 where none was better than
-    a head from the linear model on the encoder as it was; `metric` the dev metric it was chosen
-    by and `best_value` its value (`None` without a dev set). `seconds` counts
-    the time in training, stops left out; `tokens` those seen, padding left out (0 in private
-    training, which may not tell them), `privacy` what such training guarantees. `settings` are
-    those of the config that decide what is learned, with what it left open as it was chosen:
-    `batch_tokens` are those of an optimiser step.
+    `best_epoch` (from 1) is the one whose weights the model has now: the last, or one that was
+    better on dev notes by more than luck; 0 where that is the start, a head from the linear model
+    on the encoder as it was. `metric` is the dev metric and `best_value` its value then (`None`
+    without a dev set). `seconds` counts the time in training, stops left out; `tokens` those seen,
+    padding left out (0 in private training, which may not tell them), `privacy` what such training
+    guarantees. `settings` are those of the config that decide what is learned, with what it left
+    open as it was chosen: `batch_tokens` are those of an optimiser step.
     """
 
     epochs: tuple[EpochResult, ...]
