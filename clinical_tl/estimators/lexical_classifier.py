@@ -49,6 +49,10 @@ def lexical_terms(text: str) -> Iterator[str]:
         yield from (first + second for first, second in pairwise(letters))
 
 
+class NoSharedWordError(TaskError):
+    """No word is in as many texts as one must be in to be kept."""
+
+
 class LexicalClassifier(ClassifierMixin, Estimator):
     """L2-regularised logistic regression on the TF-IDF of words (sublinear, unit length).
 
@@ -263,8 +267,8 @@ def _owners(counts: Any, groups: Sequence[Hashable] | None) -> Ints:  # noqa: AN
     return found
 
 
-def _no_word(n: int, min_notes: int) -> TaskError:
-    return TaskError(
+def _no_word(n: int, min_notes: int) -> NoSharedWordError:
+    return NoSharedWordError(
         f"none of the {n} texts has a word of two letters or more that {min_notes} of them "
         "(or of their patients) share; there is nothing to learn from words"
     )

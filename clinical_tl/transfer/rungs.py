@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 
+from clinical_tl.estimators.lexical_classifier import NoSharedWordError
 from clinical_tl.evaluation import baselines
 from clinical_tl.tasks.task import NoteTask, ReadsExamples, UnitTask
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task
     from clinical_tl.training.config import TrainingConfig
 
+Model = TypeVar("Model")
 Cost = Literal["free", "frozen", "trained"]
 """No encoder; an encoder that is only read; one that is trained."""
 
@@ -187,7 +189,9 @@ def _frozen(
 def _frozen_and_words(
     means: Means, train: Sequence[Note], dev: Sequence[Note] | None
 ) -> FeatureModel:
-    return _frozen(means, train, dev, lexical=means.lexical)
+    return _with_shared_words(
+        lambda lexical: _frozen(means, train, dev, lexical=lexical), means.lexical
+    )
 
 
 def _adapter(means: Means, train: Sequence[Note], dev: Sequence[Note] | None) -> TransferModel:
@@ -207,10 +211,20 @@ def _trained(
     from clinical_tl.models.transfer_model import TransferModel
     from clinical_tl.training.fitting import fit
 
-    lexical = means.lexical if isinstance(means.task, NoteTask) else False
-    model = TransferModel.from_pretrained(
-        means.encoder, means.task, adapter=adapter, seed=means.config.seed
-    )
-    config = replace(means.config, lexical=lexical, progress=False)
-    fit(model, train, dev, config, allow_leakage=means.allow_leakage)
-    return model
+    def trained(lexical: Lexical) -> TransferModel:
+        model = TransferModel.from_pretrained(
+            means.encoder, means.task, adapter=adapter, seed=means.config.seed
+        )
+        config = replace(means.config, lexical=lexical, progress=False)
+        fit(model, train, dev, config, allow_leakage=means.allow_leakage)
+        return model
+
+    return _with_shared_words(trained, means.lexical if isinstance(means.task, NoteTask) else False)
+
+
+def _with_shared_words(fit: Callable[[Lexical], Model], lexical: Lexical) -> Model:
+    """With words, unless the notes are so few that they share none that may be kept."""
+    try:
+        return fit(lexical)
+    except NoSharedWordError:
+        return fit(False)

@@ -54,6 +54,19 @@ def test_every_rung_is_climbed_and_the_winner_is_an_ordinary_model(
     assert choice.estimate.low <= choice.estimate.value <= choice.estimate.high
 
 
+def test_notes_that_share_no_word_are_climbed_without_words(tiny_encoder):
+    """Of ten notes a fold's eight may have no word that three of them share."""
+    few = [
+        Note(f"n{i}", " ".join(f"{letter}{i * 'x'}" * 2 for letter in "abcd"), label=LABELS[i % 2])
+        for i in range(10)
+    ]
+    task = NoteClassification.from_notes(few)
+    choice = best_transfer(few, str(tiny_encoder), task, folds=2, **QUICK)
+    assert {"frozen features and words", "adapter and words"} <= set(names(choice))
+    # Without words they are equal, and the cheaper one is taken.
+    assert choice.chosen != "frozen features and words"
+
+
 def test_the_same_seed_gives_the_same_table(tiny_encoder, notes):
     task = NoteClassification.from_notes(notes)
     rungs = ["TF-IDF", "frozen features"]
