@@ -94,22 +94,27 @@ def test_accumulated_gradients_are_those_of_one_batch(tiny_encoder, notes, task)
         torch.testing.assert_close(ends[0][name], ends[1][name], atol=1e-5, rtol=1e-3)
 
 
+def dev_scores(monkeypatch, trained, values):
+    """Dev notes score `values` in turn; gives the list of the weights that were scored."""
+    left, seen = iter(values), []
+
+    class Scores:
+        def summary(self):
+            return {"macro_f1": next(left, 0.0)}
+
+    def scored(*_):
+        seen.append(weights(trained))
+        return Scores()
+
+    monkeypatch.setattr(NoteClassification, "evaluate", scored)
+    return seen
+
+
 def test_the_best_epochs_weights_are_kept_and_training_stops(tiny_encoder, notes, monkeypatch):
     """With dev scores that fall after epoch 2, epoch 2 is what the model ends with."""
     trained = build(tiny_encoder, notes)
     # Asked once before training, for the names of the metrics, and once of the head's start.
-    values = iter([0.0, 0.1, 0.3, 0.6, 0.5, 0.4, 0.3, 0.2])
-    seen = []
-
-    class Falling:
-        def summary(self):
-            return {"macro_f1": next(values, 0.0)}
-
-    def scored(*_):
-        seen.append(weights(trained))
-        return Falling()
-
-    monkeypatch.setattr(NoteClassification, "evaluate", scored)
+    seen = dev_scores(monkeypatch, trained, [0.0, 0.1, 0.3, 0.6, 0.5, 0.4, 0.3, 0.2])
     result = fit(trained, notes, notes, replace(QUICK, epochs=6, patience=2), allow_leakage=True)
     assert (result.best_epoch, result.best_value) == (2, 0.6)
     assert result.stopped_early
@@ -131,18 +136,7 @@ def test_the_end_is_kept_unless_an_epoch_was_better_by_more_than_luck(
     tiny_encoder, notes, monkeypatch, scores, best
 ):
     trained = build(tiny_encoder, notes)
-    values = iter([0.0, *scores])
-    seen = []
-
-    class Scores:
-        def summary(self):
-            return {"macro_f1": next(values, 0.0)}
-
-    def scored(*_):
-        seen.append(weights(trained))
-        return Scores()
-
-    monkeypatch.setattr(NoteClassification, "evaluate", scored)
+    seen = dev_scores(monkeypatch, trained, [0.0, *scores])
     few = as_notes(notes)[:20]
     result = fit(trained, few, few, replace(QUICK, epochs=3), allow_leakage=True)
     assert (result.best_epoch, result.best_value) == (best, scores[best])
@@ -151,18 +145,7 @@ def test_the_end_is_kept_unless_an_epoch_was_better_by_more_than_luck(
 
 def test_a_start_that_no_epoch_beats_is_kept(tiny_encoder, notes, monkeypatch):
     trained = build(tiny_encoder, notes)
-    values = iter([0.0, 0.9, 0.3, 0.6])
-    seen = []
-
-    class Lower:
-        def summary(self):
-            return {"macro_f1": next(values, 0.0)}
-
-    def scored(*_):
-        seen.append(weights(trained))
-        return Lower()
-
-    monkeypatch.setattr(NoteClassification, "evaluate", scored)
+    seen = dev_scores(monkeypatch, trained, [0.0, 0.9, 0.3, 0.6])
     result = fit(trained, notes, notes, replace(QUICK, epochs=2), allow_leakage=True)
     assert (result.best_epoch, result.best_value) == (0, 0.9)
     assert same(weights(trained), seen[1])
