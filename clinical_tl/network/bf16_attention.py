@@ -18,7 +18,7 @@ NAME = "bf16_products"
 LONGEST = 384
 """Tokens a window has at most: what is kept for the gradient grows with their square."""
 # What the products below don't compute.
-_OTHER_WAYS = ("softcap", "output_attentions", "s_aux")
+_OTHER_WAYS = ("softcap", "s_aux", "cache")
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def _attention(
         and position_bias is None
         and (attention_mask is None or attention_mask.dtype == torch.bool)
         and not (causal and attention_mask is None)
-        and not any(others.get(name) for name in _OTHER_WAYS)
+        and all(others.get(name) is None for name in _OTHER_WAYS)
     )
     if not pays:
         return sdpa_attention_forward(

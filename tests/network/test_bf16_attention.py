@@ -79,6 +79,12 @@ def test_what_it_is_not_for_goes_to_torch(dtype, tokens, settings, counted):
     assert not counted
 
 
+def test_a_sink_of_an_architecture_goes_to_torch(counted):
+    """Such a tensor is asked for by its being there: it is neither true nor false."""
+    attended(*states(1, 2, 20, 8), s_aux=torch.zeros(2))
+    assert not counted
+
+
 def test_reading_goes_to_torch(counted):
     with torch.no_grad():
         attended(*states(1, 2, 20, 8))
