@@ -16,7 +16,8 @@ from clinical_tl.errors import ConfigError, shown_ids
 from clinical_tl.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from clinical_tl.tasks.task import NoteTask, UnitTask
+    from clinical_tl.tasks.note_task import NoteTask
+    from clinical_tl.tasks.unit_task import UnitTask
 
 TaskName = Literal[
     "note_classification", "multi_label_classification", "diagnosis_coding", "entity_recognition"

@@ -11,7 +11,8 @@ import numpy as np
 from clinical_tl.display.table import Table, Tabular
 from clinical_tl.estimators.confidence import NEVER, lowest_confidence
 from clinical_tl.evaluation.estimates import Bootstrap, Estimate
-from clinical_tl.tasks.task import NoteTask, UnitTask
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.matrix import Floats

@@ -17,12 +17,13 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import TaskError
 from clinical_tl.schema import LabelScores, Note, Prediction, ScoredRelation, Span
-from clinical_tl.tasks.task import check_notes
+from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.text.scripts import is_blankless
 
 if TYPE_CHECKING:
+    from clinical_tl.tasks.note_task import NoteTask
     from clinical_tl.tasks.relation_extraction import RelationExtraction
-    from clinical_tl.tasks.task import NoteTask, Task
+    from clinical_tl.tasks.task import Task
 
 STRENGTHS = (10.0, 100.0, 1000.0)
 """Inverse L2 strengths (scikit-learn's `C`) that the TF-IDF classifiers are tried with."""

@@ -23,7 +23,8 @@ from clinical_tl.evaluation.subgroups import compare_groups, patients_of, subgro
 from clinical_tl.metrics.intervals import check_resampling
 from clinical_tl.saved.evaluations import leak_of
 from clinical_tl.schema import Note
-from clinical_tl.tasks.task import DecidesNotes, check_order
+from clinical_tl.tasks.abilities import DecidesNotes
+from clinical_tl.tasks.task_checks import check_order
 
 if TYPE_CHECKING:
     from clinical_tl.schema import Prediction

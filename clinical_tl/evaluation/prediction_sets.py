@@ -14,7 +14,9 @@ from clinical_tl.metrics.conformal import covering_threshold, recall_threshold
 from clinical_tl.metrics.matrix import Floats
 from clinical_tl.metrics.scores import Scores
 from clinical_tl.schema import Note, Prediction, score_rows
-from clinical_tl.tasks.task import NoteTask, Task, check_order
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task import Task
+from clinical_tl.tasks.task_checks import check_order
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,7 +17,8 @@ from clinical_tl.metrics.calibration import (
     fit_temperature,
 )
 from clinical_tl.schema import Note, Prediction, score_rows
-from clinical_tl.tasks.task import NoteTask, UnitTask
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_tl.schema import score_rows
-from clinical_tl.tasks.task import NoteTask, UnitTask
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.metrics.matrix import Bools, Floats

@@ -39,7 +39,10 @@ from clinical_tl.network.embeddings import embed, embed_units
 from clinical_tl.schema import Note, Span
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.replacement import replacing_file
-from clinical_tl.tasks.task import NoteTask, Task, UnitTask, check_notes
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task import Task
+from clinical_tl.tasks.task_checks import check_notes
+from clinical_tl.tasks.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling

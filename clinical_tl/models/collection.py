@@ -28,7 +28,7 @@ from clinical_tl.network.shared_encoder import (
 from clinical_tl.network.structure import base_model
 from clinical_tl.network.weights import adapter_kind
 from clinical_tl.schema import Prediction
-from clinical_tl.tasks.task import HidesInputs, ReadsExamples
+from clinical_tl.tasks.abilities import HidesInputs, ReadsExamples
 
 if TYPE_CHECKING:
     from clinical_tl.network.precision import Precision

@@ -35,7 +35,9 @@ from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note, Prediction, Span
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
-from clinical_tl.tasks.task import NoteTask, UnitTask, check_notes, check_order
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task_checks import check_notes, check_order
+from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.text.units import Units, find_units
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 

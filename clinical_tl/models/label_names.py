@@ -13,7 +13,8 @@ from clinical_tl.data.codes.known_systems import SystemName, find_system
 from clinical_tl.errors import ConfigError, TaskError, shown_id
 from clinical_tl.rules.rule import Rule
 from clinical_tl.schema import Note
-from clinical_tl.tasks.task import NamesLabels, NoteTask
+from clinical_tl.tasks.abilities import NamesLabels
+from clinical_tl.tasks.note_task import NoteTask
 
 if TYPE_CHECKING:
     from clinical_tl.tasks.task import Task

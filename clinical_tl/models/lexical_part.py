@@ -11,7 +11,7 @@ from clinical_tl.errors import TaskError
 from clinical_tl.estimators.chance import clearly
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.schema import score_rows
-from clinical_tl.tasks.task import NoteTask
+from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.text.visible import has_text
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ from clinical_tl.rules.matcher import RuleMatcher
 from clinical_tl.rules.rule import Rule
 from clinical_tl.saved.evaluations import OPEN_CODES
 from clinical_tl.schema import LabelScores, Note, Prediction, Span
-from clinical_tl.tasks.task import check_annotated
+from clinical_tl.tasks.task_checks import check_annotated
 from clinical_tl.text.visible import has_text
 
 if TYPE_CHECKING:

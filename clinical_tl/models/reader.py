@@ -19,15 +19,15 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from clinical_tl.schema import Note, Prediction
-from clinical_tl.tasks.task import (
+from clinical_tl.tasks.abilities import (
     DecidesNotes,
     HidesInputs,
-    NoteTask,
     ReadsExamples,
-    Task,
     examples_of,
     join_examples,
 )
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task import Task
 from clinical_tl.text.batches import WindowedNotes
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 

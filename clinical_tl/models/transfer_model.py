@@ -44,7 +44,8 @@ from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
 from clinical_tl.storage.replacement import replacing_folder, whole_folder
-from clinical_tl.tasks.task import DescribesLabels, check_order
+from clinical_tl.tasks.abilities import DescribesLabels
+from clinical_tl.tasks.task_checks import check_order
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clinical_tl.tasks.task import DecidesNotes, task_class
+from clinical_tl.tasks.abilities import DecidesNotes
+from clinical_tl.tasks.task import task_class
 
 FOLDER = "path/to/this/folder"
 ENCODER = "path/to/the/encoder"

@@ -29,7 +29,9 @@ from clinical_tl.metrics.label_score import LabelScore
 from clinical_tl.metrics.scores import Scores
 from clinical_tl.metrics.thresholds import tune_cut
 from clinical_tl.schema import LabelSet, Note, Prediction, Span
-from clinical_tl.tasks.task import UnitTask, check_annotated, check_foreign, check_order, unsure
+from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
+from clinical_tl.tasks.unit_task import UnitTask
+from clinical_tl.tasks.unsure import unsure_stretches
 from clinical_tl.text.tag_layers import Layers, TagLayers
 from clinical_tl.text.tags import OUTSIDE, Representation, Scheme
 from clinical_tl.text.units import Units, UnitSize, find_units, text_units
@@ -503,11 +505,6 @@ class EntityRecognition(UnitTask):
 def _sureness(span: Span) -> float:
     """A mention's score; one that has none was not doubted."""
     return 1.0 if span.score is None else float(span.score)
-
-
-def unsure_stretches(note: Note) -> list[tuple[int, int]]:
-    """Stretches of a silver note that its teacher was unsure of: neither mention nor not."""
-    return [(int(start), int(end)) for start, end in unsure(note, "unsure")]
 
 
 def describe_lost(represented: Representation, scheme: str, layers: Layers = "one") -> str:

@@ -31,14 +31,9 @@ from clinical_tl.metrics.ranking import note_rankings
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, score_rows
 from clinical_tl.tasks.evidence import code_evidence
-from clinical_tl.tasks.task import (
-    NoteTask,
-    check_annotated,
-    check_foreign,
-    check_order,
-    scores_of_all,
-    unsure,
-)
+from clinical_tl.tasks.note_task import NoteTask, scores_of_all
+from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
+from clinical_tl.tasks.unsure import unsure_codes
 
 if TYPE_CHECKING:
     import torch
@@ -252,7 +247,7 @@ class MultiLabelClassification(NoteTask):
         targets = []
         for note in notes:
             own = dict.fromkeys(self.own_labels(note))
-            likely = self.own_labels(replace(note, codes=tuple(unsure(note, "unsure_codes"))))
+            likely = self.own_labels(replace(note, codes=unsure_codes(note)))
             columns = [positions[code] for code in own if code in positions]
             # One subcategory taken and another likely: the category is there.
             columns += [~positions[c] for c in likely if c in positions and c not in own]
@@ -440,7 +435,7 @@ class MultiLabelClassification(NoteTask):
     def gold_matrix(self, notes: Sequence[Note]) -> tuple[np.ndarray, int]:
         """Which notes have which labels, bool, (notes, labels); how many are no column's."""
         check_annotated(notes, "codes", self.title)
-        if opened := sum(len(unsure(note, "unsure_codes")) for note in notes):
+        if opened := sum(len(unsure_codes(note)) for note in notes):
             logger.warning(
                 "%s: %d labels that silver notes leave open are taken as absent here",
                 self.title,

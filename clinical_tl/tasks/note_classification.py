@@ -21,13 +21,8 @@ from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError, shown_id, shown_ids, shown_value
 from clinical_tl.metrics.classification import ClassificationScores, classification_scores
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
-from clinical_tl.tasks.task import (
-    NoteTask,
-    check_annotated,
-    check_foreign,
-    check_order,
-    scores_of_all,
-)
+from clinical_tl.tasks.note_task import NoteTask, scores_of_all
+from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
 
 if TYPE_CHECKING:
     import torch

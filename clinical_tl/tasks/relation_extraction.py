@@ -32,7 +32,8 @@ from clinical_tl.tasks.candidates import (
     sample_unrelated,
     scored_candidates,
 )
-from clinical_tl.tasks.task import Task, check_annotated, check_foreign, check_order
+from clinical_tl.tasks.task import Task
+from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
 from clinical_tl.text.pairs import Level, Pair, find_pairs
 from clinical_tl.text.words import Words
 

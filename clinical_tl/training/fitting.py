@@ -20,7 +20,9 @@ from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
 from clinical_tl.storage.output import require_folder
 from clinical_tl.storage.paths import as_path
-from clinical_tl.tasks.task import NoteTask, Task, check_notes
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task import Task
+from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.head_start import HeadStart, head_start
 from clinical_tl.training.log import TrainingResult

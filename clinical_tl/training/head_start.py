@@ -23,7 +23,8 @@ from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.schema import Note
-from clinical_tl.tasks.task import NoteTask, UnitTask
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.training.fingerprint import digest, whole_note
 
 if TYPE_CHECKING:

@@ -39,7 +39,8 @@ from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.folder_lock import holding
 from clinical_tl.storage.output import require_folder
 from clinical_tl.storage.paths import as_path
-from clinical_tl.tasks.task import HidesInputs, LosesGold, check_notes, dev_metrics
+from clinical_tl.tasks.abilities import HidesInputs, LosesGold, dev_metrics
+from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.text.batches import split_batch
 from clinical_tl.training.accelerator import build_accelerator, deterministic_kernels
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint

@@ -18,7 +18,7 @@ from clinical_tl.estimators.transferability import h_score, knn_accuracy, leep, 
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.embeddings import embed, embed_units
 from clinical_tl.schema import Note, Prediction
-from clinical_tl.tasks.task import UnitTask
+from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.probe import probe
 

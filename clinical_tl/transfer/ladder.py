@@ -31,7 +31,8 @@ from clinical_tl.evaluation.estimates import Bootstrap, Estimate
 from clinical_tl.evaluation.subgroups import patients_of
 from clinical_tl.saved.choice_rows import CHOICE, choice_rows, choice_verdict
 from clinical_tl.storage.processes import on_main_process
-from clinical_tl.tasks.task import DecidesNotes, check_notes
+from clinical_tl.tasks.abilities import DecidesNotes
+from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.rungs import Means, Rung, rungs_of
 

@@ -29,7 +29,9 @@ from clinical_tl.estimators.unit_length import unit_length
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.schema import Note, Prediction
-from clinical_tl.tasks.task import NoteTask, Task, UnitTask
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task import Task
+from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.text.visible import has_text
 from clinical_tl.transfer.silver_notes import LIKELY
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from clinical_tl.errors import TaskError
 from clinical_tl.schema import Note
-from clinical_tl.tasks.task import NoteTask, UnitTask, check_annotated
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task_checks import check_annotated
+from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.text.tags import OUTSIDE
 from clinical_tl.text.units import text_units
 

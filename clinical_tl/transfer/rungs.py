@@ -14,7 +14,9 @@ import numpy as np
 
 from clinical_tl.estimators.lexical_classifier import NoSharedWordError
 from clinical_tl.evaluation import baselines
-from clinical_tl.tasks.task import NoteTask, ReadsExamples, UnitTask
+from clinical_tl.tasks.abilities import ReadsExamples
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from pathlib import Path

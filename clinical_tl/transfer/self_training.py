@@ -28,7 +28,7 @@ from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.saved.evaluations import EVALUATED, set_digest
 from clinical_tl.schema import Note
 from clinical_tl.storage.processes import on_main_process
-from clinical_tl.tasks.task import NoteTask
+from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.text.visible import has_text
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit

@@ -12,7 +12,8 @@ from clinical_tl.display.discreet import Discreet
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.confidence import confidence_thresholds
 from clinical_tl.schema import Note, Prediction, Span
-from clinical_tl.tasks.task import NoteTask, UnitTask
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from clinical_tl.models.transfer_model import TransferModel

@@ -11,7 +11,7 @@ from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.tasks.task import check_notes
+from clinical_tl.tasks.task_checks import check_notes
 
 WORDS = "the patient was seen for follow up of a known condition and reports no new complaints"
 LONG = f"{WORDS} since the last visit some weeks ago; {WORDS.replace('seen', 'examined')}."

@@ -32,15 +32,10 @@ from clinical_tl.tasks import (
     NoteClassification,
     RelationExtraction,
 )
-from clinical_tl.tasks.task import (
-    NoteTask,
-    Task,
-    check_annotated,
-    check_order,
-    examples_of,
-    join_examples,
-    task_class,
-)
+from clinical_tl.tasks.abilities import examples_of, join_examples
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task import Task, task_class
+from clinical_tl.tasks.task_checks import check_annotated, check_order
 from clinical_tl.text.batches import build_items, collate
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.text.windows import Windowing

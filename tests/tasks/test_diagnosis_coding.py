@@ -15,9 +15,10 @@ from clinical_tl.network.encoder import find_encoder
 from clinical_tl.saved.card_details import CardDetails
 from clinical_tl.saved.card_sections import training_data
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, Span
+from clinical_tl.tasks.abilities import dev_metrics
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.evidence import EVIDENCE_CONTEXT, code_evidence
-from clinical_tl.tasks.task import dev_metrics, task_from_dict
+from clinical_tl.tasks.task import task_from_dict
 from clinical_tl.text.tokenizer import NoteTokenizer
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit

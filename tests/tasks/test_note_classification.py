@@ -7,9 +7,9 @@ import torch
 
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction
+from clinical_tl.tasks.abilities import dev_metrics
 from clinical_tl.tasks.losses import pool_windows
 from clinical_tl.tasks.note_classification import NoteClassification
-from clinical_tl.tasks.task import dev_metrics
 
 NOTES = [Note(str(i), "text", label=label) for i, label in enumerate("aaab")]
 

@@ -13,9 +13,9 @@ from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.evaluation.baselines import cooccurrence
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.schema import Note, Prediction, Relation, ScoredRelation, Span
+from clinical_tl.tasks.abilities import examples_of, join_examples
 from clinical_tl.tasks.candidates import CandidateScores, lost_relations, sample_unrelated
 from clinical_tl.tasks.relation_extraction import RelationExtraction
-from clinical_tl.tasks.task import examples_of, join_examples
 from tests.data.corpora import corpus
 
 TEXT = "Zebrase helps fever. Fishol helps cough, and zebrase with fishol harms the skin."

@@ -28,7 +28,7 @@ from clinical_tl.tasks import (
     RelationExtraction,
 )
 from clinical_tl.tasks.candidates import CandidateScores
-from clinical_tl.tasks.task import NoteTask
+from clinical_tl.tasks.note_task import NoteTask
 
 KINDS = [NoteClassification, DiagnosisCoding, EntityRecognition, RelationExtraction]
 
