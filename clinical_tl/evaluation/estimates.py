@@ -59,7 +59,9 @@ class Bootstrap:
         drawn, drawn_others = self.figures(counts, every), self.figures(others, every)
         found = {
             metric: self.around(
-                float(value[metric][0] - other[metric][0]), drawn[metric] - drawn_others[metric]
+                float(value[metric][0] - other[metric][0]),
+                drawn[metric] - drawn_others[metric],
+                difference=True,
             )
             for metric in value
             if metric in other
@@ -98,9 +100,12 @@ class Bootstrap:
         )
         return self.around(float(part.sum()) / total, drawn)
 
-    def around(self, value: float, drawn: Floats) -> Estimate | None:
-        """The interval of a value from what it is on the resamples."""
-        interval = interval_around(value, drawn, self.confidence)
-        if interval is None or not np.isfinite(value):
+    def around(self, value: float, drawn: Floats, *, difference: bool = False) -> Estimate | None:
+        """The interval of a value from what it is on the resamples; `None` where it has none.
+
+        So it is of a single patient's notes, who is in every resample alike.
+        """
+        interval = interval_around(value, drawn, self.confidence, difference=difference)
+        if interval is None or not np.isfinite(value) or len(set(self.patients)) < 2:
             return None
         return Estimate(value, interval.low, interval.high)

@@ -168,7 +168,8 @@ def report_on(
     patients like these, not on those of another hospital, nor with another training seed. Macro
     averages are over the labels of all the notes in every resample too (`metrics.note_counts`).
     Of labels with a handful of notes the few notes show little of the spread, so intervals of
-    macro averages over many rare labels are too narrow. Groups are compared on labels that all
+    macro averages over many rare labels are too narrow, and so are all of fewer than ten patients,
+    as the report then says; notes of one patient have none. Groups are compared on labels that all
     of them have. Predictions of anything, rules included, can be reported.
 
     Args:
@@ -206,7 +207,7 @@ def report_on(
     patients = patients_of(records)
     bootstrap = Bootstrap(patients, resamples, confidence, seed)
     intervals = bootstrap.estimates(counts, range(len(records)))
-    metric = task.monitor if task.monitor in summary else next(iter(intervals))
+    metric = task.monitor if task.monitor in summary else next(iter(intervals or summary))
     comparison = None
     if against is not None:
         check_order(records, against)

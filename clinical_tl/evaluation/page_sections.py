@@ -42,7 +42,7 @@ def scores(report: EvaluationReport) -> Iterator[Markup]:
     """Every score with its interval and its definition; then the counts."""
     share = f"{100 * report.confidence:g} % interval"
     yield paragraph(
-        f"Intervals: {100 * report.confidence:g} %, {report.resamples:,} bootstrap resamples of "
+        f"{report.about_intervals.capitalize()}; from {report.resamples:,} bootstrap resamples of "
         f"the patients, seed {report.seed}. They tell how far a score would move on other patients "
         "like these, not on notes of another hospital. Scores without an interval do not add up "
         "over notes."

@@ -19,7 +19,7 @@ from clinical_tl.evaluation.plots import shown_plots
 from clinical_tl.evaluation.provenance import EvaluatedModel, Provenance
 from clinical_tl.evaluation.reliability import Calibration
 from clinical_tl.evaluation.score_curves import ScoreCurves
-from clinical_tl.evaluation.subgroups import Gap, SubgroupScore
+from clinical_tl.evaluation.subgroups import FEWEST_PATIENTS, Gap, SubgroupScore
 from clinical_tl.metrics.label_plot import draw_labels
 from clinical_tl.saved.artifact import REPORT_FILE, TASK_FILE
 from clinical_tl.saved.evaluations import LEAKAGE, leaks_of
@@ -110,6 +110,14 @@ class EvaluationReport(Tabular):
             return None
         return right / (right + missed), right / (right + wrong)
 
+    @property
+    def about_intervals(self) -> str:
+        """Which they are, and whether there are patients enough for them."""
+        if self.patients == 1:
+            return "no intervals, which would need notes of several patients"
+        of = f"intervals of {100 * self.confidence:g} %"
+        return of if self.patients >= FEWEST_PATIENTS else f"{of}, too narrow for so few patients"
+
     def table(self) -> Table:
         """One row a score, with its interval where it has one."""
         rows = []
@@ -127,7 +135,7 @@ class EvaluationReport(Tabular):
         """The notes, what they share with training, scores, groups of patients, calibration."""
         yield self.title
         of = f"{self.notes} notes of {self.patients} patients"
-        yield f"{of}; intervals of {100 * self.confidence:g} %"
+        yield f"{of}; {self.about_intervals}"
         yield from self.leaks
         yield self.table()
         if self.subgroups:

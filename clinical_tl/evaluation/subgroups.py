@@ -159,6 +159,8 @@ def compare_groups(
             bootstrap.figures(on_shared, members[high])[metric]
             - bootstrap.figures(on_shared, members[low])[metric]
         )
-        difference = bootstrap.around(shared[high].value - shared[low].value, drawn)
+        difference = bootstrap.around(
+            shared[high].value - shared[low].value, drawn, difference=True
+        )
         gaps.append(Gap(field, high, low, difference, len(labels), of_labels))
     return shown, gaps

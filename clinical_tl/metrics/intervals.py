@@ -4,7 +4,7 @@ Percentile intervals of a cluster bootstrap (Efron & Tibshirani 1993, ch. 13; Da
 1997, ch. 3), put around the figure itself: a resample has fewer distinct patients than the
 notes, about 63 %, so figures that are not means (macro F1 over rare labels) lie off the value
 on all of them, and the plain percentiles could exclude it. What is taken from the resamples is
-how far they spread around their own mean.
+how far they spread around their own mean. Whether a difference is one is asked more carefully.
 """
 
 from __future__ import annotations
@@ -134,19 +134,28 @@ def resample(patients: Sequence[int], resamples: int, seed: int) -> Iterator[Int
         yield times[:, list(patients)]
 
 
-def interval_around(value: float, resampled: Floats, confidence: float) -> Interval | None:
+def interval_around(
+    value: float, resampled: Floats, confidence: float, *, difference: bool = False
+) -> Interval | None:
     """The interval of a figure from its values on resamples (NaN where undefined).
 
     The percentiles of the defined ones, moved so that their mean is the value; never beyond
     what a resample reached, and never without the value. `None` where no resample has one.
+
+    Of a `difference` it has the percentiles as they are, too. Resamples without the one note
+    that two models say otherwise have a difference of 0, and to move them would move 0 out of
+    the interval: of two equally good models, by macro F1 on 40 notes with four rare labels, in
+    40 % of simulated test sets, where 4 % are left (5 % are promised).
     """
     defined = resampled[~np.isnan(resampled)]
     if not defined.size:
         return None
     tail = (1 - confidence) / 2
-    moved = np.quantile(defined, [tail, 1 - tail]) + (value - defined.mean())
+    plain = np.quantile(defined, [tail, 1 - tail])
     reached = min(value, float(defined.min())), max(value, float(defined.max()))
-    low, high = np.clip(moved, *reached).tolist()
+    low, high = np.clip(plain + (value - defined.mean()), *reached).tolist()
+    if difference:
+        low, high = min(low, float(plain[0])), max(high, float(plain[1]))
     return Interval(
         min(low, value), max(high, value), value, undefined=len(resampled) - defined.size
     )

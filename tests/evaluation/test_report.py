@@ -16,7 +16,7 @@ from clinical_tl.evaluation.evaluating import evaluation_report, report_on
 from clinical_tl.evaluation.page import report_page, write_page
 from clinical_tl.evaluation.reliability import temperature_of
 from clinical_tl.evaluation.subgroups import FEWEST_PATIENTS
-from clinical_tl.metrics.intervals import bootstrap_interval
+from clinical_tl.metrics.intervals import bootstrap_interval, interval_around
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.saved.saved_report import SHARED, read_report
@@ -345,19 +345,42 @@ def test_a_comparison_is_a_paired_bootstrap_over_patients():
     def macro_f1(predictions, rows):
         return task.evaluate([notes[i] for i in rows], [predictions[i] for i in rows]).macro_f1
 
-    plain = bootstrap_interval(
-        lambda rows: macro_f1(said, rows) - macro_f1(others, rows),
-        60,
-        groups=[note.patient_id for note in notes],
-        resamples=400,
-        seed=5,
-    )
+    drawn = []
+
+    def difference(rows):
+        drawn.append(macro_f1(said, rows) - macro_f1(others, rows))
+        return drawn[-1]
+
+    owners = [note.patient_id for note in notes]
+    bootstrap_interval(difference, 60, groups=owners, resamples=400, seed=5)
+    plain = interval_around(drawn[0], np.array(drawn[1:]), 0.95, difference=True)
     found = report.comparison.differences["macro_f1"]
     expected = (plain.estimate, plain.low, plain.high)
     assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-12)
     assert report.comparison.scores == task.evaluate(notes, others).summary()
     row = next(row for row in report.comparison_table() if row["metric"] == "macro_f1")
     assert row["value"] - row["other"] == pytest.approx(row["difference"])
+
+
+def test_one_note_that_two_models_say_otherwise_is_no_difference():
+    """It is the only one of its label, and missing from a third of the resamples."""
+    cells = [(0, 0, 0)] * 59 + [(1, 1, 0)]
+    for seed in range(5):
+        differences = compared(cells, resamples=200, seed=seed)[-1].comparison.differences
+        assert differences["macro_f1"].low == differences["accuracy"].low == 0.0
+
+
+def test_notes_of_few_patients_are_said_to_be():
+    task, notes, said = classified(
+        [(LABELS[0], LABELS[0]), (LABELS[0], LABELS[1]), (LABELS[1], LABELS[1])] * 4
+    )
+    for n, told in ((1, "no intervals"), (3, "intervals of 95 %, too narrow"), (12, "of 95 %")):
+        own = [replace(note, patient_id=f"p{i % n}") for i, note in enumerate(notes)]
+        report = report_on(task, own, said, resamples=20)
+        assert told in str(report)
+        assert told.lower() in report_page(report).lower()
+        assert bool(report.intervals) == (n > 1)
+        assert ("too narrow" in str(report)) == (n == 3)
 
 
 def test_models_are_told_apart_where_their_own_intervals_overlap():

@@ -110,6 +110,39 @@ def test_an_interval_has_its_own_figure_and_stays_within_reach():
     assert interval_around(0.5, np.array([np.nan]), 0.9) is None
 
 
+def test_what_one_note_says_is_no_difference():
+    """Resamples without it have none, and 0 is not to be moved out of the interval by the rest."""
+    of_one = np.array([0.0] * 37 + [0.5] * 63)
+    assert interval_around(0.5, of_one, 0.95, difference=True).low == 0.0
+    assert interval_around(0.5, of_one, 0.95).low > 0
+    assert interval_around(0.5, np.array([0.4] * 50 + [0.6] * 50), 0.9, difference=True).low == 0.4
+
+
+def test_equally_good_models_seldom_seem_to_differ():
+    """Of 100 test sets with rare labels, two guesses as good: few have 0 outside; 5 promised."""
+    random, shares = np.random.default_rng(0), [0.9, 0.025, 0.025, 0.025, 0.025]
+    outside = 0
+    for seed in range(100):
+        gold = random.choice(5, 40, p=shares)
+        said = [np.where(random.random(40) < 0.8, gold, random.choice(5, 40)) for _ in range(2)]
+        weights = np.concatenate(list(resample(list(range(40)), 200, seed)))
+        drawn = macro_f1(gold, said[0], weights) - macro_f1(gold, said[1], weights)
+        once = np.ones((1, 40))
+        value = macro_f1(gold, said[0], once) - macro_f1(gold, said[1], once)
+        found = interval_around(float(value[0]), drawn, 0.95, difference=True)
+        outside += not found.low <= 0 <= found.high
+    assert outside <= 8
+
+
+def macro_f1(gold, said, weights):
+    scores = []
+    for label in range(5):
+        right = weights @ ((gold == label) & (said == label))
+        either = weights @ (gold == label) + weights @ (said == label)
+        scores.append(2 * right / np.maximum(either, 1))
+    return np.mean(scores, axis=0)
+
+
 def test_resamples_come_in_parts_that_are_those_of_one_drawing():
     patients = number_patients(["p", "q", "p", None, None])
     assert patients == [0, 1, 0, 2, 3]
