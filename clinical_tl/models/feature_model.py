@@ -23,7 +23,13 @@ from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, sh
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.unit_length import unit_length
-from clinical_tl.models.lexical_part import fit_lexical, lexical_facts, weigh_words, with_words
+from clinical_tl.models.lexical_part import (
+    check_lexical,
+    fit_lexical,
+    lexical_facts,
+    weigh_words,
+    with_words,
+)
 from clinical_tl.models.open_codes import OpenCodes, opened
 from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
 from clinical_tl.saved.artifact import read_metrics, write_artifact
@@ -142,6 +148,7 @@ class FeatureModel:
             block=task.tag_set.width if isinstance(task, UnitTask) else 1,
         )
         classifier.check_settings()
+        check_lexical(lexical)
         seen, leak = SeenNotes.of(records, dev_records, allow_leakage=allow_leakage)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)

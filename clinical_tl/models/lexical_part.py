@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clinical_tl.errors import TaskError
+from clinical_tl.data.ties import related_notes
+from clinical_tl.errors import ConfigError, TaskError, shown_value
 from clinical_tl.estimators.chance import clearly
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.schema import score_rows
@@ -29,6 +30,12 @@ clearly for another. On held-out notes of MTS-Dialog's training set 0.5 was best
 macro-F1 of the best, at 30, 100, 300 and 801 notes and with 8 and 16 a class. Beside label
 attention on CodiEsp's categories dev MAP was 0.576 without words, and 0.588, 0.590, 0.580 at
 0.25, 0.5 and 1."""
+
+
+def check_lexical(lexical: Any) -> None:  # noqa: ANN401  (whatever was given)
+    """Raise `ConfigError` for what is no `Lexical`: it would pass for True, which keeps words."""
+    if not isinstance(lexical, bool) and lexical != "hashed":
+        raise ConfigError(f"lexical={shown_value(lexical)}; allowed: True, False or 'hashed'")
 
 
 def fit_lexical(task: Task, notes: Sequence[Note], lexical: Lexical) -> LexicalClassifier:
@@ -55,7 +62,8 @@ def fit_lexical(task: Task, notes: Sequence[Note], lexical: Lexical) -> LexicalC
     return classifier.fit(
         [notes[i].text for i in known],
         gold[known],
-        [notes[i].patient_id for i in known],
+        # Copies of a note are one: a name in it is no word that several notes share.
+        related_notes([notes[i] for i in known]).tolist(),
         descriptions=task.descriptions(),
     )
 

@@ -128,8 +128,9 @@ class TrainingConfig:
                 "'auto', 'random', or without dp 'probe', which reads the notes without noise",
             ),
             "lexical": (
-                not (self.lexical and self.dp is not None),
-                "False with dp: words are read without noise",
+                (isinstance(self.lexical, bool) or self.lexical == "hashed")
+                and not (self.lexical and self.dp is not None),
+                "True, False or 'hashed'; False with dp: words are read without noise",
             ),
             "patience": (self.patience is None or self.patience >= 1, "at least 1, or None"),
             "checkpoint_steps": (

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 
 import clinical_tl as ctl
-from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.integrations.onnx_export import compare_predictions, export_onnx
 from clinical_tl.models.feature_model import FeatureModel
@@ -175,6 +175,25 @@ def test_frozen_features_with_words_are_saved_and_loaded(tiny_encoder, lexical, 
     again = FeatureModel.load(model.save_pretrained(tmp_path / "model"))
     assert again.predict(DEV, progress=False) == model.predict(DEV, progress=False)
     assert LexicalClassifier.is_saved(tmp_path / "model")
+
+
+def test_copies_of_a_note_are_one_note():
+    """A name in all of them is no word that several notes share."""
+    copies = [Note(f"c{i}", "mrs kowalczyk has a cough", label="cough") for i in range(3)]
+    notes = [*copies, *written(30, 0)]
+    words = fit_lexical(NoteClassification.from_notes(notes), notes, True)
+    assert "kowalczyk" not in words.terms_
+    assert "cough" in words.terms_
+
+
+@pytest.mark.parametrize("lexical", ["Hashed", "hash", "false", 1, None])
+def test_what_is_no_setting_keeps_no_words(tiny_encoder, lexical):
+    notes = written(30, 0)
+    task = NoteClassification.from_notes(notes)
+    with pytest.raises(ConfigError, match="'hashed'"):
+        FeatureModel.fit(str(tiny_encoder), task, notes, lexical=lexical)
+    with pytest.raises(ConfigError, match="'hashed'"):
+        TrainingConfig(lexical=lexical)
 
 
 def test_tasks_that_mark_words_have_nothing_to_add_them_to(tiny_encoder):
