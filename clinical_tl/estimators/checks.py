@@ -21,10 +21,12 @@ def check_varied(matrix: Floats) -> None:
 
 
 def check_at_least(least: int, **settings: int) -> None:
-    """Raises `ConfigError` for the first setting that is below `least`."""
+    """Raises `ConfigError` for the first setting that is no whole number from `least` on."""
     for name, value in settings.items():
-        if value < least:
-            raise ConfigError(f"{name}={value}; allowed: at least {least}")
+        if not hasattr(value, "__index__") or value < least:
+            raise ConfigError(
+                f"{name}={shown_value(value)}; allowed: at least {least}, a whole number"
+            )
 
 
 def check_labels(labels: Sequence[object] | None, notes: int) -> None:

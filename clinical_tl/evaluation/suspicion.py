@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task import Task
 from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.tasks.unit_task import UnitTask
+from clinical_tl.text.visible import can_be_read, tell_unread
 
 if TYPE_CHECKING:
     from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling
@@ -268,7 +270,11 @@ def _mentions(
 
     if isinstance(encoder, str | Path):
         encoder = FrozenEncoder.from_pretrained(encoder)
-    tokens = encoder.tokenizer.encode([note.text for note in notes])
+    every_tokens = encoder.tokenizer.encode([note.text for note in notes])
+    readable = [can_be_read(n.text, own) for n, own in zip(notes, every_tokens, strict=True)]
+    tell_unread(note for note, read in zip(notes, readable, strict=True) if not read)
+    notes = list(compress(notes, readable))
+    tokens = list(compress(every_tokens, readable))
     task.check_targets(notes, tokens)
     units = embed_units(encoder, notes, layer=layer, size=task.units, progress=progress)
     tags, taught = unit_tags(task, notes, units, tokens)

@@ -23,7 +23,8 @@ from clinical_tl.data.ties import related_notes, tied_notes
 from clinical_tl.data.traces import FEWEST_WORDS, MOST_WORDS, NEAR_DUPLICATE, Traces, near_groups
 from clinical_tl.display.discreet import Discreet
 from clinical_tl.display.table import Table, Tabular
-from clinical_tl.errors import ConfigError, NoteError, TaskError
+from clinical_tl.errors import NoteError, TaskError
+from clinical_tl.estimators.checks import check_at_least
 from clinical_tl.estimators.neighbour_distance import NeighbourDistance
 from clinical_tl.estimators.unit_length import unit_length
 from clinical_tl.models.feature_model import FeatureModel
@@ -32,7 +33,7 @@ from clinical_tl.schema import Note, Prediction
 from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task import Task
 from clinical_tl.tasks.unit_task import UnitTask
-from clinical_tl.text.visible import has_text
+from clinical_tl.text.visible import can_be_read
 from clinical_tl.transfer.silver_notes import LIKELY
 
 Floats = npt.NDArray[np.float64]
@@ -81,7 +82,7 @@ def choose_next(
     mean entropy; of mentions that of the least sure one, those included that the model nearly
     made. Distances are between embeddings by the model's own encoder. Of a patient, of a text
     and of what is nearly one text a single note is chosen, and none of which `labelled` has a
-    note; blank notes are none. The same notes and model give the same choice.
+    note; those with nothing to read are none. The same notes and model give the same choice.
 
     Args:
         model: fitted on the labelled notes.
@@ -95,23 +96,25 @@ def choose_next(
         NoteError: fewer than `n` notes can be chosen.
         TaskError: a task whose predictions have no confidence a label.
     """
-    if n < 1:
-        raise ConfigError(f"n={n}; allowed: 1 or more")
+    check_at_least(1, n=n)
     if not isinstance(model.task, NoteTask | UnitTask):
         raise TaskError(
             f"{type(model.task).__name__}: its predictions have no confidence a label; allowed: "
             "tasks that label notes or tag their units"
         )
     known, pool = as_notes(labelled), as_notes(unlabelled)
-    free = _free(known, pool)
+    # Of what the tokenizer keeps nothing of the model knows nothing, which would pass for doubt.
+    tokens = model.tokenizer.encode([note.text for note in pool])
+    readable = [can_be_read(n.text, own) for n, own in zip(pool, tokens, strict=True)]
+    free = np.where(readable, _free(known, pool), -1)
     candidates = [note for note, is_free in zip(pool, free >= 0, strict=True) if is_free]
     units = free[free >= 0]
     most = len(set(units.tolist()))
     if most < n:
         raise NoteError(
-            f"n={n}, but of {len(pool)} notes {most} can be chosen: blank ones, and those with the "
-            "patient or (nearly) the text of one annotated or chosen, are left out; give more "
-            "notes, or ask for fewer"
+            f"n={n}, but of {len(pool)} notes {most} can be chosen: those with nothing to read, or "
+            "with the patient or (nearly) the text of one annotated or chosen, are left out; give "
+            "more notes, or ask for fewer"
         )
     uncertainty = _uncertainty(model, candidates, progress=progress)
     texts = [note.text for note in (*known, *candidates)]
@@ -137,10 +140,7 @@ def _free(known: Sequence[Note], pool: Sequence[Note]) -> npt.NDArray[np.int64]:
         units = tied_notes(units.tolist(), near)
     taken = set(units[: len(known)].tolist())
     return np.array(
-        [
-            -1 if unit in taken or not has_text(note.text) else unit
-            for note, unit in zip(pool, units[len(known) :].tolist(), strict=True)
-        ],
+        [-1 if unit in taken else unit for unit in units[len(known) :].tolist()],
         dtype=np.int64,
     )
 

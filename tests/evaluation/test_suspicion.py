@@ -112,6 +112,16 @@ def test_mentions_have_offsets(encoder):
     assert found.judged == 24
 
 
+def test_notes_that_the_tokenizer_keeps_nothing_of_have_no_suspicions(encoder, synthetic_notes):
+    notes = list(synthetic_notes)[:12]
+    task = EntityRecognition.from_notes(notes)
+    blank = [Note(f"b{i}", "\ufffd\ufffd", spans=()) for i in range(2)]
+    every = [notes[0], blank[0], *notes[1:], blank[1]]
+    found = suspect_labels(task, every, encoder, progress=False)
+    assert {record.note_id for record in found.records} <= {note.note_id for note in notes}
+    assert found.judged == suspect_labels(task, notes, encoder, progress=False).judged
+
+
 def test_the_list_is_written_as_a_table(encoder, notes, tmp_path):
     notes[4] = replace(notes[4], label="lung")
     found = suspect_labels(NoteClassification.from_notes(notes), notes, encoder, progress=False)

@@ -85,6 +85,7 @@ def test_neither_patients_nor_copies_come_twice(model, labelled, pool):
         Note("copy", labelled[0].text.upper(), "new"),
         Note("patient", "Another day, another visit.", labelled[1].patient_id),
         Note("blank", " \n", "blank"),
+        Note("unread", "\ufffd\ufffd", "unread"),
     ]
     own = [Note(f"same{i}", f"Visit {i} of one patient.", "one") for i in range(3)]
     every = [*pool, *copy, *own]
@@ -92,7 +93,7 @@ def test_neither_patients_nor_copies_come_twice(model, labelled, pool):
     chosen = choose_next(model, every, n_units, labelled=labelled, progress=False)
     patients = [note.patient_id for note in chosen.notes]
     assert len(set(patients)) == len(patients)
-    assert set(ids(chosen)).isdisjoint({"copy", "patient", "blank"})
+    assert set(ids(chosen)).isdisjoint({"copy", "patient", "blank", "unread"})
     with pytest.raises(NoteError, match=f"{n_units} can be chosen"):
         choose_next(model, every, n_units + 1, labelled=labelled, progress=False)
 
@@ -113,6 +114,8 @@ def test_it_works_without_labelled_notes_and_refuses_what_it_cannot_do(model, po
     assert not any(note.text[:20] in repr(chosen) for note in pool)
     with pytest.raises(ConfigError, match="n=0"):
         choose_next(model, pool, 0)
+    with pytest.raises(ConfigError, match="a whole number"):
+        choose_next(model, pool, 2.5)
     relations = TransferModel.__new__(TransferModel)
     relations.task = RelationExtraction.from_notes(labelled)
     with pytest.raises(TaskError, match="no confidence a label"):
