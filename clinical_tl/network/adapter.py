@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from clinical_tl.errors import ConfigError, EncoderError
+from clinical_tl.errors import ConfigError, EncoderError, shown_value
 from clinical_tl.network.lora import LoRA
 
 if TYPE_CHECKING:
@@ -25,6 +25,21 @@ _GLOBAL = re.compile(r"(?:query|key|value)_global$")
 # Projections of relative positions, which are shared by all tokens.
 _POSITIONS = re.compile(r"(?:^|\.)pos_(?:query_|key_)?(?:proj|q_proj)$")
 _BLOCK = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|albert_layers)\.(\d+)\.")
+
+
+def check_adapter(adapter: Adapter) -> None:
+    """Raise `ConfigError` for what is no adapter, or for one that can't work on token positions."""
+    if isinstance(adapter, str):
+        if adapter not in {"full", "frozen"}:
+            raise ConfigError(
+                f"adapter {shown_value(adapter)}: choose LoRA(...), a peft config, 'full' or "
+                "'frozen'"
+            )
+    elif not isinstance(adapter, LoRA) and adapter.is_prompt_learning:
+        raise ConfigError(
+            f"{type(adapter).__name__} puts virtual tokens before the text, which shifts every "
+            "token position; use an adapter of the weights (LoRA, IA3, LoHa, …)"
+        )
 
 
 def lora_config(

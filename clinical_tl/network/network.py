@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from clinical_tl.errors import ConfigError, shown_value
-from clinical_tl.network.adapter import Adapter, lora_config
+from clinical_tl.network.adapter import Adapter, check_adapter, lora_config
 from clinical_tl.network.encoder import EncoderSource, hub_name, load_config
 from clinical_tl.network.heads import Head, NetworkOutput, start_at_prior
 from clinical_tl.network.lora import LoRA
@@ -154,12 +153,8 @@ def adapt_model(
     Raises `ConfigError` for adapters that can't work on token positions, `EncoderError` where
     they have no known place.
     """
+    check_adapter(adapter)
     if isinstance(adapter, str):
-        if adapter not in {"full", "frozen"}:
-            raise ConfigError(
-                f"adapter {shown_value(adapter)}: choose LoRA(...), a peft config, 'full' or "
-                "'frozen'"
-            )
         if adapter == "frozen":
             model.requires_grad_(False)
             head.unfreeze(model)
@@ -178,11 +173,6 @@ def adapt_model(
         if isinstance(adapter, LoRA)
         else copy.deepcopy(adapter)
     )
-    if config.is_prompt_learning:
-        raise ConfigError(
-            f"{type(config).__name__} puts virtual tokens before the text, which shifts every "
-            "token position; use an adapter of the weights (LoRA, IA3, LoHa, …)"
-        )
     config.task_type = head.peft_task
     copied = head.copied(model)
     if copied:

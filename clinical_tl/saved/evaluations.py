@@ -12,6 +12,7 @@ from typing import Any
 from clinical_tl.data.seen_notes import Leak, SeenNotes
 from clinical_tl.data.traces import text_key
 from clinical_tl.errors import ConfigError, NoteError, shown_id
+from clinical_tl.saved.choice_rows import CHOICE
 from clinical_tl.saved.said_language import LANGUAGE
 from clinical_tl.schema import Note
 
@@ -19,7 +20,7 @@ EVALUATED = "evaluated"
 LEAKAGE = "leakage"
 OPEN_CODES = "open_codes"
 NO_SCORES = frozenset(
-    {"training", "source", "self_training", OPEN_CODES, EVALUATED, LEAKAGE, LANGUAGE}
+    {"training", "source", "self_training", CHOICE, OPEN_CODES, EVALUATED, LEAKAGE, LANGUAGE}
 )
 """What `metrics.json` holds beside scores."""
 TRAINING = re.compile(r"train|(?<![a-z])fit(?![a-z])", re.IGNORECASE)

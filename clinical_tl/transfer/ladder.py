@@ -24,14 +24,17 @@ from tqdm import tqdm
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.splits import split_notes
+from clinical_tl.data.ties import related_notes
 from clinical_tl.display.table import Table, Tabular
-from clinical_tl.errors import ConfigError, TaskError, shown_value
+from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError, TaskError, shown_value
 from clinical_tl.estimators.checks import check_at_least
+from clinical_tl.evaluation import baselines
 from clinical_tl.evaluation.estimates import Bootstrap, Estimate
 from clinical_tl.evaluation.subgroups import patients_of
 from clinical_tl.saved.choice_rows import CHOICE, choice_rows, choice_verdict
 from clinical_tl.storage.processes import on_main_process
-from clinical_tl.tasks.abilities import DecidesNotes
+from clinical_tl.tasks.abilities import DecidesNotes, dev_metrics
+from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.rungs import Means, Rung, rungs_of
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FAILURES = (ClinicalTLError, MemoryError, RuntimeError)
+"""What a single rung may fail with: notes that it can't be fitted to, or too little memory."""
 FOLDS = 5
 FEWEST_FOLDS = 2
 """A rung that the budget has no room for so many folds of is not climbed."""
@@ -144,7 +149,9 @@ def best_transfer(
     co-occurrence), the encoder's frozen features (nearest centroid, a linear model, with words
     beside them), an adapter and all weights, both from a head that starts at the linear model.
     Higher rungs are left out where the budget has no room for them, or where an adapter is worse
-    than something cheaper for sure. The winner is the best rung that is a model, of equals the
+    than something cheaper for sure, and so is one that can't be fitted to some fold, with the
+    reason. Where a fold's training notes have one class, or nothing, every rung says that. The
+    winner is the best rung that is a model, of equals the
     cheapest, fitted anew on all training notes.
 
     Args:
@@ -174,7 +181,9 @@ def best_transfer(
         EncoderError: as `TransferModel.from_pretrained`.
     """
     from clinical_tl.models.feature_model import FeatureModel
+    from clinical_tl.network.adapter import check_adapter
     from clinical_tl.network.frozen_encoder import FrozenEncoder
+    from clinical_tl.training.loop import check_metric
 
     check_at_least(FEWEST_FOLDS, folds=folds)
     if not budget_minutes > 0:
@@ -186,13 +195,17 @@ def best_transfer(
             "and train the way that it finds with fit()"
         )
     # Every fold would find the checkpoints of the one before.
-    config = replace(config, output_dir=None, trackers=())
+    config = replace(config, output_dir=None, trackers=(), lexical=lexical)
     if not isinstance(task, DecidesNotes):
         raise TaskError(f"{task.title}: its predictions are no decisions about notes to compare")
     chosen = _chosen(rungs_of(task, lexical=lexical, rules=rules), rungs)
     notes = as_notes(train)
     kept = None if dev is None else as_notes(dev)
     check_notes(task, notes, kept)
+    if kept is not None or config.metric is not None:
+        check_metric(task, config.metric or task.monitor, notes if kept is None else kept)
+    if adapter is not None:
+        check_adapter(adapter)
     SeenNotes.of(notes, kept, allow_leakage=allow_leakage)
     sides = [list(side) for side in _folds(notes, folds, config.seed)]
     with tempfile.TemporaryDirectory() as cache:
@@ -210,8 +223,7 @@ def best_transfer(
         climb = _Climb(means, sides, kept, budget_minutes * 60, progress=progress)
         for rung in chosen:
             climb.climb(rung)
-        winner = climb.winner()
-        fitted: Any = winner.fit(means, *_with_dev(notes, kept, means.config.seed))
+        winner, fitted = climb.fitted(*_with_dev(notes, kept, means.config.seed))
     if isinstance(fitted, FeatureModel):
         # Its folder is gone.
         fitted = replace(fitted, cache=None)
@@ -256,10 +268,11 @@ class _Climb:
             total=len(self.sides), desc=rung.name, unit="fold", disable=not self.progress
         ) as bar:
             for held_out, side in enumerate(self.sides):
-                train, dev = self._others(held_out)
-                with _quiet():
-                    model = rung.fit(self.means, train, dev)
-                    done.append(model.predict(side, progress=False))
+                try:
+                    done.append(self._said(rung, held_out, side))
+                except FAILURES as error:
+                    self._leave_out(rung, f"fold {held_out + 1} of {len(self.sides)}", error)
+                    return
                 bar.update()
                 left = self.ends - time.monotonic()
                 bar.set_postfix({"budget left": f"{max(left, 0) / 60:.0f} min"})
@@ -271,6 +284,24 @@ class _Climb:
         self.seconds[rung.name] = time.monotonic() - started
         if rung.cost == "frozen" and self.reading is None:
             self.reading = self.seconds[rung.name]
+
+    def _said(self, rung: Rung, held_out: int, side: Sequence[Note]) -> list[Prediction]:
+        """What a rung says of a fold that it has not seen."""
+        train, others = self._others(held_out)
+        one_label = isinstance(self.task, NoteTask) and not self.task.multi_label
+        with _quiet():
+            if len(self.task.gold_labels(train)) <= one_label:
+                if one_label:
+                    return baselines.majority(self.task, train, side)
+                return [self.task.unread(note.note_id) for note in side]
+            dev = _choosing(self.task, self.means.config, others)
+            return rung.fit(self.means, train, dev).predict(side, progress=False)
+
+    def _leave_out(self, rung: Rung, where: str, error: Exception) -> None:
+        # Hours of other rungs are worth more than one that fails.
+        self.left_out[rung.name] = f"{where}: {error}"
+        self.said.pop(rung.name, None)
+        logger.warning("%s is left out, %s", rung.name, self.left_out[rung.name])
 
     def _reason_against(self, rung: Rung) -> str | None:
         if rung.cost != "trained":
@@ -306,16 +337,22 @@ class _Climb:
         dev = (held_out + 1) % len(self.sides)
         return [n for i in rest if i != dev for n in self.sides[i]], list(self.sides[dev])
 
-    def winner(self) -> Rung:
-        """The best rung that is a model; of equals the first."""
-        best = self._best([name for name in self.said if self.rungs[name].is_model])
-        if best is None:
-            raise ConfigError(
-                "no rung that is a model was climbed: "
-                + "; ".join(f"{name}: {why}" for name, why in self.left_out.items())
-                + ". Raise budget_minutes"
-            )
-        return self.rungs[best]
+    def fitted(self, train: Sequence[Note], dev: Sequence[Note] | None) -> tuple[Rung, Any]:
+        """The best rung that is a model (of equals the first), fitted on all notes.
+
+        Of one that can't be, the next best takes the place.
+        """
+        dev = _choosing(self.task, self.means.config, dev)
+        while best := self._best([name for name in self.said if self.rungs[name].is_model]):
+            try:
+                return self.rungs[best], self.rungs[best].fit(self.means, train, dev)
+            except FAILURES as error:
+                self._leave_out(self.rungs[best], "all notes", error)
+        raise TaskError(
+            "no rung that is a model could be climbed: "
+            + "; ".join(f"{name}: {why}" for name, why in self.left_out.items())
+            + ". Give more notes, or a larger budget_minutes where that is the reason"
+        )
 
     def choice(self, winner: Rung, model: Any) -> TransferChoice:  # noqa: ANN401  (either model)
         """Everything that was found."""
@@ -420,22 +457,23 @@ def _chosen(known: Sequence[Rung], names: Sequence[str] | None) -> list[Rung]:
 
 def _folds(notes: Sequence[Note], folds: int, seed: int) -> list[Sequence[Note]]:
     """The notes in folds of like size and labels; fewer folds where the notes are few."""
-    wanted = min(folds, len(notes))
-    if wanted < FEWEST_FOLDS:
-        raise TaskError(f"{len(notes)} training notes make no two folds; give more")
-    sides = split_notes(
-        notes,
-        fractions={f"fold {i + 1}": 1 / wanted for i in range(wanted)},
-        unknown="alone",
-        seed=seed,
-        tolerance=1.0,
+    for wanted in range(min(folds, len(set(related_notes(notes).tolist()))), 1, -1):
+        try:
+            sides = split_notes(
+                notes,
+                fractions={f"fold {i + 1}": 1 / wanted for i in range(wanted)},
+                unknown="alone",
+                seed=seed,
+                tolerance=1.0,
+            )
+        except NoteError:
+            # What belongs together is too large, or near copies tie more than patients do.
+            continue
+        return list(sides.values())
+    raise TaskError(
+        f"the {len(notes)} training notes make no two folds, as a patient's notes and copies of a "
+        "text stay together; give notes of more patients"
     )
-    found = [side for side in sides.values() if len(side)]
-    if len(found) < FEWEST_FOLDS:
-        raise TaskError(
-            f"the {len(notes)} training notes are of too few patients for two folds; give more"
-        )
-    return list(found)
 
 
 def _with_dev(
@@ -444,14 +482,27 @@ def _with_dev(
     """The notes to fit the winner on, and those that choose its epochs and thresholds."""
     if dev is not None or len(notes) < FEWEST_FOR_DEV:
         return notes, dev
-    sides = split_notes(
-        notes,
-        fractions={"train": 1 - DEV_SHARE, "dev": DEV_SHARE},
-        unknown="alone",
-        seed=seed,
-        tolerance=1.0,
-    )
+    try:
+        sides = split_notes(
+            notes,
+            fractions={"train": 1 - DEV_SHARE, "dev": DEV_SHARE},
+            unknown="alone",
+            seed=seed,
+            tolerance=1.0,
+        )
+    except NoteError:
+        # Notes of so few patients have no part of about this size.
+        return notes, None
     return sides["train"], sides["dev"]
+
+
+def _choosing(
+    task: Task, config: TrainingConfig, dev: Sequence[Note] | None
+) -> Sequence[Note] | None:
+    """The dev notes, if they have what the metric needs: codes, where it ranks them."""
+    if dev is None or (config.metric or task.monitor) not in dev_metrics(task, dev):
+        return None
+    return dev
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The ladder: folds, budget, what is left out, and an estimate that is not the winner's own."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.models.loading import load
+from clinical_tl.saved.evaluations import scored_sets
 from clinical_tl.schema import LabelScores, Note, Prediction
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
@@ -76,6 +78,66 @@ def test_the_same_seed_gives_the_same_table(tiny_encoder, notes):
     for first, second in zip(one.rungs, two.rungs, strict=True):
         assert (first.score, first.gain) == (second.score, second.gain)
     assert one.estimate == two.estimate
+
+
+def failing(name, where):
+    """A rung that is fitted to fewer than `where` notes alone."""
+
+    def fit(_means, train, _dev):
+        if len(train) >= where:
+            raise TaskError("this can't be fitted")
+        return Scripted(always)
+
+    return Rung(name, "trained", fit)
+
+
+def test_a_rung_that_fails_takes_no_other_with_it(monkeypatch, tiny_encoder, caplog):
+    """Nor does one that fails once all notes are there."""
+    worse = scripted("worse", "frozen", lambda number: number % 3 > 0)
+    choice = climb(monkeypatch, tiny_encoder, worse, failing("best", 0), failing("late", 60))
+    assert choice.chosen == "worse"
+    assert {r.name: r.left_out for r in choice.rungs if r.left_out} == {
+        "best": "fold 1 of 5: this can't be fitted",
+        "late": "all notes: this can't be fitted",
+    }
+    assert "late is left out, all notes" in caplog.text
+    with pytest.raises(TaskError, match="best: fold 1 of 5"):
+        climb(monkeypatch, tiny_encoder, failing("best", 0))
+
+
+def test_folds_that_lack_a_class_or_any_mention_are_climbed(tiny_encoder, notes):
+    """Of ten notes one class may have a single one, and mentions may be in a single note."""
+    rare = [replace(n, label="b" if i == 3 else "a") for i, n in enumerate(notes[:10])]
+    choice = best_transfer(rare, str(tiny_encoder), NoteClassification.from_notes(rare), **QUICK)
+    assert {"TF-IDF", "frozen features"} <= set(names(choice))
+    bare = [replace(n, spans=n.spans if i == 3 else ()) for i, n in enumerate(notes[:10])]
+    choice = best_transfer(bare, str(tiny_encoder), EntityRecognition.from_notes(bare), **QUICK)
+    assert "frozen features" in names(choice)
+
+
+def test_dev_notes_of_a_fold_that_can_choose_nothing_are_left_out(tiny_encoder, notes):
+    """Codes of 3 of 60 notes are in no more than three folds."""
+    few = [replace(n, codes=("R05",) if i % 20 == 0 else ()) for i, n in enumerate(notes[:60])]
+    choice = best_transfer(few, str(tiny_encoder), DiagnosisCoding.from_notes(few), **QUICK)
+    assert "adapter and words" in names(choice)
+
+
+def test_fewer_patients_than_folds_make_fewer_folds(tiny_encoder, notes):
+    task = NoteClassification.from_notes(notes)
+    rungs = ["TF-IDF", "frozen features"]
+    for sizes in ((10, 10, 10, 10), (34, 2, 2, 2)):
+        owners = [f"p{p}" for p, n in enumerate(sizes) for _ in range(n)]
+        own = [replace(n, patient_id=p) for n, p in zip(notes[:40], owners, strict=True)]
+        choice = best_transfer(own, str(tiny_encoder), task, rungs=rungs, **QUICK)
+        assert 2 <= choice.rungs[0].folds <= 4
+
+
+def test_the_gate_does_not_take_the_choice_for_an_evaluation(tiny_encoder, notes, tmp_path):
+    task = NoteClassification.from_notes(notes)
+    choice = best_transfer(notes, str(tiny_encoder), task, rungs=["frozen features"], **QUICK)
+    folder = choice.model.save_pretrained(tmp_path / "model")
+    assert scored_sets(choice.model.metrics) == []
+    assert "| choice |" not in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_rung_without_room_in_the_budget_is_left_out_and_says_so(tiny_encoder, notes):
@@ -210,8 +272,17 @@ def test_misuse_is_refused(tiny_encoder, notes):
         called(budget_minutes=0)
     with pytest.raises(ConfigError, match="folds"):
         called(folds=1)
+    with pytest.raises(ConfigError, match="lexical='Hashed'"):
+        called(lexical="Hashed")
+    # Before a rung is climbed.
+    with pytest.raises(ConfigError, match="adapter 'lora'"):
+        called(adapter="lora")
+    with pytest.raises(ConfigError, match="metric 'f2'"):
+        called(config=TrainingConfig(metric="f2"))
     with pytest.raises(TaskError, match="two folds"):
         called(of=notes[:1])
+    with pytest.raises(TaskError, match="of more patients"):
+        called(of=[replace(note, patient_id="p") for note in notes])
 
 
 def test_folds_share_no_output_folder(tiny_encoder, notes, tmp_path):
