@@ -20,7 +20,7 @@ class TrainingConfig:
 
     Args:
         epochs: passes over the training notes, at most; `None`: 10, or as many as it takes to
-            have `min_steps` optimiser steps.
+            have `min_steps` optimiser steps (dev notes are then read some twenty times).
         batch_tokens: padded tokens a device sees at once. An optimiser step sees
             `batch_tokens × gradient_accumulation × processes`. `None`: 4,096, or fewer a step
             (down to 512, 256 where notes are very few) for a run to have some thousand steps.

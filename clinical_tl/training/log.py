@@ -16,10 +16,12 @@ from clinical_tl.training.progress import Progress
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch: mean training loss a decision, dev metrics (if there is a dev set), seconds.
+    """One epoch: mean training loss a decision, dev metrics, seconds.
 
-    The loss is `None` in private training, which may not tell it; `dev_loss`, the mean loss of
-    a decision on the dev notes, where there are none or nothing in them is decided.
+    Dev notes, if there are any, are read after every epoch, or where few notes make many epochs
+    twenty times or more (`training.schedule`); after others there are no dev metrics. The loss is
+    `None` in private training, which may not tell it; `dev_loss`, the mean loss of a decision on
+    the dev notes, where none are read or nothing in them is decided.
     """
 
     epoch: int

@@ -258,8 +258,12 @@ class TrainingRun:
                 self._checkpoint()
             if stops:
                 self.interruption.stop(progress.step, self.total_steps)
-        with self.interruption.leaving(self._checkpoint, progress.step, self.total_steps):
-            scores, dev_loss, predictions = self._dev_scores()
+        read = self.schedule.is_read(progress.epoch + 1)
+        scores: dict[str, float] = {}
+        dev_loss, predictions = None, None
+        if read:
+            with self.interruption.leaving(self._checkpoint, progress.step, self.total_steps):
+                scores, dev_loss, predictions = self._dev_scores()
         progress.seconds += time.perf_counter() - started
         loss = progress.mean_loss
         result = EpochResult(progress.epoch + 1, loss, scores, progress.seconds, dev_loss)
@@ -268,7 +272,7 @@ class TrainingRun:
         progress.batch, progress.loss_sum, progress.loss_weight = 0, 0.0, 0.0
         alone = self.accelerator.num_processes == 1
         self.last_predictions = predictions if alone and self.precision == "no" else None
-        if self._keep_best(scores.get(self.metric), dev_loss):
+        if read and self._keep_best(scores.get(self.metric), dev_loss):
             self.best_predictions = self.last_predictions
         value = scores.get(self.metric)
         if value is not None:
@@ -278,7 +282,8 @@ class TrainingRun:
             {"train/epoch_loss": loss, **{f"dev/{name}": v for name, v in scores.items()}},
             step=progress.step,
         )
-        self._checkpoint()
+        if read:
+            self._checkpoint()
 
     def _step(self, batch: Sequence[int], bar: tqdm[Any]) -> None:
         progress, config = self.progress, self.config
@@ -444,7 +449,9 @@ class TrainingRun:
             return
         last = EpochResult(**progress.epochs[-1])
         value, best = last.dev.get(self.metric), progress.best_value
-        if value is None or best is None or best - value > luck(len(self.dev), progress.epoch + 1):
+        # Those that were read, and the start.
+        choices = 1 + sum(self.schedule.is_read(epoch + 1) for epoch in range(progress.epoch))
+        if value is None or best is None or best - value > luck(len(self.dev), choices):
             return
         progress.best_epoch, progress.best_value = progress.epoch, value
         progress.best_loss = last.dev_loss

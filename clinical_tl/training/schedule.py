@@ -26,16 +26,28 @@ ENOUGH_STEPS, SMALL_TOKENS = 2000, 512
 """Steps see less, but not less than the latter, while there are fewer than the former."""
 LEAST_TOKENS = 256
 """A step never sees less by itself: gradients of single sentences are noise."""
+READINGS = 20
+"""Epochs that follow from `min_steps` are read dev notes after, and kept as checkpoints, so often:
+of ten notes four hundred epochs have a step or two each, and a hundred dev notes would cost more
+than all the training."""
 SHORT_RUN = 50
 """Below so many optimiser steps new weights have hardly moved."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`epochs` passes; `step_tokens` tokens an optimiser step, over all devices."""
+    """`epochs` passes; `step_tokens` tokens an optimiser step, over all devices.
+
+    Dev notes are read, and a checkpoint is written, after every `read_every` epochs and the last.
+    """
 
     epochs: int
     step_tokens: int
+    read_every: int = 1
+
+    def is_read(self, epoch: int) -> bool:
+        """Whether the dev notes are read after this epoch, counted from 1."""
+        return epoch % self.read_every == 0 or epoch == self.epochs
 
 
 def plan_schedule(
@@ -62,6 +74,7 @@ def plan_schedule(
         step_tokens = min(step_tokens, max(LEAST_TOKENS, tokens // wanted))
     if config.epochs is None:
         epochs = max(epochs, math.ceil(config.min_steps / max(steps_at(step_tokens), 1)))
+        return Schedule(epochs, step_tokens, max(1, epochs // READINGS))
     return Schedule(epochs, step_tokens)
 
 

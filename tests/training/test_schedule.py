@@ -48,10 +48,19 @@ def test_few_notes_get_enough_steps(tokens, items):
     assert found.epochs == 10 or found.step_tokens <= max(256, tokens / items)
 
 
+def test_many_short_epochs_do_not_read_dev_notes_each():
+    found, _ = schedule(3_000, 10)
+    read = [epoch for epoch in range(1, found.epochs + 1) if found.is_read(epoch)]
+    assert 20 <= len(read) <= 40
+    assert read[-1] == found.epochs
+    asked_for, _ = schedule(3_000, 10, epochs=400)
+    assert all(asked_for.is_read(epoch) for epoch in range(1, 401))
+
+
 def test_what_is_said_is_done():
     assert schedule(3_000, 10, epochs=2, batch_tokens=4096)[0] == Schedule(2, 4096)
     assert schedule(3_000, 10, epochs=2)[0].epochs == 2
-    assert schedule(3_000, 10, batch_tokens=4096)[0] == Schedule(400, 4096)
+    assert schedule(3_000, 10, batch_tokens=4096)[0] == Schedule(400, 4096, 20)
     assert schedule(3_000, 10, min_steps=0)[0] == Schedule(10, 512)
 
 
