@@ -63,9 +63,13 @@ class PredictionSets:
         return found
 
     def evaluate(self, notes: NotesLike, predictions: Sequence[Prediction]) -> SetScores:
-        """What the sets hold of annotated notes, such as test notes."""
+        """What the sets hold of annotated notes, such as test notes.
+
+        Raises `TaskError` for no notes, notes without annotation, or predictions of others.
+        """
         records = as_notes(notes)
         check_order(records, predictions)
+        self.task.gold_labels(records)
         sets = self.apply(predictions)
         shares = []
         for note, found in zip(records, sets, strict=True):

@@ -50,6 +50,8 @@ def test_sets_are_all_labels_as_likely_as_the_threshold_the_likeliest_first():
         "single_labels": pytest.approx(1 / 3),
     }
     assert "0.51 or more; coverage 0.9, by 19 patients" in repr(sets)
+    with pytest.raises(TaskError, match="there are no notes"):
+        sets.evaluate([], [])
 
 
 def test_notes_of_one_patient_count_once():
