@@ -69,6 +69,14 @@ def record_scores(
     metrics[LEAKAGE] = leaks
 
 
+def forget_scores(metrics: dict[str, Any]) -> None:
+    """Drop the scores of all sets of notes, and what is known of these sets."""
+    for name in [name for name in metrics if name not in NO_SCORES]:
+        del metrics[name]
+    metrics.pop(EVALUATED, None)
+    metrics.pop(LEAKAGE, None)
+
+
 def check_name(name: str) -> None:
     """Raises `ConfigError` for a name that `metrics.json` uses for something else."""
     if name in NO_SCORES:

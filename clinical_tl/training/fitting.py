@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.errors import ConfigError
@@ -15,7 +17,7 @@ from clinical_tl.models.lexical_part import fit_lexical, lexical_facts, weigh_wo
 from clinical_tl.models.open_codes import with_open_codes
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.weights import adapter_settings
-from clinical_tl.saved.evaluations import record_scores, set_digest
+from clinical_tl.saved.evaluations import forget_scores, record_scores, set_digest
 from clinical_tl.saved.training_notes import training_notes
 from clinical_tl.schema import Note
 from clinical_tl.storage.output import require_folder
@@ -42,10 +44,11 @@ def fit(
 ) -> TrainingResult:
     """Train `model` in place and return what happened.
 
-    A call that is refused leaves the model as it was. With `dev` the weights of the last epoch are
-    kept, or those of an earlier one that was better there by more than luck
-    (`estimators.chance.luck`); where `TrainingConfig.patience` ends training before, those of the
-    best epoch. Thresholds are tuned on it; those of an earlier training are forgotten.
+    A call that is refused, fails or is interrupted leaves the model as it was. With `dev` the
+    weights of the last epoch are kept, or those of an earlier one that was better there by more
+    than luck (`estimators.chance.luck`); where `TrainingConfig.patience` ends training before,
+    those of the best epoch. Thresholds are tuned on it; those of an earlier training are
+    forgotten, and so are its scores.
 
     With `init_adapter`, a model trained on a source task (its folder or Hub id, or the model
     itself), training starts from its weights instead of new ones: adapter or encoder, and the
@@ -123,13 +126,22 @@ def fit(
             report = start_from(model, source, labels=init_labels)
             model.metrics["source"] = report.to_dict()
 
+    before = {name: p.detach().cpu().clone() for name, p in model.network.trainable().items()}
+    told_before = dict(model.metrics)
     try:
         result = run.run(initialise, start_counts=head is not None and config.head_init != "random")
-    finally:
-        if run.moved:
-            model.task = task
-            model.lexical = None
-            with_open_codes(model, None)
+    except BaseException:
+        # Half-trained weights would pass for new ones that have seen no note.
+        with torch.no_grad():
+            for name, parameter in model.network.trainable().items():
+                parameter.copy_(before[name])
+                parameter.grad = None
+        model.metrics = told_before
+        raise
+    model.task, model.lexical = task, None
+    with_open_codes(model, None)
+    # What other weights scored says nothing of these.
+    forget_scores(model.metrics)
     if dev_notes is not None:
         predictions = run.best_predictions
         if predictions is None:

@@ -138,7 +138,6 @@ class TrainingRun:
         self.best_predictions: list[Prediction] | None = None
         """What the best epoch said of the dev notes, where a later reading would say the same."""
         self.last_predictions: list[Prediction] | None = None
-        self.moved = False
 
     def run(
         self, initialise: Callable[[], None] | None = None, *, start_counts: bool = False
@@ -147,11 +146,11 @@ class TrainingRun:
 
         `initialise` gives the network other weights to start from; it is called once nothing can
         be refused any more. Where `start_counts` these are a model already, epoch 0, which later
-        epochs have to beat. `moved` says whether weights may have changed.
+        epochs have to beat. What fails leaves
+        weights of the middle of a training: `fit` puts those from before back.
 
         Raises:
-            TrainingError: the loss is no longer a number; the best weights so far are in the
-                network, checkpoints stay on disk.
+            TrainingError: the loss is no longer a number; checkpoints stay on disk.
             ConfigError: a checkpoint of other settings or other notes is in `output_dir`.
         """
         config, network = self.config, self.network.to(self.device)
@@ -169,7 +168,6 @@ class TrainingRun:
             constant = network.frozen_encoder and not isinstance(self.task, HidesInputs)
             self.features = FeatureCache(network) if constant else None
             checkpoint = self._checkpoint_of_this_run()
-            self.moved = True
             if initialise is not None:
                 initialise()
             here = starting_point(network) if config.l2_sp else {}
@@ -535,13 +533,11 @@ class TrainingRun:
 
     def _stop_at_nan(self, batch: Sequence[int], value: float) -> None:
         step = self.progress.step + 1
-        self._use_best()
         ids = shown_ids(sorted({self.train[self.items[p].note].note_id for p in batch}))
         raise TrainingError(
             f"the loss became {value} at step {step} of {self.total_steps} (epoch "
-            f"{self.progress.epoch + 1}), in a batch with the notes {ids}. The model has the "
-            "weights of the best epoch so far. Lower learning_rate or max_grad_norm, raise "
-            f"warmup, or use precision='no' (now {self.precision!r})"
+            f"{self.progress.epoch + 1}), in a batch with the notes {ids}. Lower learning_rate "
+            f"or max_grad_norm, raise warmup, or use precision='no' (now {self.precision!r})"
         )
 
     def _result(self) -> TrainingResult:

@@ -163,6 +163,42 @@ def test_a_loss_that_is_no_number_stops_training_and_names_notes(model, notes, m
     assert not any(note.text[:30] in str(caught.value) for note in as_notes(notes))
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, None])
+def test_a_run_that_ends_early_leaves_the_model_as_it_was(tiny_encoder, notes, monkeypatch, error):
+    """It would pass for a new one that has seen no note, and go on from where it was."""
+    model, whole = (build(tiny_encoder, notes) for _ in range(2))
+    before, task = weights(model), model.task
+    losses, done = NoteClassification.losses, []
+
+    def failing(*given, **settings):
+        done.append(1)
+        found = losses(*given, **settings)
+        if len(done) < 3:
+            return found
+        if error is None:
+            return found * float("nan")
+        raise error("in the third step")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NoteClassification, "losses", failing)
+        with pytest.raises(error or TrainingError):
+            fit(model, notes, notes, QUICK, allow_leakage=True)
+    assert same(before, weights(model))
+    assert (model.task, model.seen, model.metrics) == (task, None, {})
+    fit(model, notes, config=QUICK)
+    fit(whole, notes, config=QUICK)
+    assert same(weights(model), weights(whole))
+
+
+def test_scores_of_other_weights_are_forgotten(tiny_encoder, notes):
+    model = build(tiny_encoder, notes)
+    fit(model, notes[:8], notes[8:12], QUICK, allow_leakage=True)
+    model.evaluate(notes[12:], allow_leakage=True)
+    assert {"dev", "test", "evaluated", "leakage"} <= set(model.metrics)
+    fit(model, notes, config=QUICK)
+    assert set(model.metrics) == {"training"}
+
+
 def test_ids_that_are_texts_are_not_quoted_where_the_loss_is_no_number(model, notes, monkeypatch):
     monkeypatch.setattr(
         NoteClassification, "losses", lambda *given, **_: given[1].sum(-1) * float("nan")
