@@ -50,6 +50,13 @@ def annotated(splits: Splits, annotation: Annotation) -> Splits:
         for name, notes in splits.items()
     }
     left_out = {name: len(splits[name]) - len(notes) for name, notes in kept.items()}
+    for name, notes in kept.items():
+        if splits[name] and not notes:
+            raise TaskError(
+                f"none of the {len(splits[name])} {name} notes is annotated: {annotation} is "
+                f"missing in all of them; give other {name} notes, or name what holds it: "
+                f"columns={{'{annotation}': '<column>'}}"
+            )
     if any(left_out.values()):
         counts = ", ".join(f"{n} of {name}" for name, n in left_out.items() if n)
         print(f"left out, since they are not annotated: {counts}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from clinical_tl.errors import ConfigError, shown_path
 from clinical_tl.storage.folder_lock import holding
 from clinical_tl.storage.output import require_folder
+from clinical_tl.training.config import TrainingConfig
 
 _held: dict[Path, ExitStack] = {}
 
@@ -26,3 +29,16 @@ def claim_output(folder: str | Path) -> None:
     held.enter_context(holding(folder))
     atexit.register(held.close)
     _held[place] = held
+
+
+def with_checkpoints(training: TrainingConfig, folder: str) -> TrainingConfig:
+    """The settings with `folder`, in a recipe's output, for the checkpoints.
+
+    Raises `ConfigError` where the settings name another, which would be passed over in silence.
+    """
+    if training.output_dir is not None:
+        raise ConfigError(
+            f"training.output_dir: checkpoints are kept in {shown_path(folder)}; leave it out, and "
+            "name another folder by output=…"
+        )
+    return replace(training, output_dir=folder)

@@ -102,6 +102,9 @@ def with_flags(message: str, known: list[str]) -> str:
         name = _full_name(found[1], known)
         return found[0] if name is None else _flag(name, found[2])
 
+    if "output" in known:
+        # Recipes keep checkpoints there.
+        message = message.replace("another output_dir", "another --output")
     return _SETTING.sub(flag, message)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
@@ -13,7 +12,7 @@ from clinical_tl.network.lora import LoRA
 from clinical_tl.training.config import TrainingConfig
 
 from .account import annotated
-from .claim import claim_output
+from .claim import claim_output, with_checkpoints
 from .command_line import run
 from .outcome import push, score_and_save
 
@@ -106,7 +105,7 @@ def main(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
     )
     print(model.summary())
-    config = replace(training, output_dir=f"{output}/run")
+    config = with_checkpoints(training, f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     if open_codes:
         ctl.fit_open_codes(

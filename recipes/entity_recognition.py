@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 import clinical_tl as ctl
@@ -12,7 +11,7 @@ from clinical_tl.tasks.entity_recognition import MAX_LOST
 from clinical_tl.training.config import TrainingConfig
 
 from .account import annotated
-from .claim import claim_output
+from .claim import claim_output, with_checkpoints
 from .command_line import run
 from .outcome import push, score_and_save
 
@@ -77,7 +76,7 @@ def main(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed
     )
     print(model.summary())
-    config = replace(training, output_dir=f"{output}/run")
+    config = with_checkpoints(training, f"{output}/run")
     ctl.fit(model, splits["train"], splits["dev"], config, allow_leakage=allow_leakage)
     scores = score_and_save(model, splits, output, allow_leakage=allow_leakage)
     print(ctl.display.format_table(scores.table()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import clinical_tl as ctl
@@ -90,6 +91,7 @@ def main(
         print(f"{len(annotated)} {split} notes of the model's split ({record.origin})")
     name = name or split or "test"
     loaded = ctl.load(model, encoder=encoder, revision=revision)
+    annotated = _annotated(annotated, loaded.task.fields)
     report = ctl.evaluation_report(
         loaded, annotated, name=name, by=by or (), resamples=resamples, confidence=confidence,
         seed=seed, train=trained, dev=chosen, allow_leakage=allow_leakage,
@@ -106,6 +108,15 @@ def main(
         report.save(model)
         print(ctl.saved.write_card(model))
     return report
+
+
+def _annotated(notes: ctl.Notes, fields: Sequence[str]) -> ctl.Notes:
+    """Those of the notes that are; how many are left out is said."""
+    kept = notes.filter(lambda note: all(getattr(note, name) is not None for name in fields))
+    if kept and len(kept) < len(notes):
+        print(f"left out, since they are not annotated: {len(notes) - len(kept)} of {len(notes)}")
+    # Of none the evaluation says what is amiss.
+    return kept or notes
 
 
 def _folder(model: str, flag: str) -> str:

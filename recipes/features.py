@@ -5,13 +5,13 @@ from __future__ import annotations
 import clinical_tl as ctl
 from clinical_tl.data.codes.known_systems import SystemName
 from clinical_tl.data.read_options import ReadOptions
-from clinical_tl.data.split_record import SplitRecord
 from clinical_tl.saved.evaluations import leaks_of
 
 from .account import ANNOTATION, annotated
 from .budgets import Level, Lexical, TaskName, VectorPooling, fit_task
 from .claim import claim_output
 from .command_line import run
+from .outcome import saved_at_last
 
 
 def main(
@@ -102,13 +102,12 @@ def main(
         for score in model.classifier.cross_validation_
     ]
     print(ctl.display.format_table(tried, digits=4))
-    scores = model.evaluate(splits["test"], allow_leakage=allow_leakage).summary()
-    print(ctl.display.format_table([{"metric": name, "value": v} for name, v in scores.items()]))
-    for said in leaks_of(model.metrics).values():
-        print(said)
-    folder = model.save_pretrained(f"{output}/model")
-    SplitRecord.of(splits, splits.origin).save(folder)
-    print(f"model: {folder}")
+    with saved_at_last(model, splits, output):
+        scores = model.evaluate(splits["test"], allow_leakage=allow_leakage).summary()
+        told = [{"metric": name, "value": value} for name, value in scores.items()]
+        print(ctl.display.format_table(told))
+        for said in leaks_of(model.metrics).values():
+            print(said)
     return scores
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,30 @@ def score_and_save(
     `model.split.json` (which notes were on which side).
     """
     test = splits["test"]
-    predictions = model.predict(test)
-    scores = model.evaluate(test, predictions=predictions, allow_leakage=allow_leakage)
-    report = ctl.evaluation_report(
-        model, test, predictions=predictions, train=splits["train"], resamples=RESAMPLES,
-        allow_leakage=allow_leakage,
-    )  # fmt: skip
-    for said in leaks_of(model.metrics).values():
-        print(said)
-    on_main_process(lambda: _write(report, model.task, predictions, test, Path(output)))
-    folder = model.save_pretrained(f"{output}/model")
-    SplitRecord.of(splits, splits.origin).save(folder)
-    print(f"model: {folder}")
+    with saved_at_last(model, splits, output):
+        predictions = model.predict(test)
+        scores = model.evaluate(test, predictions=predictions, allow_leakage=allow_leakage)
+        report = ctl.evaluation_report(
+            model, test, predictions=predictions, train=splits["train"], resamples=RESAMPLES,
+            allow_leakage=allow_leakage,
+        )  # fmt: skip
+        for said in leaks_of(model.metrics).values():
+            print(said)
+        on_main_process(lambda: _write(report, model.task, predictions, test, Path(output)))
     return scores
+
+
+@contextmanager
+def saved_at_last(
+    model: ctl.TransferModel | ctl.FeatureModel, splits: Splits, output: str
+) -> Iterator[None]:
+    """Save the model and its split once it is scored; if scoring fails, without scores."""
+    try:
+        yield
+    finally:
+        folder = model.save_pretrained(f"{output}/model")
+        SplitRecord.of(splits, splits.origin).save(folder)
+        print(f"model: {folder}")
 
 
 def _write(

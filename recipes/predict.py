@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Literal
 
 import clinical_tl as ctl
 from clinical_tl.data.read_options import ReadOptions
+from clinical_tl.errors import ConfigError, shown_path
+from clinical_tl.evaluation.evaluating import Predictor
+from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.output import require_file
 
 from .command_line import run
+
+PART = 1000
+"""Notes that a model without a stream predicts at a time."""
 
 
 def main(
@@ -52,19 +60,31 @@ def main(
     """
     require_file(output)
     given = read.read(notes)
-    transfer_model = ctl.TransferModel.load(
-        model, encoder=encoder, revision=revision, device=device
-    )
-    predictions = transfer_model.predict_stream(
-        given, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
-    )
+    loaded = ctl.load(model, encoder=encoder, revision=revision, device=device)
+    if hasattr(loaded, "predict_stream"):
+        predictions = loaded.predict_stream(
+            given, batch_tokens=batch_tokens, precision=precision, with_novelty=with_novelty
+        )
+    elif with_novelty or batch_tokens is not None or precision != "no":
+        raise ConfigError(
+            f"{shown_path(model)} is a {type(loaded).__name__}, which has no with_novelty, "
+            "batch_tokens or precision; leave them out"
+        )
+    else:
+        predictions = _in_parts(loaded, given)
     # They are written as they come: neither memory nor a full disk at the end costs them all.
     n = ctl.data.write_predictions(
         predictions, output, notes=given, format=output_format, text=text,
-        titles=transfer_model.task.label_title,
+        titles=loaded.task.label_title,
     )  # fmt: skip
     print(f"{n} predictions: {output}")
     return n
+
+
+def _in_parts(model: Predictor, notes: Iterable[Note]) -> Iterator[Prediction]:
+    stream = iter(notes)
+    while part := list(islice(stream, PART)):
+        yield from model.predict(part)
 
 
 if __name__ == "__main__":

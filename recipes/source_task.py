@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from clinical_tl.training.config import TrainingConfig
 
 from .account import account
 from .budgets import check_budgets, run_settings, subset, with_labels, with_tracked_folder
-from .claim import claim_output
+from .claim import claim_output, with_checkpoints
 from .command_line import run
 from .results import Results
 from .workers import run_side_by_side
@@ -133,7 +132,7 @@ def _source_model(
     }
     task = ctl.EntityRecognition.from_notes(splits["train"])
     model = ctl.TransferModel.from_pretrained(encoder, task, adapter=lora, seed=training.seed)
-    config = replace(training, output_dir=f"{output}/source_run")
+    config = with_checkpoints(training, f"{output}/source_run")
     ctl.fit(model, splits["train"], splits["dev"], config)
     return model.save_pretrained(folder)
 

@@ -349,7 +349,10 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         owner = np.array([positions[name] for name in names])
         n_groups = len(positions)
         if n_groups < 2:
-            raise TaskError("all rows belong to one group; folds need at least two")
+            raise TaskError(
+                f"all {len(targets)} rows belong to one group, such as one patient's notes or "
+                "copies of one text; folds need at least two: give notes of more patients"
+            )
         folds = min(self.folds, n_groups)
         order = np.random.default_rng(self.seed).permutation(n_groups)
         fold_of_group = np.empty(n_groups, dtype=np.int64)

@@ -12,8 +12,9 @@ import pytest
 from clinical_tl.data.corpora import Splits, note_splits
 from clinical_tl.data.notes import Notes
 from clinical_tl.data.split_record import SplitOrigin
+from clinical_tl.errors import TaskError
 from clinical_tl.schema import Note, Span
-from recipes.account import ANNOTATION, MOST_LABELS, account
+from recipes.account import ANNOTATION, MOST_LABELS, account, annotated
 
 ROOT = Path(__file__).parent.parent.parent
 OWN = SplitOrigin(given=("train", "test"))
@@ -117,3 +118,10 @@ def test_own_notes_are_accounted_for_and_rejects_are_found(tiny_encoder, tmp_pat
     assert "no note has a patient_id" in done.stdout
     assert "train     13" in done.stdout
     assert "Letter number" not in done.stdout + done.stderr
+
+
+def test_a_side_without_any_annotation_is_refused_before_anything_is_trained():
+    train = [Note("a", "One text.", label="x"), Note("b", "Another.", label="y")]
+    test = [replace(note, label=None) for note in train]
+    with pytest.raises(TaskError, match="none of the 2 test notes is annotated: label is missing"):
+        annotated(Splits({"train": Notes(train), "test": Notes(test)}, OWN), "label")

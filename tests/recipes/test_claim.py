@@ -10,10 +10,10 @@ import pytest
 
 from clinical_tl.errors import ArtifactError, ConfigError, OutputError
 from clinical_tl.training.config import TrainingConfig
-from recipes import entity_recognition, learning_curve, predict
+from recipes import entity_recognition, learning_curve, note_classification, predict
 from recipes.budgets import with_tracked_folder
-from recipes.claim import claim_output
-from recipes.command_line import run
+from recipes.claim import claim_output, with_checkpoints
+from recipes.command_line import run, settings_of, with_flags
 from recipes.results import Results
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,6 +57,15 @@ def test_trackers_are_given_the_output_folder():
     training = TrainingConfig(trackers=("tensorboard",))
     assert with_tracked_folder(training, "out").output_dir == "out/runs"
     assert with_tracked_folder(TrainingConfig(), "out").output_dir is None
+
+
+def test_another_folder_for_checkpoints_is_not_passed_over():
+    assert with_checkpoints(TrainingConfig(), "out/run").output_dir == "out/run"
+    with pytest.raises(ConfigError, match="checkpoints are kept in") as caught:
+        with_checkpoints(TrainingConfig(output_dir="x"), "out/run")
+    assert "by --output …" in with_flags(str(caught.value), settings_of(note_classification.main))
+    told = with_flags("use another output_dir", settings_of(note_classification.main))
+    assert told == "use another --output"
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[1]", "[" * 100_000])

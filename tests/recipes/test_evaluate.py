@@ -12,7 +12,7 @@ from clinical_tl.data.notes import Notes, as_notes
 from clinical_tl.data.reading import read_notes
 from clinical_tl.data.synthetic import generate_notes
 from clinical_tl.data.writing import write_notes
-from clinical_tl.errors import ConfigError, NoteError
+from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
@@ -76,6 +76,20 @@ def test_a_model_on_frozen_features_too(tiny_encoder, synthetic_notes, notes, tm
         report.scores["accuracy"]
         == fitted.evaluate(synthetic_notes, progress=False, allow_leakage=True).accuracy
     )
+
+
+def test_notes_that_are_not_annotated_are_left_out_and_counted(
+    model, synthetic_notes, tmp_path, capsys
+):
+    some = [replace(n, label=None if i < 2 else n.label) for i, n in enumerate(synthetic_notes)]
+    write_notes(Notes(some), tmp_path / "some.jsonl")
+    out = str(tmp_path / "out")
+    report = evaluate.main(str(model), notes=str(tmp_path / "some.jsonl"), resamples=5, output=out)
+    assert report.notes == len(some) - 2
+    assert f"not annotated: 2 of {len(some)}" in capsys.readouterr().out
+    write_notes(Notes([replace(n, label=None) for n in some]), tmp_path / "none.jsonl")
+    with pytest.raises(TaskError, match="annotate them"):
+        evaluate.main(str(model), notes=str(tmp_path / "none.jsonl"), resamples=5, output=out)
 
 
 def test_against_another_model_and_with_a_temperature(

@@ -71,3 +71,16 @@ def test_ten_lines_of_api_lead_there_too(hospital, tmp_path, tiny_encoder):
     table = pd.read_excel(tmp_path / "results.xlsx", engine="calamine")
     assert list(table["note_id"]) == splits["test"]["note_id"]
     assert set(table["label"]) <= set(task.labels)
+
+
+def test_a_model_is_saved_where_its_scoring_fails(tmp_path, tiny_encoder, monkeypatch):
+    def failing(*_given, **_settings):
+        raise OSError("no space for the report")
+
+    monkeypatch.setattr(ctl, "evaluation_report", failing)
+    with pytest.raises(OSError, match="no space"):
+        note_classification.main(
+            encoder=str(tiny_encoder), limit=30, output=str(tmp_path),
+            training=TrainingConfig(epochs=1, min_steps=1, progress=False),
+        )  # fmt: skip
+    assert ctl.load(tmp_path / "model").predict(["A cough."], progress=False)

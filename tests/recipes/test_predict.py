@@ -8,6 +8,7 @@ from clinical_tl.data.writing import write_notes
 from clinical_tl.errors import ConfigError
 from clinical_tl.schema import LabelSet, Prediction, Span
 from clinical_tl.tasks.entity_recognition import EntityRecognition
+from clinical_tl.tasks.note_classification import NoteClassification
 from recipes import predict
 
 
@@ -22,7 +23,7 @@ class Model:
 
 @pytest.fixture
 def files(tmp_path, synthetic_notes, monkeypatch):
-    monkeypatch.setattr(ctl.TransferModel, "load", lambda *_, **__: Model())
+    monkeypatch.setattr(ctl, "load", lambda *_, **__: Model())
     write_notes(synthetic_notes.select(range(3)), tmp_path / "notes.jsonl")
     return str(tmp_path / "notes.jsonl"), tmp_path
 
@@ -50,3 +51,20 @@ def test_text_and_other_formats_are_there_where_they_are_asked_for(files, synthe
     assert [note.spans[0].key for note in read] == [(0, 4, "Start")] * 3
     with pytest.raises(ConfigError, match="this ending does not tell the format"):
         predict.main("model", notes, str(folder / "said.doc"))
+
+
+def test_a_model_on_frozen_features_predicts_too(
+    tiny_encoder, synthetic_notes, tmp_path, monkeypatch
+):
+    task = NoteClassification.from_notes(synthetic_notes)
+    model = ctl.FeatureModel.fit(str(tiny_encoder), task, synthetic_notes, progress=False)
+    folder = str(model.save_pretrained(tmp_path / "model"))
+    notes = str(tmp_path / "notes.jsonl")
+    write_notes(synthetic_notes.select(range(7)), notes)
+    monkeypatch.setattr(predict, "PART", 3)
+    assert predict.main(folder, notes, str(tmp_path / "said.csv")) == 7
+    said = pd.read_csv(tmp_path / "said.csv").drop_duplicates("note_id")
+    expected = model.predict(synthetic_notes.select(range(7)), progress=False)
+    assert said["note_id"].tolist() == [prediction.note_id for prediction in expected]
+    with pytest.raises(ConfigError, match="is a FeatureModel"):
+        predict.main(folder, notes, str(tmp_path / "said.csv"), with_novelty=True)
