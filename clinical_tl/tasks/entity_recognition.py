@@ -17,7 +17,7 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
 from clinical_tl.errors import ConfigError, TaskError
-from clinical_tl.metrics.calibration import dev_scaling, score_at_temperature
+from clinical_tl.metrics.calibration import LEAST_STATEMENTS, dev_scaling, score_at_temperature
 from clinical_tl.metrics.entities import (
     EntityScores,
     SeqevalScores,
@@ -335,7 +335,8 @@ class EntityRecognition(UnitTask):
         """The task with the temperature of these (development) notes' mentions, and the threshold.
 
         That is the one of best exact-span F1, found by `tune_cut`; none where no mention is
-        right. Mentions without a score are taken at any threshold, and tell no temperature.
+        right, or fewer than `LEAST_STATEMENTS` are said, whose best threshold is that of a note or
+        two. Mentions without a score are taken at any threshold, and tell no temperature.
         """
         check_order(notes, predictions)
         said: list[Span] = []
@@ -364,6 +365,8 @@ class EntityRecognition(UnitTask):
         temperature, shift = dev_scaling(rows[:, 0], rows[:, 1])
         calm = replace(self, temperature=temperature, shift=shift)
         scores = [_sureness(span) for span in calm._scaled(said)]  # noqa: SLF001  (its own)
+        if len(said) < LEAST_STATEMENTS:
+            return replace(calm, threshold=None)
         threshold = tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
         return replace(calm, threshold=threshold)
 

@@ -6,8 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clinical_tl.metrics.calibration import LEAST_STATEMENTS
 from clinical_tl.schema import LabelSet, Note, Prediction, Span
+from clinical_tl.tasks import entity_recognition
 from clinical_tl.tasks.entity_recognition import EntityRecognition
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_are_enough():
+    """Numbers are worked out by hand here, of five mentions and not of twenty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entity_recognition, "LEAST_STATEMENTS", 1)
+        yield
+
+
+def test_fewer_than_twenty_mentions_choose_no_threshold(monkeypatch):
+    monkeypatch.setattr(entity_recognition, "LEAST_STATEMENTS", LEAST_STATEMENTS)
+    row = [(0.9, True), (0.8, True), (0.7, False), (0.6, True), (0.2, False)]
+    few, many = (
+        replace(TASK, threshold=0.9).tuned(*([one] for one in said(*row * n))) for n in (3, 4)
+    )
+    assert few.threshold is None
+    assert many.threshold == pytest.approx(0.364, abs=0.001)
+
 
 TASK = EntityRecognition(LabelSet(("Sign",), (3,)))
 
