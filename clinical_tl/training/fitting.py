@@ -142,6 +142,25 @@ def fit(
     with_open_codes(model, None)
     # What other weights scored says nothing of these.
     forget_scores(model.metrics)
+    # Said at once: should dev notes fail to be read, the model still knows what it has seen.
+    model.seen = seen
+    # It is no longer what lies in the folder that it was loaded from.
+    model.saved_as = None
+    if result.privacy is not None:
+        # It would keep statistics of the notes without noise.
+        model.novelty = None
+        if spent is not None:
+            result = replace(result, privacy=result.privacy.after(*spent))
+    model.metrics["training"] = {
+        **asdict(result),
+        **training_notes(train, train_notes, private=result.privacy is not None),
+        "adapter": adapter_settings(model.network),
+        "trainable_parameters": model.trainable_parameters,
+        "seed": config.seed,
+        "head_start": told,
+        "class_balance": task.balance if isinstance(task, NoteTask) else None,
+        "lexical": None,
+    }
     if dev_notes is not None:
         predictions = run.best_predictions
         if predictions is None:
@@ -152,25 +171,9 @@ def fit(
         decided = model.task.decided(predictions)
         scores = model.task.score(dev_notes, decided, model.tokenizer).summary()
         record_scores(model.metrics, "dev", dev_notes, scores, leak=leak)
-    model.lexical = words
-    if result.privacy is not None:
-        # It would keep statistics of the notes without noise.
-        model.novelty = None
-        if spent is not None:
-            result = replace(result, privacy=result.privacy.after(*spent))
-    model.seen = seen
-    # It is no longer what lies in the folder that it was loaded from.
-    model.saved_as = None
-    model.metrics["training"] = {
-        **asdict(result),
-        **training_notes(train, train_notes, private=result.privacy is not None),
-        "adapter": adapter_settings(model.network),
-        "trainable_parameters": model.trainable_parameters,
-        "seed": config.seed,
-        "head_start": told,
-        "class_balance": task.balance if isinstance(task, NoteTask) else None,
-        "lexical": None if words is None else lexical_facts(words),
-    }
+    if words is not None:
+        model.lexical = words
+        model.metrics["training"]["lexical"] = lexical_facts(words)
     return result
 
 

@@ -146,8 +146,8 @@ class TrainingRun:
 
         `initialise` gives the network other weights to start from; it is called once nothing can
         be refused any more. Where `start_counts` these are a model already, epoch 0, which later
-        epochs have to beat. What fails leaves
-        weights of the middle of a training: `fit` puts those from before back.
+        epochs have to beat. What fails leaves weights of the middle of a training: `fit` puts
+        those from before back.
 
         Raises:
             TrainingError: the loss is no longer a number; checkpoints stay on disk.

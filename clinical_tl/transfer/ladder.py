@@ -151,8 +151,8 @@ def best_transfer(
     Higher rungs are left out where the budget has no room for them, or where an adapter is worse
     than something cheaper for sure, and so is one that can't be fitted to some fold, with the
     reason. Where a fold's training notes have one class, or nothing, every rung says that. The
-    winner is the best rung that is a model, of equals the
-    cheapest, fitted anew on all training notes.
+    winner is the best rung that is a model, of equals the cheapest, fitted anew on all training
+    notes.
 
     Args:
         train: annotated notes.

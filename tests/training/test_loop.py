@@ -1,18 +1,20 @@
 import json
 import logging
 from dataclasses import replace
+from unittest.mock import ANY
 
 import pytest
 import torch
 
 from clinical_tl.data.notes import as_notes
-from clinical_tl.errors import ArtifactError, ConfigError, TaskError, TrainingError
+from clinical_tl.errors import ArtifactError, ConfigError, NoteError, TaskError, TrainingError
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import LabelSet, Note
 from clinical_tl.tasks.diagnosis_coding import DiagnosisCoding
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.training import fitting
 from clinical_tl.training.checkpoint import newest_checkpoint
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.fitting import fit
@@ -188,6 +190,24 @@ def test_a_run_that_ends_early_leaves_the_model_as_it_was(tiny_encoder, notes, m
     fit(model, notes, config=QUICK)
     fit(whole, notes, config=QUICK)
     assert same(weights(model), weights(whole))
+
+
+def test_what_fails_after_training_does_not_lose_it(tiny_encoder, notes, monkeypatch):
+    """Nor what the model has seen, by which a leak is known."""
+    model, whole = (build(tiny_encoder, notes) for _ in range(2))
+
+    def failing(*_given, **_settings):
+        raise OSError("in the dev scores")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "record_scores", failing)
+        with pytest.raises(OSError, match="dev scores"):
+            fit(model, notes[:8], notes[8:], QUICK, allow_leakage=True)
+    fit(whole, notes[:8], notes[8:], QUICK, allow_leakage=True)
+    assert same(weights(model), weights(whole))
+    assert model.metrics["training"] == whole.metrics["training"] | {"seconds": ANY, "epochs": ANY}
+    with pytest.raises(NoteError, match="share"):
+        model.evaluate(notes[:8])
 
 
 def test_scores_of_other_weights_are_forgotten(tiny_encoder, notes):
