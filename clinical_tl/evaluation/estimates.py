@@ -101,11 +101,8 @@ class Bootstrap:
         return self.around(float(part.sum()) / total, drawn)
 
     def around(self, value: float, drawn: Floats, *, difference: bool = False) -> Estimate | None:
-        """The interval of a value from what it is on the resamples; `None` where it has none.
-
-        So it is of a single patient's notes, who is in every resample alike.
-        """
+        """The interval of a value from what it is on the resamples; `None` where it has none."""
         interval = interval_around(value, drawn, self.confidence, difference=difference)
-        if interval is None or not np.isfinite(value) or len(set(self.patients)) < 2:
+        if interval is None or not np.isfinite(value):
             return None
         return Estimate(value, interval.low, interval.high)

@@ -206,14 +206,16 @@ def report_on(
     counts = task.note_counts(records, predictions)
     patients = patients_of(records)
     bootstrap = Bootstrap(patients, resamples, confidence, seed)
-    intervals = bootstrap.estimates(counts, range(len(records)))
+    # One patient is in every resample alike, which would pass for certainty.
+    several = len(set(patients)) > 1
+    intervals = bootstrap.estimates(counts, range(len(records))) if several else {}
     metric = task.monitor if task.monitor in summary else next(iter(intervals or summary))
     comparison = None
     if against is not None:
         check_order(records, against)
         comparison = Comparison(
             task.score(records, against, None).summary(),
-            bootstrap.differences(counts, task.note_counts(records, against)),
+            bootstrap.differences(counts, task.note_counts(records, against)) if several else {},
         )
     shown, gaps = compare_groups(task, records, predictions, groups, counts, bootstrap, metric)
     per_label = getattr(scored, "per_label", ())
@@ -237,7 +239,9 @@ def report_on(
         subgroups=tuple(shown),
         gaps=tuple(gaps),
         calibration=calibration_of(task, records, predictions, temperature=temperature),
-        labels=label_rows(task, per_label, bootstrap.labels(counts), model.thresholds),
+        labels=label_rows(
+            task, per_label, bootstrap.labels(counts) if several else {}, model.thresholds
+        ),
         comparison=comparison,
         unused=len(set(task.labels) - {score.label for score in per_label}),
         confusions=Confusions.of(scored),

@@ -151,17 +151,13 @@ class EvaluationReport(Tabular):
         """One row a score that was compared: this model's, the other's, and the difference."""
         if self.comparison is None:
             return Table([])
-        rows = [
-            {
-                "metric": name,
-                "value": self.scores[name],
-                "other": self.comparison.scores[name],
-                "difference": found.value,
-                "low": found.low,
-                "high": found.high,
-            }
-            for name, found in self.comparison.differences.items()
-        ]
+        differences, others = self.comparison.differences, self.comparison.scores
+        rows = []
+        for name in differences or (name for name in others if name in self.scores):
+            value, other, found = self.scores[name], others[name], differences.get(name)
+            limits = {} if found is None else {"low": found.low, "high": found.high}
+            told = {"metric": name, "value": value, "other": other, "difference": value - other}
+            rows.append({**told, **limits})
         return Table(rows)
 
     def to_dict(self) -> dict[str, Any]:

@@ -380,6 +380,8 @@ def test_notes_of_few_patients_are_said_to_be():
         assert told in str(report)
         assert told.lower() in report_page(report).lower()
         assert bool(report.intervals) == (n > 1)
+        compared = report_on(task, own, said, against=said, resamples=20)
+        assert ("low" in compared.comparison_table()[0]) == (n > 1)
         assert ("too narrow" in str(report)) == (n == 3)
 
 
