@@ -34,7 +34,7 @@ def choice_rows(choice: Mapping[str, Any]) -> list[dict[str, Any]]:
 def choice_verdict(choice: Mapping[str, Any]) -> str:
     """What was found, in a sentence or two."""
     metric, estimate, transfer = choice["metric"], choice["estimate"], choice["transfer"]
-    worth = ""
+    worth = "; of a single fold, what such a choice is worth on new notes is not known"
     if estimate:
         worth = f"; such a choice is worth {_shown(estimate)} {metric} on new notes"
     chosen = f"Chosen: {choice['chosen']}{worth}."

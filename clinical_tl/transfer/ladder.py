@@ -55,6 +55,8 @@ FAILURES = (ClinicalTLError, MemoryError, RuntimeError)
 FOLDS = 5
 FEWEST_FOLDS = 2
 """A rung that the budget has no room for so many folds of is not climbed."""
+FEWEST_FOR_ONE_FOLD = 20
+"""Unless a fold has so many notes: then one will do."""
 FEWEST_FOR_DEV = 60
 """Of fewer notes none are set aside as dev notes: they would choose by chance."""
 DEV_SHARE = 0.15
@@ -264,6 +266,8 @@ class _Climb:
             return
         done: list[list[Prediction]] = []
         started = time.monotonic()
+        has_room = self._seconds_each() * FEWEST_FOLDS <= self.ends - started
+        fewest = FEWEST_FOLDS if has_room else self._fewest
         with tqdm(
             total=len(self.sides), desc=rung.name, unit="fold", disable=not self.progress
         ) as bar:
@@ -277,8 +281,7 @@ class _Climb:
                 left = self.ends - time.monotonic()
                 bar.set_postfix({"budget left": f"{max(left, 0) / 60:.0f} min"})
                 each = (time.monotonic() - started) / len(done)
-                enough = len(done) >= FEWEST_FOLDS
-                if rung.cost == "trained" and enough and each > left:
+                if rung.cost == "trained" and len(done) >= fewest and each > left:
                     break
         self.said[rung.name] = done
         self.seconds[rung.name] = time.monotonic() - started
@@ -312,20 +315,28 @@ class _Climb:
             gain = self._difference(trained[-1], cheaper)
             if gain is not None and gain.high < 0:
                 return f"{trained[-1]} is worse than {cheaper}, which costs less"
-        if trained:
-            each = self.seconds[trained[-1]] / len(self.said[trained[-1]])
-        elif self.reading is not None:
-            # All folds read all notes once, by the first rung that reads them.
-            each = START_SECONDS + EPOCHS_OF_READING * self.reading
-        else:
-            return None
-        left = self.ends - time.monotonic()
-        if each * FEWEST_FOLDS > left:
+        each, left = self._seconds_each(), self.ends - time.monotonic()
+        if each * self._fewest > left:
             return (
-                f"{FEWEST_FOLDS} folds would take about {each * FEWEST_FOLDS / 60:.0f} min, the "
-                f"budget has {max(left, 0) / 60:.0f} left"
+                f"{self._fewest} of {len(self.sides)} folds would take about "
+                f"{each * self._fewest / 60:.0f} min, the budget has {max(left, 0) / 60:.0f} left"
             )
         return None
+
+    @property
+    def _fewest(self) -> int:
+        """Folds that tell enough to go by."""
+        return 1 if min(map(len, self.sides)) >= FEWEST_FOR_ONE_FOLD else FEWEST_FOLDS
+
+    def _seconds_each(self) -> float:
+        """What a fold of a trained rung takes, about; 0 where nothing tells."""
+        trained = [n for n in self.said if self.rungs[n].cost == "trained"]
+        if trained:
+            return self.seconds[trained[-1]] / len(self.said[trained[-1]])
+        if self.reading is None:
+            return 0.0
+        # All folds read all notes once, by the first rung that reads them.
+        return START_SECONDS + EPOCHS_OF_READING * self.reading
 
     def _others(self, held_out: int) -> tuple[list[Note], list[Note] | None]:
         """Training and dev notes where one fold is held out."""
@@ -394,11 +405,19 @@ class _Climb:
         return self._estimate(said, folds)
 
     def _best(self, names: Sequence[str]) -> str | None:
-        """The name with the best score on the folds that all have; of equals the first."""
-        if not names:
-            return None
-        folds = range(min(len(self.said[name]) for name in names))
-        return max(names, key=lambda name: self._score(name, folds))
+        """The best name, two by two on the folds that both have; of equals the first.
+
+        Where a dear one has a fold or two, those without it are told apart by all of theirs.
+        """
+        best: str | None = None
+        for name in names:
+            if best is None:
+                best = name
+                continue
+            folds = range(min(len(self.said[best]), len(self.said[name])))
+            if self._score(name, folds) > self._score(best, folds):
+                best = name
+        return best
 
     def _score(self, name: str, folds: Iterable[int]) -> float:
         notes, said = self._joined(self.said[name], folds)

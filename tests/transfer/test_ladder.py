@@ -208,6 +208,65 @@ def test_what_costs_more_is_not_tried_where_an_adapter_is_worse_for_sure(monkeyp
     )
 
 
+@pytest.mark.parametrize(
+    ("folds", "budget", "climbed"),
+    [
+        # A fold of 40 notes tells enough by itself, and one of 16 does not.
+        (2, 1.2, 1),
+        (2, 2.5, 2),
+        (5, 1.2, 0),
+        (5, 2.5, 2),
+        (5, 3.5, 3),
+    ],
+)
+def test_a_dear_rung_has_as_many_folds_as_there_is_time_for(
+    monkeypatch, tiny_encoder, folds, budget, climbed
+):
+    clock = [0.0]
+    monkeypatch.setattr(ladder.time, "monotonic", lambda: clock[0])
+
+    def taking(seconds, rung):
+        def fit(*given):
+            clock[0] += seconds
+            return rung.fit(*given)
+
+        return replace(rung, fit=fit)
+
+    frozen = taking(0.2 * 5 / folds, scripted("frozen", "frozen", lambda i: i % 3 > 0))
+    dear = taking(60, scripted("dear", "trained", lambda i: i % 10 > 0))
+    monkeypatch.setattr(ladder, "EPOCHS_OF_READING", 40.0)
+    choice = climb(monkeypatch, tiny_encoder, frozen, dear, folds=folds, budget_minutes=budget)
+    assert choice.rungs[1].folds == climbed
+    assert choice.chosen == ("dear" if climbed else "frozen")
+    assert (choice.estimate is None) == (climbed == 1)
+    if not climbed:
+        assert "2 of 5 folds would take about 2 min" in str(choice)
+    if climbed == 1:
+        assert "of a single fold, what such a choice is worth" in choice.verdict
+
+
+def test_cheap_rungs_are_told_apart_by_all_their_folds(monkeypatch, tiny_encoder):
+    """Also where a dear one has only the first, which flatters another of the cheap ones."""
+    clock, seen = [0.0], []
+    monkeypatch.setattr(ladder.time, "monotonic", lambda: clock[0])
+
+    def dear(*given):
+        clock[0] += 600.0
+        return scripted("dear", "trained", lambda i: i % 2 == 0).fit(*given)
+
+    first = scripted("first", "frozen", always, seen)
+    climb(monkeypatch, tiny_encoder, first, folds=2)
+    held_out = {int(n.note_id) for n in PLAIN} - {int(n.note_id) for n in seen[0][0]}
+    flattered = scripted("flattered", "frozen", lambda i: i in held_out)
+    steady = scripted("steady", "frozen", lambda i: i % 8 > 0)
+    choice = climb(
+        monkeypatch, tiny_encoder, flattered, steady, Rung("dear", "trained", dear),
+        folds=2, budget_minutes=0.5,
+    )  # fmt: skip
+    assert choice.rungs[2].folds == 1
+    assert choice.chosen == "steady"
+
+
 def test_of_equals_the_cheaper_one_is_chosen(monkeypatch, tiny_encoder):
     rungs = [scripted(name, "frozen", lambda i: i % 4 > 0) for name in ("first", "second")]
     assert climb(monkeypatch, tiny_encoder, *rungs).chosen == "first"
