@@ -31,6 +31,7 @@ def main(
     units: Literal["auto", "words", "tokens"] = "auto",
     layers: Literal["auto", "one", "by_type"] = "auto",
     max_lost: float = MAX_LOST,
+    consistent: bool | Literal["auto"] = "auto",
     training: TrainingConfig = TrainingConfig(),
     output: str = "runs/entity_recognition",
     push_to: str | None = None,
@@ -54,6 +55,8 @@ def main(
         layers: whether mentions of different types may overlap ("by_type": tags in a layer for each
             type) or not ("one"); "auto": what the training notes need.
         max_lost: share of the training mentions that may be left out, as tags can't hold them.
+        consistent: whether what is a mention in most of its places in a note becomes one in all;
+            "auto": where that holds of the training notes.
         training: the training settings.
         output: folder for the model, a report and a table of the predictions for the test notes,
             the training log and checkpoints.
@@ -70,7 +73,7 @@ def main(
     splits = annotated(splits, "spans")
     task = ctl.EntityRecognition.from_notes(
         splits["train"], scheme=scheme, units=units, layers=layers, max_lost=max_lost,
-        allow_implausible=read.allow_implausible,
+        consistent=consistent, allow_implausible=read.allow_implausible,
     )  # fmt: skip
     model = ctl.TransferModel.from_pretrained(
         encoder, task, adapter=lora if adapter == "lora" else adapter, seed=training.seed

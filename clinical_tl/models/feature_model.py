@@ -195,7 +195,7 @@ class FeatureModel:
         if dev_records is None:
             return model
         tuned = task.tuned(dev_records, predictions)
-        decided = tuned.decided(predictions)
+        decided = tuned.decided(dev_records, predictions)
         scores = tuned.score(dev_records, decided, model.tokenizer).summary()
         record_scores(model.metrics, "dev", dev_records, scores, leak=leak)
         return replace(model, task=tuned)
@@ -477,7 +477,7 @@ class FeatureModel:
         numbers = np.flatnonzero(~np.array(unread)).tolist()
         for number, spans in zip(numbers, decoded_mentions(tag_set, units, every), strict=True):
             found[number] = Prediction(notes[number].note_id, spans=spans)
-        return task.decided([found[number] for number in range(len(notes))])
+        return task.decided(notes, [found[number] for number in range(len(notes))])
 
 
 def _fit_units(

@@ -133,7 +133,7 @@ def weigh_words(
             for own, row, before in zip(dev, joined, predictions, strict=True)
         ]
         tuned = task.tuned(dev, said)
-        score = tuned.evaluate(dev, tuned.decided(said)).summary().get(task.monitor, 0.0)
+        score = tuned.evaluate(dev, tuned.decided(dev, said)).summary().get(task.monitor, 0.0)
         found.append((score, weight, said))
     best = found[0]
     for other in found[1:]:

@@ -32,6 +32,7 @@ from clinical_tl.schema import LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
 from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.tasks.unsure import unsure_stretches
+from clinical_tl.text.consistency import consistent_mentions, count_repeats
 from clinical_tl.text.tag_layers import Layers, TagLayers
 from clinical_tl.text.tags import OUTSIDE, Representation, Scheme
 from clinical_tl.text.units import Units, UnitSize, find_units, text_units
@@ -53,6 +54,9 @@ FINE_SHARE = 0.01
 """Units are tokens where that brings back at least this share of the training mentions, and tags
 in one layer a type. Units of tokens let every prediction end inside a word, and layers any two
 mentions overlap, which is not worth a mention in thousands."""
+CONSISTENT = 0.8
+"""Mentions are consistent where at least this share of the places with the words of a training
+mention in its note are mentions, too, one more of each added (Laplace's rule: few tell little)."""
 MAX_LOST = 0.5
 """Training is refused where more than this share of the mentions can't be represented."""
 # What a tagger that knows no last and no single tokens calls them.
@@ -99,6 +103,10 @@ class EntityRecognition(UnitTask):
     until then. With `overlooked`, stretches that no mention was made of are predicted too where
     one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
 
+    With `consistent`, words that are a mention in most of their places in a note are one in all of
+    them (`text.consistency`). Networks learn the places one by one: of BC5CDR and NCBI-disease
+    with 100 abstracts it adds 0.012 and 0.014 to F1 (one draw, 0.712 and 0.723 without).
+
     `temperature` divides the logits of the mentions' scores and `shift` moves them, so that they
     say how often such a mention is right (`dev_scaling`); no tag changes, so none of the mentions.
     Tuned as the threshold is, which is of the scores so scaled.
@@ -113,6 +121,7 @@ class EntityRecognition(UnitTask):
     shift: float = 0.0
     layers: Layers = "one"
     n_units: int = 0
+    consistent: bool = False
 
     kind: ClassVar[str] = "entity_recognition"
     fields: ClassVar[tuple[str, ...]] = ("spans",)
@@ -136,6 +145,7 @@ class EntityRecognition(UnitTask):
         units: UnitSize | Literal["auto"] = "auto",
         layers: Layers | Literal["auto"] = "auto",
         max_lost: float = MAX_LOST,
+        consistent: bool | Literal["auto"] = "auto",
         allow_implausible: bool = False,
     ) -> EntityRecognition:
         """Fit the mention types on training notes (never on dev or test).
@@ -144,8 +154,9 @@ class EntityRecognition(UnitTask):
         tokens where at least 1 % of the mentions need them (`FINE_SHARE`), as those of
         compounds, of words with particles and of words run together do. With `layers="auto"`
         tags are in one layer a type where that brings back as large a share of the mentions, those
-        that overlap a mention of another type, and else in one for all. `allow_implausible` takes
-        labels and ids that look like text and not like names.
+        that overlap a mention of another type, and else in one for all. With `consistent="auto"`
+        mentions are made consistent where those of the notes are (`CONSISTENT`).
+        `allow_implausible` takes labels and ids that look like text and not like names.
 
         Raises `TaskError` for notes whose spans are not annotated, or without any span, and for
         labels or ids that look like text.
@@ -166,7 +177,17 @@ class EntityRecognition(UnitTask):
         n_units = 0
         if layers == "by_type":
             n_units = sum(len(text_units(note.text, units)) for note in records)
-        return cls(labels, scheme, units=units, max_lost=max_lost, layers=layers, n_units=n_units)
+        if consistent == "auto":
+            consistent = _are_consistent(records, units, layers)
+        return cls(
+            labels,
+            scheme,
+            units=units,
+            max_lost=max_lost,
+            layers=layers,
+            n_units=n_units,
+            consistent=consistent,
+        )
 
     @property
     def tag_set(self) -> TagLayers:
@@ -308,12 +329,12 @@ class EntityRecognition(UnitTask):
     def decode(
         self, note: Note, tokens: TokenisedNote, pieces: Sequence[tuple[int, np.ndarray]]
     ) -> Prediction:
-        """The spans of the likeliest valid tag sequence over the whole note."""
+        """The spans of the likeliest valid tag sequence over the whole note, as `decided`."""
         units, log_probabilities = self.unit_log_probabilities(note, tokens, pieces)
         spans = self.tag_set.decode(
             units, log_probabilities, np.exp(log_probabilities), least=self.overlooked
         )
-        return self.decided([Prediction(note.note_id, spans=spans)])[0]
+        return self.decided([note], [Prediction(note.note_id, spans=spans)])[0]
 
     def unit_log_probabilities(
         self, note: Note, tokens: TokenisedNote, pieces: Sequence[tuple[int, np.ndarray]]
@@ -324,8 +345,11 @@ class EntityRecognition(UnitTask):
         return units, np.concatenate(ordered)[units.tokens].astype(np.float64)
 
     def doubting(self, least: float) -> EntityRecognition:
-        """Without a threshold, and with the stretches overlooked that are so likely a mention."""
-        return replace(self.untuned(), overlooked=least)
+        """Without a threshold, and with the stretches overlooked that are so likely a mention.
+
+        What is so unlikely decides nothing elsewhere.
+        """
+        return replace(self.untuned(), overlooked=least, consistent=False)
 
     def untuned(self) -> EntityRecognition:
         """The task without temperature and threshold: its predictions keep every mention."""
@@ -370,15 +394,33 @@ class EntityRecognition(UnitTask):
         threshold = tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
         return replace(calm, threshold=threshold)
 
-    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions' mentions that reach the threshold, scored at the temperature."""
-        if self.threshold is None and self.temperature is None:
-            return list(predictions)
+    def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions' mentions that reach the threshold, scored at the temperature.
+
+        With `consistent` what is left decides about the other places of its words, and what there
+        was did before.
+        """
+        tuned = self.threshold is not None or self.temperature is not None
         least = 0.0 if self.threshold is None else self.threshold
-        return [
-            replace(p, spans=tuple(s for s in self._scaled(p.spans or ()) if _sureness(s) >= least))
-            for p in predictions
+        decided = []
+        for note, prediction in zip(notes, predictions, strict=True):
+            spans = self._consistent(note, prediction.spans or ())
+            if tuned:
+                kept = [span for span in self._scaled(spans) if _sureness(span) >= least]
+                spans = self._consistent(note, kept)
+            decided.append(replace(prediction, spans=spans))
+        return decided
+
+    def _consistent(self, note: Note, spans: Sequence[Span]) -> tuple[Span, ...]:
+        if not self.consistent or not spans:
+            return tuple(spans)
+        units = text_units(note.text, self.units)
+        found = [
+            span
+            for own in _apart(spans, self.layers)
+            for span in consistent_mentions(note.text, units, own)
         ]
+        return tuple(sorted(found, key=lambda span: span.key))
 
     def _scaled(self, spans: Sequence[Span]) -> list[Span]:
         if self.temperature is None:
@@ -579,6 +621,35 @@ def _units_for(notes: Sequence[Note], tag_set: TagLayers) -> UnitSize:
         100 * inside / mentions,
     )
     return "tokens"
+
+
+def _are_consistent(notes: Sequence[Note], size: UnitSize, layers: Layers) -> bool:
+    """Whether other places of a mention's words are mentions as a rule."""
+    more = agreeing = 0
+    for note in notes:
+        units = text_units(note.text, size)
+        for own in _apart(_distinct(note), layers):
+            counted = count_repeats(note.text, units, own)
+            more, agreeing = more + counted[0], agreeing + counted[1]
+    if (agreeing + 1) / (more + 2) < CONSISTENT:
+        return False
+    logger.info(
+        "entity recognition: what is a mention in most of its places in a note becomes one in all, "
+        "as %d of %d places in the training notes are (choose with consistent=…)",
+        agreeing,
+        more,
+    )
+    return True
+
+
+def _apart(spans: Sequence[Span], layers: Layers) -> list[list[Span]]:
+    """The mentions that exclude one another, together: all, or those of a type."""
+    if layers == "one":
+        return [list(spans)]
+    by_label: dict[str, list[Span]] = {}
+    for span in spans:
+        by_label.setdefault(span.label, []).append(span)
+    return list(by_label.values())
 
 
 def _distinct(note: Note) -> list[Span]:

@@ -371,14 +371,14 @@ class MultiLabelClassification(NoteTask):
             )
         return replace(calm, thresholds=thresholds)
 
-    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+    def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions with the labels that reach this task's thresholds, and their evidence.
 
         A label that had not reached the thresholds of before has no evidence. Raises `TaskError`
         for predictions that lack the scores of some label.
         """
         decided = []
-        scaled = super().decided(predictions)
+        scaled = super().decided(notes, predictions)
         for p, row in zip(scaled, self._score_matrix(scaled), strict=True):
             codes = self._assigned(row)
             evidence = {code: p.evidence[code] for code in codes if code in p.evidence}

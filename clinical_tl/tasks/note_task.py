@@ -75,8 +75,9 @@ class NoteTask(Task):
         truth = gold.astype(np.bool_) if gold.ndim > 1 else gold
         return replace(self, temperature=dev_temperature(rows, truth))
 
-    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+    def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions with their scores at the task's temperature; labels stay."""
+        del notes
         if self.temperature is None:
             return list(predictions)
         names = self.labels.names

@@ -256,7 +256,7 @@ class RelationExtraction(Task):
             if ends not in best or relation.score > best[ends].score:
                 best[ends] = relation
         scores = CandidateScores(tuple(best.values()))
-        return self.decided([Prediction(note.note_id, scores=scores)])[0]
+        return self.decided([note], [Prediction(note.note_id, scores=scores)])[0]
 
     def untuned(self) -> RelationExtraction:
         """The task without a temperature and a threshold of its own."""
@@ -277,13 +277,14 @@ class RelationExtraction(Task):
         scores = np.array([calm._scaled(score) for score in found.scores.tolist()])  # noqa: SLF001
         return replace(calm, threshold=replace(found, scores=scores).best_threshold())
 
-    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+    def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions with the candidates that reach this task's threshold as relations.
 
         Their scores are at its temperature.
 
         Raises `TaskError` for predictions without the scores of their candidates.
         """
+        del notes
         decided = []
         for prediction in predictions:
             scores = candidate_scores(prediction)

@@ -185,8 +185,9 @@ class Task(ABC):
         del notes, predictions
         return self
 
-    def decided(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+    def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
         """Predictions of the task `untuned`, as this one has them: its scores, its decisions."""
+        del notes
         return list(predictions)
 
     @abstractmethod

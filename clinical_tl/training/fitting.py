@@ -168,7 +168,7 @@ def fit(
         if words is not None and isinstance(task, NoteTask):
             predictions = weigh_words(task, words, dev_notes, predictions)
         model.task = model.task.tuned(dev_notes, predictions)
-        decided = model.task.decided(predictions)
+        decided = model.task.decided(dev_notes, predictions)
         scores = model.task.score(dev_notes, decided, model.tokenizer).summary()
         record_scores(model.metrics, "dev", dev_notes, scores, leak=leak)
     if words is not None:

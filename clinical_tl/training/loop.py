@@ -414,7 +414,7 @@ class TrainingRun:
             predictions = [placed[i] for i in range(len(self.dev))]
             loss, decisions = (sum(row[i] for row in gathered) for i in (1, 2))
         tuned = self.task.tuned(self.dev, predictions)
-        summary = tuned.evaluate(self.dev, tuned.decided(predictions)).summary()
+        summary = tuned.evaluate(self.dev, tuned.decided(self.dev, predictions)).summary()
         scores = {name: float(value) for name, value in summary.items()}
         return scores, loss / decisions if decisions else None, predictions
 

@@ -168,7 +168,7 @@ def test_codes_without_scores_have_no_ranking_and_can_not_be_tuned_on(caplog):
     assert "map" not in scores.summary()
     assert "auroc_micro" not in scores.summary()
     assert not task.note_counts(NOTES, bare).means
-    for method in (lambda: task.tuned(NOTES, bare), lambda: task.decided(bare)):
+    for method in (lambda: task.tuned(NOTES, bare), lambda: task.decided(NOTES, bare)):
         with pytest.raises(TaskError, match="3 of 3 predictions lack the score of some label"):
             method()
     task.evaluate(NOTES, [said[0], *bare[1:]])
@@ -181,7 +181,7 @@ def test_decided_anew_keeps_evidence_and_what_else_is_known():
     task, said = scored_notes([0.9, 0.1], [0.2, 0.8], [0.1, 0.1])
     evidence = {"E11.9": (Span(0, 5, "E11.9"),), "I10": (Span(0, 5, "I10"),)}
     known = [replace(p, evidence=evidence, novelty=3.0) for p in said]
-    (first, _, third) = replace(task, thresholds=Thresholds(0.5)).decided(known)
+    (first, _, third) = replace(task, thresholds=Thresholds(0.5)).decided(NOTES, known)
     assert (first.codes, first.evidence, first.novelty) == (
         ("E11.9",),
         {"E11.9": evidence["E11.9"]},

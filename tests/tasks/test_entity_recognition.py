@@ -142,7 +142,7 @@ def test_a_threshold_knows_that_a_stretch_is_no_discontinuous_mention():
     notes = [replace(note, note_id=str(i)) for i in range(10)]
     found = [Prediction(str(i), spans=said) for i in range(10)]
     tuned = task.tuned(notes, found)
-    assert {span.key for p in tuned.decided(found) for span in p.spans} == {(18, 23, "S")}
+    assert {span.key for p in tuned.decided(notes, found) for span in p.spans} == {(18, 23, "S")}
 
 
 def marked(note_id, text, *mentions):

@@ -43,7 +43,7 @@ def said(*scored):
 
 
 def exact_f1(task, note, prediction):
-    return task.evaluate([note], task.decided([prediction])).summary()["f1"]
+    return task.evaluate([note], task.decided([note], [prediction])).summary()["f1"]
 
 
 def test_mentions_below_the_best_threshold_are_left_out():
@@ -51,7 +51,7 @@ def test_mentions_below_the_best_threshold_are_left_out():
     tuned = TASK.tuned([note], [prediction])
     # F1 from the surest down: 2/4, 4/5, 4/6, 6/7, 6/8.
     assert tuned.threshold == pytest.approx(0.4)
-    assert [s.score for s in tuned.decided([prediction])[0].spans] == [0.9, 0.8, 0.7, 0.6]
+    assert [s.score for s in tuned.decided([note], [prediction])[0].spans] == [0.9, 0.8, 0.7, 0.6]
 
 
 @given(
@@ -70,7 +70,7 @@ def test_no_other_threshold_is_better(scored):
 def test_without_predictions_there_is_none():
     note = Note("n", "abc", spans=(Span(0, 3, "Sign"),))
     assert TASK.tuned([note], [Prediction("n", spans=())]).threshold is None
-    assert TASK.decided([Prediction("n", spans=())]) == [Prediction("n", spans=())]
+    assert TASK.decided([note], [Prediction("n", spans=())]) == [Prediction("n", spans=())]
 
 
 def test_notes_without_a_mention_tune_nothing_and_say_so(caplog):
@@ -88,7 +88,7 @@ def test_a_mention_without_a_score_is_never_cut():
     note, prediction = said((None, True), (0.4, False), (0.9, True))
     tuned = TASK.tuned([note], [prediction])
     assert tuned.threshold == pytest.approx(0.65)
-    assert [s.score for s in tuned.decided([prediction])[0].spans] == [None, 0.9]
+    assert [s.score for s in tuned.decided([note], [prediction])[0].spans] == [None, 0.9]
 
 
 def test_a_mention_said_twice_is_right_once():

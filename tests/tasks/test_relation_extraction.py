@@ -149,8 +149,8 @@ def test_the_threshold_is_tuned_on_dev_and_used_in_scores():
     )
     tuned = task.tuned([CONCEPTS], [prediction])
     assert tuned.threshold == pytest.approx(0.24)
-    assert task.decided([prediction])[0].relations == ()
-    scores = tuned.evaluate([CONCEPTS], tuned.decided([prediction])).relations
+    assert task.decided([CONCEPTS], [prediction])[0].relations == ()
+    scores = tuned.evaluate([CONCEPTS], tuned.decided([CONCEPTS], [prediction])).relations
     assert (scores.precision, scores.recall) == (1.0, 2 / 3)
     wrong = predicted("c", scored(0.9, label="harms"))
     assert tuned.tuned([CONCEPTS], [wrong]) == task
@@ -170,9 +170,9 @@ def test_relations_are_scored_as_they_are_whatever_their_candidates_score():
                 "recall"
             ] == pytest.approx(scorer.evaluate([CONCEPTS], [decided]).relations.recall)
     strict = replace(task, threshold=0.85)
-    assert strict.decided([kept, prediction]) == [kept, kept]
+    assert strict.decided([CONCEPTS, CONCEPTS], [kept, prediction]) == [kept, kept]
     with pytest.raises(TaskError, match="no scores of its candidates"):
-        strict.decided([Prediction("c", relations=())])
+        strict.decided([CONCEPTS], [Prediction("c", relations=())])
 
 
 def test_development_notes_without_a_relation_tune_nothing_and_say_so(caplog):

@@ -68,8 +68,8 @@ def test_every_way_of_predicting_applies_it_once(kind, tiny_encoder, synthetic_n
     model.task = tempered(model.task)
     found = model.predict(notes, progress=False)
     # Once: as the plain ones are decided with it, and no other numbers.
-    assert said(found) == said(model.task.decided(plain))
-    own = scores_of(model.task, model.task.decided(plain))
+    assert said(found) == said(model.task.decided(notes, plain))
+    own = scores_of(model.task, model.task.decided(notes, plain))
     np.testing.assert_allclose(scores_of(model.task, found), own, atol=1e-6)
     if kind is not EntityRecognition:
         before = scores_of(model.task, plain)
@@ -98,10 +98,9 @@ def test_a_linear_model_applies_it_once(kind, tiny_encoder, synthetic_notes):
     plain = model.predict(notes, progress=False)
     warm = replace(model, task=tempered(model.task))
     found = warm.predict(notes, progress=False)
-    assert said(found) == said(warm.task.decided(plain))
-    np.testing.assert_allclose(
-        scores_of(warm.task, found), scores_of(warm.task, warm.task.decided(plain)), atol=1e-6
-    )
+    assert said(found) == said(warm.task.decided(notes, plain))
+    own = scores_of(warm.task, warm.task.decided(notes, plain))
+    np.testing.assert_allclose(scores_of(warm.task, found), own, atol=1e-6)
     assert scores_of(warm.task, found).max() < scores_of(model.task, plain).max()
     if kind is not EntityRecognition:
         np.testing.assert_array_equal(warm.losses(notes), model.losses(notes))
@@ -140,7 +139,7 @@ def test_too_sure_a_classifier_is_calmed_and_says_the_same_labels():
     notes, predictions = classified(np.random.default_rng(0), task, 0.97)
     tuned = task.tuned(notes, predictions)
     assert tuned.temperature > 1.5
-    calm = tuned.decided(predictions)
+    calm = tuned.decided(notes, predictions)
     assert [p.label for p in calm] == [p.label for p in predictions]
     assert max(calm[0].scores.values()) < 0.9
     unsure = task.tuned(*classified(np.random.default_rng(0), task, 0.55, right=0.95))
@@ -149,7 +148,7 @@ def test_too_sure_a_classifier_is_calmed_and_says_the_same_labels():
     bare = [Prediction(n.note_id, label="a") for n in notes]
     assert replace(task, temperature=2.0).tuned(notes, bare).temperature is None
     # What has no scores has none to scale.
-    assert replace(task, temperature=2.0).decided(bare) == bare
+    assert replace(task, temperature=2.0).decided(notes, bare) == bare
 
 
 def test_thresholds_of_codes_are_of_the_scaled_scores():
@@ -165,7 +164,7 @@ def test_thresholds_of_codes_are_of_the_scaled_scores():
         predictions.append(Prediction(str(i), scores=LabelScores(task.labels.names, row)))
     tuned = task.tuned(notes, predictions)
     assert tuned.temperature > 1.2
-    found = tuned.decided(predictions)
+    found = tuned.decided(notes, predictions)
     least = tuned.thresholds.global_threshold
     for p in found:
         assert set(p.codes) == {code for code, score in p.scores.items() if score >= least}
@@ -173,7 +172,7 @@ def test_thresholds_of_codes_are_of_the_scaled_scores():
     plain = replace(tuned, temperature=None, thresholds=None)
     best = replace(plain, thresholds=task.tuned(notes[:19], predictions[:19]).thresholds)
     scores, other = (
-        task.evaluate(notes, given).summary() for given in (found, best.decided(predictions))
+        task.evaluate(notes, given).summary() for given in (found, best.decided(notes, predictions))
     )
     assert scores["micro_f1"] >= other["micro_f1"]
 
@@ -186,13 +185,13 @@ def test_mentions_and_relations_keep_what_they_are_and_say_how_often_they_are_ri
     gold = tuple(replace(s, score=None) for s, r in zip(spans, right, strict=True) if r)
     note, whole = Note("n", "x" * 800, spans=gold), Prediction("n", spans=tuple(spans))
     tuned = marked.tuned([note], [whole])
-    (found,) = tuned.decided([whole])
+    (found,) = tuned.decided([note], [whole])
     assert [s.key for s in found.spans] == [s.key for s in spans]
     assert found.spans[0].score == score_at_temperature(0.95, tuned.temperature, tuned.shift)
     assert found.spans[0].score == pytest.approx(right.mean(), abs=0.05)
     # One that a person set has no score to scale, and is kept.
     by_hand = Prediction("n", spans=(Span(0, 5, "Sign"),))
-    assert tuned.decided([by_hand]) == [by_hand]
+    assert tuned.decided([note], [by_hand]) == [by_hand]
     related = RelationExtraction(LabelSet(("helps",), (3,)), (("Drug", "Problem"),), unrelated=True)
     candidates = [ScoredRelation(f"h{i}", f"t{i}", "helps", 0.95) for i in range(80)]
     note = Note(
@@ -202,7 +201,7 @@ def test_mentions_and_relations_keep_what_they_are_and_say_how_often_they_are_ri
     )
     whole = Prediction("n", relations=(), scores=CandidateScores(candidates))
     tuned = related.tuned([note], [whole])
-    (found,) = tuned.decided([whole])
+    (found,) = tuned.decided([note], [whole])
     assert len(found.relations) == 80
     assert found.relations[0].score == pytest.approx(right.mean(), abs=0.05)
     assert found.scores.relations == found.relations
