@@ -528,17 +528,23 @@ class EntityRecognition(UnitTask):
 
     @classmethod
     def layout(cls, row: Mapping[str, Any]) -> str | None:
-        """Of several layers, where they lie."""
-        if row.get("layers", "one") == "one":
-            return None
-        tag_set = cls.from_dict(row).tag_set
-        return (
-            f"The outputs are {len(tag_set.sets)} layers of {tag_set.width}, one a type, side by "
-            "side. The tags of a layer exclude one another; those of two layers don't, as mentions "
-            f"of two types may overlap. `logits.unflatten(-1, (-1, {tag_set.width})).softmax(-1)` "
-            "has their probabilities; a pipeline that takes the likeliest of all outputs misreads "
-            "them."
-        )
+        """Of several layers, where they lie; and what is decided over a whole note."""
+        told = []
+        if row.get("layers", "one") != "one":
+            tag_set = cls.from_dict(row).tag_set
+            told.append(
+                f"The outputs are {len(tag_set.sets)} layers of {tag_set.width}, one a type, side "
+                "by side. The tags of a layer exclude one another; those of two layers don't, as "
+                "mentions of two types may overlap. "
+                f"`logits.unflatten(-1, (-1, {tag_set.width})).softmax(-1)` has their "
+                "probabilities; a pipeline that takes the likeliest of all outputs misreads them."
+            )
+        if row.get("consistent"):
+            told.append(
+                "What is a mention in at least half of its places in a note is one in all of them "
+                "in the package's predictions, and in its scores; the outputs alone don't tell."
+            )
+        return "\n\n".join(told) or None
 
     def to_dict(self) -> dict[str, Any]:
         """For `task.json`."""

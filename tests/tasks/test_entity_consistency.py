@@ -85,6 +85,15 @@ def test_it_is_saved_with_the_task_and_tasks_of_before_have_none():
     assert not task_from_dict(row).consistent
 
 
+def test_the_card_says_what_the_outputs_alone_do_not_tell():
+    task = EntityRecognition(LabelSet(("S",), (3,)), consistent=True)
+    assert "in all of them in the package's predictions" in task.layout(task.to_dict())
+    assert task.layout(replace(task, consistent=False).to_dict()) is None
+    both = task.layout(replace(task, layers="by_type").to_dict())
+    assert "layers of 3" in both
+    assert "in all of them" in both
+
+
 def test_every_model_predicts_consistent_mentions(tiny_encoder, synthetic_notes, tmp_path):
     notes = synthetic_notes.select(range(12))
     task = EntityRecognition.from_notes(notes, consistent=False)
