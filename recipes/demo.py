@@ -34,7 +34,7 @@ class Demonstration:
     show: Callable[[ctl.Note, ctl.Prediction], str]
 
 
-def main(output: str = "runs/demo", seed: int = 0, notes: int = 160, epochs: int = 5) -> None:
+def main(output: str = "runs/demo", seed: int = 0, notes: int = 120, epochs: int = 5) -> None:
     """Train and score four tasks on synthetic notes, with no network.
 
     Args:

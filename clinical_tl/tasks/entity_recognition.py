@@ -406,8 +406,9 @@ class EntityRecognition(UnitTask):
         for note, prediction in zip(notes, predictions, strict=True):
             spans = self._consistent(note, prediction.spans or ())
             if tuned:
-                kept = [span for span in self._scaled(spans) if _sureness(span) >= least]
-                spans = self._consistent(note, kept)
+                kept = tuple(span for span in self._scaled(spans) if _sureness(span) >= least)
+                # Where all are left, nothing new is decided.
+                spans = kept if len(kept) == len(spans) else self._consistent(note, kept)
             decided.append(replace(prediction, spans=spans))
         return decided
 
