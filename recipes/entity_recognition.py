@@ -56,7 +56,7 @@ def main(
             type) or not ("one"); "auto": what the training notes need.
         max_lost: share of the training mentions that may be left out, as tags can't hold them.
         consistent: whether what is a mention in most of its places in a note becomes one in all;
-            "auto": where that holds of the training notes.
+            "auto": of the labels of which that holds in the training notes.
         training: the training settings.
         output: folder for the model, a report and a table of the predictions for the test notes,
             the training log and checkpoints.

@@ -39,7 +39,8 @@ def choice_verdict(choice: Mapping[str, Any]) -> str:
         worth = f"; such a choice is worth {_shown(estimate)} {metric} on new notes"
     chosen = f"Chosen: {choice['chosen']}{worth}."
     if not transfer:
-        return f"Nothing without the encoder was climbed, so what it adds is not known. {chosen}"
+        without = "with" if choice["best_free"] else "without"
+        return f"Nothing {without} the encoder was climbed, so what it adds is not known. {chosen}"
     against = f"{_shown(transfer)} {metric} against {choice['best_free']}"
     if transfer["low"] > 0:
         return f"Transfer helps here: {against}. {chosen}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.plausibility import IDS, check_plausible
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_value
 from clinical_tl.metrics.calibration import LEAST_STATEMENTS, dev_scaling, score_at_temperature
 from clinical_tl.metrics.entities import (
     EntityScores,
@@ -56,7 +56,9 @@ in one layer a type. Units of tokens let every prediction end inside a word, and
 mentions overlap, which is not worth a mention in thousands."""
 CONSISTENT = 0.8
 """Mentions are consistent where at least this share of the places with the words of a training
-mention in its note are mentions, too, one more of each added (Laplace's rule: few tell little)."""
+mention in its note are mentions, too."""
+FEWEST_PLACES = 10
+"""Fewer tell nothing; a label's own count with two more that are as those of all labels."""
 MAX_LOST = 0.5
 """Training is refused where more than this share of the mentions can't be represented."""
 # What a tagger that knows no last and no single tokens calls them.
@@ -103,9 +105,9 @@ class EntityRecognition(UnitTask):
     until then. With `overlooked`, stretches that no mention was made of are predicted too where
     one is at least so likely: for a teacher to say what it is unsure of. It is not saved.
 
-    With `consistent`, words that are a mention in most of their places in a note are one in all of
-    them (`text.consistency`). Networks learn the places one by one: of BC5CDR and NCBI-disease
-    with 100 abstracts it adds 0.012 and 0.014 to F1 (one draw, 0.712 and 0.723 without).
+    `consistent` has the labels of which words that are a mention in most of their places in a note
+    are made one in all of them (`text.consistency`): networks decide place by place, and
+    annotators mostly don't.
 
     `temperature` divides the logits of the mentions' scores and `shift` moves them, so that they
     say how often such a mention is right (`dev_scaling`); no tag changes, so none of the mentions.
@@ -121,7 +123,7 @@ class EntityRecognition(UnitTask):
     shift: float = 0.0
     layers: Layers = "one"
     n_units: int = 0
-    consistent: bool = False
+    consistent: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "entity_recognition"
     fields: ClassVar[tuple[str, ...]] = ("spans",)
@@ -135,6 +137,10 @@ class EntityRecognition(UnitTask):
             raise ConfigError(f"layers={self.layers!r}; allowed: {list(get_args(Layers))}")
         if not 0 <= self.max_lost <= 1:
             raise ConfigError(f"max_lost={self.max_lost}; allowed: 0 to 1")
+        if not isinstance(self.consistent, tuple) or not {*self.consistent} <= {*self.labels}:
+            raise ConfigError(
+                f"consistent={shown_value(self.consistent)}; allowed: a tuple of the task's labels"
+            )
 
     @classmethod
     def from_notes(
@@ -145,7 +151,7 @@ class EntityRecognition(UnitTask):
         units: UnitSize | Literal["auto"] = "auto",
         layers: Layers | Literal["auto"] = "auto",
         max_lost: float = MAX_LOST,
-        consistent: bool | Literal["auto"] = "auto",
+        consistent: bool | Collection[str] | Literal["auto"] = "auto",
         allow_implausible: bool = False,
     ) -> EntityRecognition:
         """Fit the mention types on training notes (never on dev or test).
@@ -155,8 +161,9 @@ class EntityRecognition(UnitTask):
         compounds, of words with particles and of words run together do. With `layers="auto"`
         tags are in one layer a type where that brings back as large a share of the mentions, those
         that overlap a mention of another type, and else in one for all. With `consistent="auto"`
-        mentions are made consistent where those of the notes are (`CONSISTENT`).
-        `allow_implausible` takes labels and ids that look like text and not like names.
+        the mentions of those labels are made consistent whose mentions in the notes are
+        (`CONSISTENT`), with True those of all, with False of none. `allow_implausible` takes
+        labels and ids that look like text and not like names.
 
         Raises `TaskError` for notes whose spans are not annotated, or without any span, and for
         labels or ids that look like text.
@@ -178,7 +185,13 @@ class EntityRecognition(UnitTask):
         if layers == "by_type":
             n_units = sum(len(text_units(note.text, units)) for note in records)
         if consistent == "auto":
-            consistent = _are_consistent(records, units, layers)
+            consistent = _consistent_labels(records, labels, layers)
+        elif isinstance(consistent, bool):
+            consistent = labels.names if consistent else ()
+        elif isinstance(consistent, str):
+            raise ConfigError(
+                f"consistent={shown_value(consistent)}; allowed: True, False, 'auto', or labels"
+            )
         return cls(
             labels,
             scheme,
@@ -186,7 +199,7 @@ class EntityRecognition(UnitTask):
             max_lost=max_lost,
             layers=layers,
             n_units=n_units,
-            consistent=consistent,
+            consistent=tuple(consistent),
         )
 
     @property
@@ -349,7 +362,7 @@ class EntityRecognition(UnitTask):
 
         What is so unlikely decides nothing elsewhere.
         """
-        return replace(self.untuned(), overlooked=least, consistent=False)
+        return replace(self.untuned(), overlooked=least, consistent=())
 
     def untuned(self) -> EntityRecognition:
         """The task without temperature and threshold: its predictions keep every mention."""
@@ -397,29 +410,26 @@ class EntityRecognition(UnitTask):
     def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions' mentions that reach the threshold, scored at the temperature.
 
-        With `consistent` what is left decides about the other places of its words, and what there
-        was did before.
+        Those that make them consistent are among them, and have to reach it, too.
         """
+        check_order(notes, predictions)
         tuned = self.threshold is not None or self.temperature is not None
         least = 0.0 if self.threshold is None else self.threshold
         decided = []
         for note, prediction in zip(notes, predictions, strict=True):
             spans = self._consistent(note, prediction.spans or ())
             if tuned:
-                kept = tuple(span for span in self._scaled(spans) if _sureness(span) >= least)
-                # Where all are left, nothing new is decided.
-                spans = kept if len(kept) == len(spans) else self._consistent(note, kept)
+                spans = tuple(span for span in self._scaled(spans) if _sureness(span) >= least)
             decided.append(replace(prediction, spans=spans))
         return decided
 
     def _consistent(self, note: Note, spans: Sequence[Span]) -> tuple[Span, ...]:
-        if not self.consistent or not spans:
+        if not self.consistent:
             return tuple(spans)
-        units = text_units(note.text, self.units)
         found = [
             span
             for own in _apart(spans, self.layers)
-            for span in consistent_mentions(note.text, units, own)
+            for span in consistent_mentions(note.text, own, labels=self.consistent)
         ]
         return tuple(sorted(found, key=lambda span: span.key))
 
@@ -630,23 +640,32 @@ def _units_for(notes: Sequence[Note], tag_set: TagLayers) -> UnitSize:
     return "tokens"
 
 
-def _are_consistent(notes: Sequence[Note], size: UnitSize, layers: Layers) -> bool:
-    """Whether other places of a mention's words are mentions as a rule."""
-    more = agreeing = 0
+def _consistent_labels(notes: Sequence[Note], labels: LabelSet, layers: Layers) -> tuple[str, ...]:
+    """The labels of which other places of a mention's words are mentions as a rule."""
+    more: Counter[str] = Counter()
+    agreeing: Counter[str] = Counter()
     for note in notes:
-        units = text_units(note.text, size)
         for own in _apart(_distinct(note), layers):
-            counted = count_repeats(note.text, units, own)
-            more, agreeing = more + counted[0], agreeing + counted[1]
-    if (agreeing + 1) / (more + 2) < CONSISTENT:
-        return False
-    logger.info(
-        "entity recognition: what is a mention in most of its places in a note becomes one in all, "
-        "as %d of %d places in the training notes are (choose with consistent=…)",
-        agreeing,
-        more,
+            for label, (places, same) in count_repeats(note.text, own).items():
+                more[label] += places
+                agreeing[label] += same
+    if more.total() < FEWEST_PLACES:
+        return ()
+    usual = agreeing.total() / more.total()
+    found = tuple(
+        label for label in labels if (agreeing[label] + 2 * usual) / (more[label] + 2) >= CONSISTENT
     )
-    return True
+    if found:
+        logger.info(
+            "entity recognition: what is a mention in most of its places in a note becomes one in "
+            "all, as %d of %d places in the training notes are; of %d of %d labels (choose with "
+            "consistent=…)",
+            sum(agreeing[label] for label in found),
+            sum(more[label] for label in found),
+            len(found),
+            len(labels),
+        )
+    return found
 
 
 def _apart(spans: Sequence[Span], layers: Layers) -> list[list[Span]]:

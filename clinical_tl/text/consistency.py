@@ -9,15 +9,14 @@ annotations, these tell by themselves.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-
-import numpy as np
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from clinical_tl.schema import Span
-from clinical_tl.text.units import Units
+from clinical_tl.text.units import text_units
 
 MOST = 0.5
 """The share of its places that something has to be a mention in."""
@@ -26,129 +25,151 @@ SHORT = 3
 SHORTEST = 2
 """A single character stands for too much."""
 
-
-@dataclass(frozen=True)
-class Places:
-    """Where a note has the words of a mention: as mentions, and where none touches them.
-
-    `free` are the numbers of their first units, of `length` each.
-    """
-
-    mentions: Sequence[Span]
-    free: Sequence[int]
-    length: int
-
-    @property
-    def label(self) -> str:
-        """The commonest label of the mentions; of equals the first in the text."""
-        return Counter(span.label for span in self.mentions).most_common(1)[0][0]
-
-    @property
-    def agreeing(self) -> int:
-        """How many mentions have that label."""
-        label = self.label
-        return sum(span.label == label for span in self.mentions)
-
-    def __len__(self) -> int:
-        return len(self.mentions) + len(self.free)
+# The 5 of 2.5, or of 5,000.
+_NUMBER_BEFORE, _NUMBER_AFTER = re.compile(r"\d[.,/:-]\Z"), re.compile(r"[.,/:-]\d")
 
 
-def count_repeats(text: str, units: Units, spans: Sequence[Span]) -> tuple[int, int]:
-    """How many more places the note's mentions have, and in how many they are mentions, too.
-
-    >>> from clinical_tl.text.units import text_units
-    >>> text = "Asthma. No asthma attack, asthma plan."
-    >>> count_repeats(text, text_units(text), [Span(0, 6, "D"), Span(11, 17, "D")])
-    (2, 1)
-    """
-    more = agreeing = 0
-    for places in _Note(text, units, spans).repeated():
-        more += len(places) - 1
-        agreeing += places.agreeing - 1
-    return more, agreeing
-
-
-def consistent_mentions(text: str, units: Units, spans: Sequence[Span]) -> tuple[Span, ...]:
+def consistent_mentions(
+    text: str, spans: Sequence[Span], *, labels: Collection[str] | None = None
+) -> tuple[Span, ...]:
     """The mentions, and those that they make of other places with their words, in text order.
 
-    Words that are a mention of one label in at least half (`MOST`) of the places where no other
-    mention is become one in the rest, the longest first; the score is the mean of theirs. Case
-    counts in words of up to three characters. None is taken away, and doing it again adds none.
+    Places are runs of whole words that no other mention touches, on one line, and no part of a
+    number. Words that are a mention of one label in at least half (`MOST`) of their places become
+    one in the rest, the longest first, with the score that so many of the places reach; mentions
+    of the label that have less are raised to it. So a threshold on scores leaves all of them or
+    those that had it anyway. Case counts in words of up to three characters, and what has no
+    letter is left alone. None is taken away, and doing it again changes nothing.
 
     Args:
         text: of the note.
-        units: of the text (`text.units`), shape (units,).
-        spans: its mentions; those that are no run of units, or have gaps, are left as they are.
+        spans: its mentions; those that are no run of words, or have gaps, make no others.
+        labels: of the mentions that may be added or raised; any by default.
 
-    >>> from clinical_tl.text.units import text_units
     >>> text = "Asthma since 2010. On examination no asthma."
-    >>> [s.key for s in consistent_mentions(text, text_units(text), [Span(0, 6, "Disease")])]
+    >>> [s.key for s in consistent_mentions(text, [Span(0, 6, "Disease")])]
     [(0, 6, 'Disease'), (37, 43, 'Disease')]
     """
     if not spans:
         return ()
-    note = _Note(text, units, spans)
-    added: list[Span] = []
-    for places in note.repeated():
-        if places.agreeing < MOST * len(places):
-            continue
-        scores = [span.score for span in places.mentions if span.label == places.label]
-        known = [score for score in scores if score is not None]
-        score = fmean(known) if len(known) == len(scores) else None
-        for first in places.free:
-            if note.take(first, places.length):
-                last = first + places.length - 1
-                start, end = int(units.starts[first]), int(units.ends[last])
-                added.append(Span(start, end, places.label, score=score))
-    if not added:
-        return tuple(spans)
-    return tuple(sorted((*spans, *added), key=lambda span: span.key))
+    note = _Note(text, spans)
+    # What a longer one takes is no place of a shorter one any more, which may then have most.
+    while note.agree(labels):
+        pass
+    return tuple(sorted(note.spans, key=lambda span: span.key))
+
+
+def count_repeats(text: str, spans: Sequence[Span]) -> dict[str, tuple[int, int]]:
+    """Label → how many more places its mentions have, and in how many they are mentions, too.
+
+    >>> text = "Asthma. No asthma attack, asthma plan."
+    >>> count_repeats(text, [Span(0, 6, "D"), Span(11, 17, "D")])
+    {'D': (2, 1)}
+    """
+    note = _Note(text, spans)
+    counts: dict[str, tuple[int, int]] = {}
+    for key, own in note.mentions.items():
+        label, agreeing = _commonest([note.spans[at] for at in own])
+        more, before = counts.get(label, (0, 0))
+        counts[label] = (more + len(own) + len(note.free(key)) - 1, before + agreeing - 1)
+    return counts
+
+
+def _commonest(mentions: Sequence[Span]) -> tuple[str, int]:
+    """The commonest label, of equals the first, and how many have it."""
+    return Counter(span.label for span in mentions).most_common(1)[0]
 
 
 class _Note:
-    """A note's words, and which of them are taken by mentions."""
+    """A note's mentions by their words, and the places that have the same words."""
 
-    def __init__(self, text: str, units: Units, spans: Sequence[Span]) -> None:
-        starts, ends = units.starts.tolist(), units.ends.tolist()
-        self.words = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    def __init__(self, text: str, spans: Sequence[Span]) -> None:
+        units = text_units(text)
+        self.text, self.starts, self.ends = text, units.starts.tolist(), units.ends.tolist()
+        self.words = [text[a:b] for a, b in zip(self.starts, self.ends, strict=True)]
         self.folded = [word.casefold() for word in self.words]
-        self.taken = np.zeros(len(starts), dtype=bool)
-        first = {start: i for i, start in enumerate(starts)}
-        last = {end: i for i, end in enumerate(ends)}
-        self.written: dict[tuple[str, ...], list[Span]] = defaultdict(list)
-        for span in spans:
-            low = int(np.searchsorted(units.ends, span.start, side="right"))
-            high = int(np.searchsorted(units.starts, span.end))
-            self.taken[low:high] = True
+        self.taken = bytearray(len(self.words))
+        first = {start: i for i, start in enumerate(self.starts)}
+        last = {end: i for i, end in enumerate(self.ends)}
+        self.spans = list(spans)
+        found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for at, span in enumerate(self.spans):
+            low = int(units.ends.searchsorted(span.start, side="right"))
+            high = int(units.starts.searchsorted(span.end))
+            self.taken[low:high] = b"\1" * (high - low)
             whole = first.get(span.start) == low and last.get(span.end) == high - 1
-            if whole and not span.is_discontinuous:
-                self.written[self._key(low, high)].append(span)
-        self.at: dict[str, list[int]] = defaultdict(list)
-        begins = {key[0] for key in self.written}
-        for i, (word, folded) in enumerate(zip(self.words, self.folded, strict=True)):
-            for each in {word, folded} & begins:
-                self.at[each].append(i)
+            written = text[span.start : span.end]
+            if (
+                whole
+                and not span.is_discontinuous
+                and len(written) >= SHORTEST
+                and any(map(str.isalpha, written))
+            ):
+                found[self._key(low, high)].append(at)
+        # The longest first, and no order that depends on the mentions'.
+        self.mentions = dict(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
+        self.places = self._places()
 
     def _key(self, low: int, high: int) -> tuple[str, ...]:
         short = sum(map(len, self.words[low:high])) <= SHORT
         return tuple((self.words if short else self.folded)[low:high])
 
-    def repeated(self) -> Iterator[Places]:
-        """The places of each mention's words, the longest first."""
-        for key in sorted(self.written, key=lambda key: (-len(key), key)):
-            if sum(map(len, key)) < SHORTEST:
+    def _places(self) -> dict[tuple[str, ...], list[int]]:
+        """The numbers of the first words of all places, mentions or not."""
+        places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        lengths: dict[str, set[int]] = defaultdict(set)
+        for key in self.mentions:
+            lengths[key[0]].add(len(key))
+        for i, (word, folded) in enumerate(zip(self.words, self.folded, strict=True)):
+            if word not in lengths and folded not in lengths:
                 continue
-            n = len(key)
-            free = [
-                i
-                for i in self.at[key[0]]
-                if not self.taken[i : i + n].any() and self._key(i, i + n) == key
-            ]
-            yield Places(self.written[key], free, n)
+            for n in lengths.get(word, set()) | lengths.get(folded, set()):
+                key = self._key(i, i + n)
+                if len(key) == n and key in self.mentions and self._stands_alone(i, i + n - 1):
+                    places[key].append(i)
+        return places
 
-    def take(self, first: int, length: int) -> bool:
-        """Take words that are free; tells whether they were."""
-        if self.taken[first : first + length].any():
+    def _stands_alone(self, first: int, last: int) -> bool:
+        start, end = self.starts[first], self.ends[last]
+        if len(self.text[start:end].splitlines()) > 1:
             return False
-        self.taken[first : first + length] = True
-        return True
+        before, after = self.text[max(start - 2, 0) : start], self.text[end : end + 2]
+        cut_before = self.text[start].isdecimal() and _NUMBER_BEFORE.search(before)
+        cut_after = self.text[end - 1].isdecimal() and _NUMBER_AFTER.match(after)
+        return not (cut_before or cut_after)
+
+    def free(self, key: tuple[str, ...]) -> list[int]:
+        """The places of these words that no mention touches, none overlapping another."""
+        n, free, stop = len(key), [], 0
+        for i in self.places[key]:
+            if i >= stop and not any(self.taken[i : i + n]):
+                free.append(i)
+                stop = i + n
+        return free
+
+    def agree(self, labels: Collection[str] | None) -> bool:
+        """Add and raise what most places of some words say; tells whether there was any."""
+        changed = False
+        for key, own in self.mentions.items():
+            label, agreeing = _commonest([self.spans[at] for at in own])
+            free, n = self.free(key), len(key)
+            most = math.ceil(MOST * (len(own) + len(free)))
+            if agreeing < most or not (labels is None or label in labels):
+                continue
+            same = [at for at in own if self.spans[at].label == label]
+            level = sorted((self.spans[at].score for at in same), key=_sureness)[-most]
+            for at in same:
+                if _sureness(self.spans[at].score) < _sureness(level):
+                    self.spans[at] = replace(self.spans[at], score=level)
+                    changed = True
+            for i in free:
+                self.taken[i : i + n] = b"\1" * n
+                own.append(len(self.spans))
+                self.spans.append(Span(self.starts[i], self.ends[i + n - 1], label, score=level))
+                changed = True
+        return changed
+
+
+def _sureness(score: float | None) -> float:
+    """What has no score was not doubted."""
+    return math.inf if score is None else score

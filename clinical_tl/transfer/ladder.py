@@ -384,19 +384,26 @@ class _Climb:
             self.task.monitor,
             tuple(scores),
             winner.name,
-            self._nested(),
+            self._nested(winner.name),
             transfer,
             free,
             sum(map(len, self.sides)),
             model,
         )
 
-    def _nested(self) -> Estimate | None:
-        """The score of choosing: for each fold by the others."""
-        names = [name for name in self.said if self.rungs[name].is_model]
-        folds = range(min(len(self.said[name]) for name in names))
-        if len(folds) < FEWEST_FOLDS:
+    def _nested(self, winner: str) -> Estimate | None:
+        """The score of choosing: for each fold by the others.
+
+        A dear rung of a single fold takes no part, and where it was chosen there is no score.
+        """
+        if len(self.said[winner]) < FEWEST_FOLDS:
             return None
+        names = [
+            name
+            for name, said in self.said.items()
+            if self.rungs[name].is_model and len(said) >= FEWEST_FOLDS
+        ]
+        folds = range(min(len(self.said[name]) for name in names))
         said = []
         for held_out in folds:
             others = [i for i in folds if i != held_out]

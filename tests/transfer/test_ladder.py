@@ -265,6 +265,12 @@ def test_cheap_rungs_are_told_apart_by_all_their_folds(monkeypatch, tiny_encoder
     )  # fmt: skip
     assert choice.rungs[2].folds == 1
     assert choice.chosen == "steady"
+    # Whose worth a rung of one fold does not hide.
+    assert "such a choice is worth 0." in choice.verdict
+    assert choice.verdict.startswith("Nothing without the encoder was climbed")
+    free = scripted("free", "free", lambda i: i % 8 > 0)
+    alone = climb(monkeypatch, tiny_encoder, free)
+    assert alone.verdict.startswith("Nothing with the encoder was climbed")
 
 
 def test_of_equals_the_cheaper_one_is_chosen(monkeypatch, tiny_encoder):
