@@ -58,7 +58,9 @@ CONSISTENT = 0.8
 """Mentions are consistent where at least this share of the places with the words of a training
 mention in its note are mentions, too."""
 FEWEST_PLACES = 10
-"""Fewer tell nothing; a label's own count with two more that are as those of all labels."""
+"""Fewer tell nothing."""
+BORROWED_PLACES = 5
+"""A label's own count with so many more that are as those of all labels."""
 MAX_LOST = 0.5
 """Training is refused where more than this share of the mentions can't be represented."""
 # What a tagger that knows no last and no single tokens calls them.
@@ -653,7 +655,10 @@ def _consistent_labels(notes: Sequence[Note], labels: LabelSet, layers: Layers) 
         return ()
     usual = agreeing.total() / more.total()
     found = tuple(
-        label for label in labels if (agreeing[label] + 2 * usual) / (more[label] + 2) >= CONSISTENT
+        label
+        for label in labels
+        if (agreeing[label] + BORROWED_PLACES * usual) / (more[label] + BORROWED_PLACES)
+        >= CONSISTENT
     )
     if found:
         logger.info(

@@ -48,7 +48,7 @@ def test_each_label_is_consistent_or_not():
     marked = [Span(8 * i, 8 * i + 6, "D") for i in range(20)]
     marked += [Span(164, 172, "Age"), Span(174, 179, "Colour")]
     task = EntityRecognition.from_notes([Note("1", text, spans=tuple(marked))])
-    # 19 of 19, none of one, and none of none: (0 + 2 · 0.95) / 3, (0 + 2 · 0.95) / 2.
+    # 19 of 19, none of one, and none of none: (0 + 5 · 0.95) / 6, (0 + 5 · 0.95) / 5.
     assert task.consistent == ("Colour", "D")
 
 
