@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +24,10 @@ from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.schema import Note
 from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.unit_task import UnitTask
-from clinical_tl.training.fingerprint import digest, whole_note
 
 if TYPE_CHECKING:
     from clinical_tl.estimators.feature_classifier import Balance, ClassWeight
     from clinical_tl.models.reader import Reader
-    from clinical_tl.network.network import Network
-
-# A run that is interrupted and started again in one process has moved the network since.
-_KNOWN: WeakKeyDictionary[Network, tuple[tuple[str, int], HeadStart]] = WeakKeyDictionary()
 
 LARGEST_WEIGHT = 20.0
 """Of a head's start; those of MiniLM's features are below 1."""
@@ -71,10 +65,6 @@ def head_start(reader: Reader, notes: Sequence[Note], *, seed: int = 0) -> HeadS
     layer = reader.network.spec.output_layer(reader.network)
     if layer is None:
         return None
-    key = digest(*map(whole_note, notes)), seed
-    known = _KNOWN.get(reader.network)
-    if known is not None and known[0] == key:
-        return known[1]
     features, tags, groups = _decisions(reader, layer, notes, seed)
     gold: npt.NDArray[Any] = tags
     task, many, block = reader.task, reader.network.spec.multi_label, 1
@@ -102,9 +92,7 @@ def head_start(reader: Reader, notes: Sequence[Note], *, seed: int = 0) -> HeadS
     # likeliest does not change.
     calm = min(1.0, LARGEST_WEIGHT / max(float(np.abs(weights).max()), 1e-12))
     weights, biases = calm * weights, calm * biases
-    start = HeadStart(weights, biases, classifier.balance_, classifier.strength_)
-    _KNOWN[reader.network] = key, start
-    return start
+    return HeadStart(weights, biases, classifier.balance_, classifier.strength_)
 
 
 def _are_columns(gold: npt.NDArray[Any], outputs: int, *, many: bool) -> bool:

@@ -58,7 +58,7 @@ from clinical_tl.training.optimiser import (
 )
 from clinical_tl.training.privacy import private_training
 from clinical_tl.training.progress import Progress
-from clinical_tl.training.regularisers import l2_sp, starting_point, starting_points
+from clinical_tl.training.regularisers import l2_sp, starting_point
 from clinical_tl.training.schedule import BATCH_TOKENS, plan_schedule, warn_of_short_run
 from clinical_tl.training.seeds import mix_seeds
 
@@ -170,12 +170,11 @@ class TrainingRun:
             checkpoint = self._checkpoint_of_this_run()
             if initialise is not None:
                 initialise()
-            here = starting_point(network) if config.l2_sp else {}
+            # Of a run that goes on, too: it was built anew, or `fit` put the weights back.
+            self.start = starting_point(network) if config.l2_sp else {}
             optimiser = build_optimiser(network, config)
             if checkpoint is not None:
                 self._restore(checkpoint, optimiser)
-            resumed = checkpoint is not None
-            self.start = starting_points(network, here, self.fingerprint, resumed=resumed)
             # Its state is where the parameters are, which Accelerate need not be.
             self.optimiser = self.accelerator.prepare(optimiser, device_placement=[False])
             self.log = TrainingLog(

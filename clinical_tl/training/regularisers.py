@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import torch
 
 if TYPE_CHECKING:
     from clinical_tl.network.network import Network
-
-
-_STARTS: WeakKeyDictionary[Network, tuple[dict[str, Any], dict[str, torch.Tensor]]] = (
-    WeakKeyDictionary()
-)
 
 
 def starting_point(network: Network) -> dict[str, torch.Tensor]:
@@ -24,26 +18,6 @@ def starting_point(network: Network) -> dict[str, torch.Tensor]:
         for name, parameter in network.trainable().items()
         if not network.is_head(name) and "lora_" not in name
     }
-
-
-def starting_points(
-    network: Network,
-    here: dict[str, torch.Tensor],
-    run: Mapping[str, Any],
-    *,
-    resumed: bool,
-) -> dict[str, torch.Tensor]:
-    """Where a run's weights started: `here`, or, of an interrupted one, where it did.
-
-    In a new process an interrupted run is built anew, and its weights are where they were. In
-    the same process they have moved: what they were is remembered as long as the network lives.
-    """
-    known = _STARTS.get(network)
-    if resumed and known is not None and known[0] == run:
-        return known[1]
-    if here:
-        _STARTS[network] = (dict(run), here)
-    return here
 
 
 def l2_sp(network: Network, start: Mapping[str, torch.Tensor]) -> torch.Tensor:
