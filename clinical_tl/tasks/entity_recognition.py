@@ -27,7 +27,7 @@ from clinical_tl.metrics.entities import (
 )
 from clinical_tl.metrics.label_score import LabelScore
 from clinical_tl.metrics.scores import Scores
-from clinical_tl.metrics.thresholds import tune_cut
+from clinical_tl.metrics.thresholds import steady_cut
 from clinical_tl.schema import LabelSet, Note, Prediction, Span
 from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
 from clinical_tl.tasks.unit_task import UnitTask
@@ -373,25 +373,27 @@ class EntityRecognition(UnitTask):
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> EntityRecognition:
         """The task with the temperature of these (development) notes' mentions, and the threshold.
 
-        That is the one of best exact-span F1, found by `tune_cut`; none where no mention is
+        That is the one of best exact-span F1, found by `steady_cut`; none where no mention is
         right, or fewer than `LEAST_STATEMENTS` are said, whose best threshold is that of a note or
         two. Mentions without a score are taken at any threshold, and tell no temperature.
         """
         check_order(notes, predictions)
         said: list[Span] = []
         right: list[bool] = []
-        n_gold = 0
-        for note, prediction in zip(notes, predictions, strict=True):
+        of_note: list[int] = []
+        n_gold = np.zeros(len(notes))
+        for i, (note, prediction) in enumerate(zip(notes, predictions, strict=True)):
             spans = note.spans or ()
-            n_gold += len({(*s.key, s.fragments) for s in spans})
+            n_gold[i] = len({(*s.key, s.fragments) for s in spans})
             # A stretch that merely covers a discontinuous mention does not find it.
             left = {s.key for s in spans if not s.is_discontinuous}
             # A mention said twice is right once.
             for span in sorted(prediction.spans or (), key=_sureness, reverse=True):
                 said.append(span)
+                of_note.append(i)
                 right.append(span.key in left)
                 left.discard(span.key)
-        if not n_gold:
+        if not n_gold.any():
             logger.warning(
                 "entity recognition: the %d development notes have no mention, so no threshold "
                 "can be tuned: every mention is kept",
@@ -406,8 +408,7 @@ class EntityRecognition(UnitTask):
         scores = [_sureness(span) for span in calm._scaled(said)]  # noqa: SLF001  (its own)
         if len(said) < LEAST_STATEMENTS:
             return replace(calm, threshold=None)
-        threshold = tune_cut(scores, np.array(right, dtype=np.bool_), missed=n_gold - sum(right))
-        return replace(calm, threshold=threshold)
+        return replace(calm, threshold=steady_cut(scores, right, of_note, n_gold))
 
     def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions' mentions that reach the threshold, scored at the temperature.

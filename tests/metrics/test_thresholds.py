@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from clinical_tl.errors import ArtifactError, ConfigError, TaskError
 from clinical_tl.metrics.coding import coding_scores
-from clinical_tl.metrics.thresholds import Thresholds, tune_cut, tune_thresholds
+from clinical_tl.metrics.thresholds import Thresholds, steady_cut, tune_cut, tune_thresholds
 
 
 @st.composite
@@ -236,3 +236,71 @@ def test_what_can_not_be_tuned_is_refused():
         tune_thresholds(gold, scores, shrinkage=-1)
     with pytest.raises(ConfigError, match="allowed: 0 or more"):
         tune_thresholds(gold, scores, shrinkage=float("nan"))
+
+
+def drawn_notes(random, n):
+    """Notes with four mentions each; those that are right have higher scores as a rule."""
+    right = random.random(4 * n) < 0.6
+    logits = random.normal(size=4 * n) + np.where(right, 1.0, -1.0)
+    scores = 1 / (1 + np.exp(-logits))
+    of_note = np.repeat(np.arange(n), 4)
+    gold = np.bincount(of_note, weights=right, minlength=n) + (random.random(n) < 0.3)
+    return scores, right, of_note, gold
+
+
+def f1_at(threshold, drawn):
+    scores, right, _, gold = drawn
+    taken = scores >= (threshold or 0.0)
+    return 2 * (taken & right).sum() / (taken.sum() + gold.sum())
+
+
+def test_a_steady_cut_is_nearer_to_the_best_and_varies_less():
+    """On notes that did not choose it; the best cut of twenty notes is partly their luck."""
+    random = np.random.default_rng(0)
+    others = drawn_notes(random, 5000)
+    found = {tune_cut: [], steady_cut: []}
+    for _ in range(40):
+        scores, right, _, gold = own = drawn_notes(random, 20)
+        best = tune_cut(scores, right, missed=int(gold.sum() - right.sum()))
+        found[tune_cut].append(f1_at(best, others))
+        found[steady_cut].append(f1_at(steady_cut(*own), others))
+    assert np.mean(found[steady_cut]) > np.mean(found[tune_cut]) + 0.002
+    assert np.std(found[steady_cut]) < 0.8 * np.std(found[tune_cut])
+
+
+def test_a_steady_cut_is_the_mean_of_the_best_on_resamples():
+    own = drawn_notes(np.random.default_rng(1), 12)
+    scores, right, of_note, gold = own
+    distinct = np.unique(scores)
+    cuts = np.append(distinct[0] / 2, distinct[:-1] + np.diff(distinct) / 2)
+    best = []
+    for times in np.random.default_rng(0).multinomial(12, np.full(12, 1 / 12), size=200):
+        weight = times[of_note]
+        f1 = [
+            2 * (weight * right * (scores >= cut)).sum()
+            / ((weight * (scores >= cut)).sum() + (times * gold).sum())
+            for cut in cuts
+        ]  # fmt: skip
+        best.append(cuts[int(np.argmax(f1))])
+    assert steady_cut(*own) == pytest.approx(np.mean(best), abs=1e-12)
+    assert steady_cut(*own) == steady_cut(*own)
+
+
+def test_a_cut_that_most_resamples_gain_nothing_by_is_none():
+    scores, right = np.linspace(0.5, 0.9, 40), np.ones(40, dtype=bool)
+    of_note = np.arange(40) % 10
+    assert steady_cut(scores, right, of_note, np.full(10, 4)) is None
+    # One wrong mention that a note has lowest is in two thirds of the resamples.
+    right[0] = False
+    assert steady_cut(scores, right, of_note, np.full(10, 4)) is None
+    right[1:4] = False
+    assert steady_cut(scores, right, of_note, np.full(10, 4)) is not None
+    assert steady_cut(scores, ~np.ones(40, dtype=bool), of_note, np.full(10, 4)) is None
+    assert steady_cut([], [], [], [2.0]) is None
+
+
+def test_many_scores_make_no_more_cuts_than_are_tried():
+    own = drawn_notes(np.random.default_rng(2), 3000)
+    scores, right, _, gold = own
+    best = tune_cut(scores, right, missed=int(gold.sum() - right.sum()))
+    assert f1_at(steady_cut(*own), own) == pytest.approx(f1_at(best, own), abs=0.002)
