@@ -296,7 +296,7 @@ def test_a_cut_that_most_resamples_gain_nothing_by_is_none():
     right[1:4] = False
     assert steady_cut(scores, right, of_note, np.full(10, 4)) is not None
     assert steady_cut(scores, ~np.ones(40, dtype=bool), of_note, np.full(10, 4)) is None
-    assert steady_cut([], [], [], [2.0]) is None
+    assert steady_cut([], np.zeros(0, dtype=bool), [], [2.0]) is None
 
 
 def test_many_scores_make_no_more_cuts_than_are_tried():
