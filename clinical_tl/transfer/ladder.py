@@ -38,6 +38,7 @@ from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.transfer.rungs import Means, Rung, rungs_of
+from clinical_tl.transfer.training_cost import TrainingCost
 
 if TYPE_CHECKING:
     from clinical_tl.models.feature_model import FeatureModel
@@ -61,9 +62,8 @@ FEWEST_FOR_DEV = 60
 """Of fewer notes none are set aside as dev notes: they would choose by chance."""
 DEV_SHARE = 0.15
 RESAMPLES, CONFIDENCE = 1000, 0.95
-# Ten epochs of training cost about as much as reading the notes so often.
-EPOCHS_OF_READING = 25.0
 START_SECONDS = 20.0
+"""What a fold of a trained rung takes at least: with less left no training is tried."""
 
 
 @dataclass(frozen=True)
@@ -255,19 +255,22 @@ class _Climb:
         self.rungs: dict[str, Rung] = {}
         self.seconds: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
-        self.reading: float | None = None
+        self.cost: TrainingCost | None = None
 
     def climb(self, rung: Rung) -> None:
         """Fit and predict as many folds as the budget has room for; says why where none."""
         self.rungs[rung.name] = rung
+        if rung.cost == "trained":
+            self._try_training(rung)
         reason = self._reason_against(rung)
         if reason is not None:
             self.left_out[rung.name] = reason
             return
         done: list[list[Prediction]] = []
         started = time.monotonic()
-        has_room = self._seconds_each() * FEWEST_FOLDS <= self.ends - started
-        fewest = FEWEST_FOLDS if has_room else self._fewest
+        fewest = self._fewest
+        if rung.cost == "trained" and self._seconds_each() * FEWEST_FOLDS <= self.ends - started:
+            fewest = FEWEST_FOLDS
         with tqdm(
             total=len(self.sides), desc=rung.name, unit="fold", disable=not self.progress
         ) as bar:
@@ -285,8 +288,24 @@ class _Climb:
                     break
         self.said[rung.name] = done
         self.seconds[rung.name] = time.monotonic() - started
-        if rung.cost == "frozen" and self.reading is None:
-            self.reading = self.seconds[rung.name]
+
+    def _try_training(self, rung: Rung) -> None:
+        """Measure what training costs, before the first that is trained."""
+        if self.cost is not None or any(self.rungs[n].cost == "trained" for n in self.said):
+            return
+        if self.ends - time.monotonic() < START_SECONDS * self._fewest:
+            return
+        notes = [note for side in self.sides for note in side]
+        try:
+            with _quiet():
+                self.cost = TrainingCost.measured(
+                    lambda some, config: rung.fit(replace(self.means, config=config), some, None),
+                    notes,
+                    self.means.config,
+                )
+        except FAILURES:
+            # Of so few notes that tells nothing of what more will do.
+            self.cost = None
 
     def _said(self, rung: Rung, held_out: int, side: Sequence[Note]) -> list[Prediction]:
         """What a rung says of a fold that it has not seen."""
@@ -329,14 +348,22 @@ class _Climb:
         return 1 if min(map(len, self.sides)) >= FEWEST_FOR_ONE_FOLD else FEWEST_FOLDS
 
     def _seconds_each(self) -> float:
-        """What a fold of a trained rung takes, about; 0 where nothing tells."""
+        """What a fold of a trained rung takes, about."""
         trained = [n for n in self.said if self.rungs[n].cost == "trained"]
         if trained:
             return self.seconds[trained[-1]] / len(self.said[trained[-1]])
-        if self.reading is None:
-            return 0.0
-        # All folds read all notes once, by the first rung that reads them.
-        return START_SECONDS + EPOCHS_OF_READING * self.reading
+        if self.cost is None:
+            return START_SECONDS
+        # Its head starts from a linear model, as those on frozen features are.
+        frozen = [self.seconds[n] / len(self.said[n]) for n in self.said if self._is_frozen(n)]
+        train, dev = self._others(0)
+        return max(
+            START_SECONDS,
+            max(frozen, default=0.0) + self.cost.seconds(self.means.config, train, dev),
+        )
+
+    def _is_frozen(self, name: str) -> bool:
+        return self.rungs[name].cost == "frozen"
 
     def _others(self, held_out: int) -> tuple[list[Note], list[Note] | None]:
         """Training and dev notes where one fold is held out."""

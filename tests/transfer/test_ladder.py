@@ -20,6 +20,7 @@ from clinical_tl.training.dp import DP
 from clinical_tl.transfer import ladder
 from clinical_tl.transfer.ladder import best_transfer
 from clinical_tl.transfer.rungs import Rung, rungs_of
+from clinical_tl.transfer.training_cost import TRIED_EPOCHS, TrainingCost
 
 QUICK = {"config": TrainingConfig(epochs=1, batch_tokens=2048), "progress": False}
 LABELS = ("icu", "ward")
@@ -208,6 +209,27 @@ def test_what_costs_more_is_not_tried_where_an_adapter_is_worse_for_sure(monkeyp
     )
 
 
+def timed(monkeypatch, seconds):
+    """A clock that goes on when a rung of this many seconds is fitted, on a trial a tenth."""
+    clock = [0.0]
+    monkeypatch.setattr(ladder.time, "monotonic", lambda: clock[0])
+
+    def taking(rung):
+        def fit(means, train, dev):
+            trial = means.config.epochs == TRIED_EPOCHS
+            took = seconds / 10 if trial else seconds
+            clock[0] += took
+            model = rung.fit(means, train, dev)
+            # Ten times as long as the trial: ten epochs, of two.
+            tokens = 1000 * TRIED_EPOCHS if trial else 10_000
+            model.metrics["training"] = {"seconds": took, "tokens": tokens}
+            return model
+
+        return replace(rung, fit=fit)
+
+    return taking
+
+
 @pytest.mark.parametrize(
     ("folds", "budget", "climbed"),
     [
@@ -222,47 +244,49 @@ def test_what_costs_more_is_not_tried_where_an_adapter_is_worse_for_sure(monkeyp
 def test_a_dear_rung_has_as_many_folds_as_there_is_time_for(
     monkeypatch, tiny_encoder, folds, budget, climbed
 ):
-    clock = [0.0]
-    monkeypatch.setattr(ladder.time, "monotonic", lambda: clock[0])
-
-    def taking(seconds, rung):
-        def fit(*given):
-            clock[0] += seconds
-            return rung.fit(*given)
-
-        return replace(rung, fit=fit)
-
-    frozen = taking(0.2 * 5 / folds, scripted("frozen", "frozen", lambda i: i % 3 > 0))
-    dear = taking(60, scripted("dear", "trained", lambda i: i % 10 > 0))
-    monkeypatch.setattr(ladder, "EPOCHS_OF_READING", 40.0)
+    dear = timed(monkeypatch, 60)(scripted("dear", "trained", lambda i: i % 10 > 0))
+    monkeypatch.setattr(TrainingCost, "seconds", lambda *_: 60.0)
+    frozen = scripted("frozen", "frozen", lambda i: i % 3 > 0)
     choice = climb(monkeypatch, tiny_encoder, frozen, dear, folds=folds, budget_minutes=budget)
     assert choice.rungs[1].folds == climbed
     assert choice.chosen == ("dear" if climbed else "frozen")
     assert (choice.estimate is None) == (climbed == 1)
     if not climbed:
-        assert "2 of 5 folds would take about 2 min" in str(choice)
+        assert "2 of 5 folds would take about 2 min, the budget has 1 left" in str(choice)
     if climbed == 1:
         assert "of a single fold, what such a choice is worth" in choice.verdict
 
 
+def test_what_training_costs_is_tried_once_and_not_without_time(monkeypatch, tiny_encoder):
+    tried = []
+
+    def measured(_fit, notes, _config):
+        tried.append(len(notes))
+        raise TaskError("too few")
+
+    monkeypatch.setattr(TrainingCost, "measured", measured)
+    rungs = [scripted(name, "trained", always) for name in ("one", "two")]
+    choice = climb(monkeypatch, tiny_encoder, scripted("cheap", "frozen", always), *rungs)
+    assert tried == [80]
+    assert [rung.folds for rung in choice.rungs] == [5, 5, 5]
+    choice = climb(
+        monkeypatch, tiny_encoder, scripted("cheap", "frozen", always), *rungs, budget_minutes=0.1
+    )
+    assert tried == [80]
+    assert [rung.folds for rung in choice.rungs] == [5, 0, 0]
+
+
 def test_cheap_rungs_are_told_apart_by_all_their_folds(monkeypatch, tiny_encoder):
     """Also where a dear one has only the first, which flatters another of the cheap ones."""
-    clock, seen = [0.0], []
-    monkeypatch.setattr(ladder.time, "monotonic", lambda: clock[0])
-
-    def dear(*given):
-        clock[0] += 600.0
-        return scripted("dear", "trained", lambda i: i % 2 == 0).fit(*given)
-
+    seen = []
+    dear = timed(monkeypatch, 600)(scripted("dear", "trained", lambda i: i % 2 == 0))
+    monkeypatch.setattr(TrainingCost, "seconds", lambda *_: 600.0)
     first = scripted("first", "frozen", always, seen)
     climb(monkeypatch, tiny_encoder, first, folds=2)
     held_out = {int(n.note_id) for n in PLAIN} - {int(n.note_id) for n in seen[0][0]}
     flattered = scripted("flattered", "frozen", lambda i: i in held_out)
     steady = scripted("steady", "frozen", lambda i: i % 8 > 0)
-    choice = climb(
-        monkeypatch, tiny_encoder, flattered, steady, Rung("dear", "trained", dear),
-        folds=2, budget_minutes=0.5,
-    )  # fmt: skip
+    choice = climb(monkeypatch, tiny_encoder, flattered, steady, dear, folds=2, budget_minutes=15)
     assert choice.rungs[2].folds == 1
     assert choice.chosen == "steady"
     # Whose worth a rung of one fold does not hide.
