@@ -150,11 +150,12 @@ def best_transfer(
     In order of cost: what needs no encoder (majority, TF-IDF; memorised mentions, a lexicon;
     co-occurrence), the encoder's frozen features (nearest centroid, a linear model, with words
     beside them), an adapter and all weights, both from a head that starts at the linear model.
-    Higher rungs are left out where the budget has no room for them, or where an adapter is worse
-    than something cheaper for sure, and so is one that can't be fitted to some fold, with the
-    reason. Where a fold's training notes have one class, or nothing, every rung says that. The
-    winner is the best rung that is a model, of equals the cheapest, fitted anew on all training
-    notes.
+    What a fold of training takes is tried on a few notes. Higher rungs are left out where the
+    budget has no room for two folds of them (or one, of twenty notes and more), or where an
+    adapter is worse than something cheaper for sure, and so is one that can't be fitted to some
+    fold, with the reason. Where a fold's training notes have one class, or nothing, every rung
+    says that. The winner is the best rung that is a model, of equals the cheapest, fitted anew on
+    all training notes.
 
     Args:
         train: annotated notes.
