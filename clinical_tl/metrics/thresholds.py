@@ -197,8 +197,8 @@ def steady_cut(
     """The mean of the thresholds that have the best F1 on resamples of the notes.
 
     The best threshold of twenty notes is that of their luckiest gap; the mean over resamples
-    (bagging: Breiman 1996, doi 10.1007/BF00058655) varies a third to a fifth as much. `None`, so
-    that everything is taken, unless it is better than that on most of them (`MOST_RESAMPLES`).
+    (bagging: Breiman 1996, doi 10.1007/BF00058655) is steadier. `None`, so that everything is
+    taken, unless it is better than that on most of them (`MOST_RESAMPLES`).
     Cuts lie between scores, as those of `tune_cut`. The same notes have the same threshold.
 
     With 20 dev notes, of 16 draws (mentions of NCBI-disease and BC5CDR, models of 100 abstracts,
