@@ -29,11 +29,18 @@ from clinical_tl.metrics.label_score import LabelScore
 from clinical_tl.metrics.scores import Scores
 from clinical_tl.metrics.thresholds import steady_cut
 from clinical_tl.schema import LabelSet, Note, Prediction, Span
+from clinical_tl.tasks.annotation_style import (
+    apart,
+    consistent_labels,
+    distinct_mentions,
+    layers_for,
+    units_for,
+)
 from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
 from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.tasks.unsure import unsure_stretches
-from clinical_tl.text.consistency import consistent_mentions, count_repeats
-from clinical_tl.text.tag_layers import Layers, TagLayers
+from clinical_tl.text.consistency import consistent_mentions
+from clinical_tl.text.tag_layers import Layers, TagLayers, describe_lost
 from clinical_tl.text.tags import OUTSIDE, Representation, Scheme
 from clinical_tl.text.units import Units, UnitSize, find_units, text_units
 
@@ -50,17 +57,6 @@ logger = logging.getLogger(__name__)
 
 # Tokens at which nothing is decided: the inside of units, and white space.
 IGNORED = -100
-FINE_SHARE = 0.01
-"""Units are tokens where that brings back at least this share of the training mentions, and tags
-in one layer a type. Units of tokens let every prediction end inside a word, and layers any two
-mentions overlap, which is not worth a mention in thousands."""
-CONSISTENT = 0.8
-"""Mentions are consistent where at least this share of the places with the words of a training
-mention in its note are mentions, too."""
-FEWEST_PLACES = 10
-"""Fewer tell nothing."""
-BORROWED_PLACES = 5
-"""A label's own count with so many more that are as those of all labels."""
 MAX_LOST = 0.5
 """Training is refused where more than this share of the mentions can't be represented."""
 # What a tagger that knows no last and no single tokens calls them.
@@ -159,13 +155,13 @@ class EntityRecognition(UnitTask):
         """Fit the mention types on training notes (never on dev or test).
 
         With `units="auto"` the notes decide what mentions can begin and end with: words, or
-        tokens where at least 1 % of the mentions need them (`FINE_SHARE`), as those of
-        compounds, of words with particles and of words run together do. With `layers="auto"`
-        tags are in one layer a type where that brings back as large a share of the mentions, those
-        that overlap a mention of another type, and else in one for all. With `consistent="auto"`
-        the mentions of those labels are made consistent whose mentions in the notes are
-        (`CONSISTENT`), with True those of all, with False of none. `allow_implausible` takes
-        labels and ids that look like text and not like names.
+        tokens where at least 1 % of the mentions need them, as those of compounds, of words with
+        particles and of words run together do. With `layers="auto"` tags are in one layer a type
+        where that brings back as large a share of the mentions, those that overlap a mention of
+        another type, and else in one for all. With `consistent="auto"` the mentions of those labels
+        are made consistent whose mentions in the notes are, in four of five places (the figures
+        are those of `tasks.annotation_style`); with True those of all, with False of none.
+        `allow_implausible` takes labels and ids that look like text and not like names.
 
         Raises `TaskError` for notes whose spans are not annotated, or without any span, and for
         labels or ids that look like text.
@@ -180,14 +176,14 @@ class EntityRecognition(UnitTask):
             )
         if layers == "auto":
             # The smallest units hold most mentions, so that none hides behind another reason.
-            layers = _layers_for(records, labels, scheme, "tokens" if units == "auto" else units)
+            layers = layers_for(records, labels, scheme, "tokens" if units == "auto" else units)
         if units == "auto":
-            units = _units_for(records, TagLayers(labels, scheme, layers))
+            units = units_for(records, TagLayers(labels, scheme, layers))
         n_units = 0
         if layers == "by_type":
             n_units = sum(len(text_units(note.text, units)) for note in records)
         if consistent == "auto":
-            consistent = _consistent_labels(records, labels, layers)
+            consistent = consistent_labels(records, labels, layers)
         elif isinstance(consistent, bool):
             consistent = labels.names if consistent else ()
         elif isinstance(consistent, str):
@@ -275,7 +271,7 @@ class EntityRecognition(UnitTask):
         self, note: Note, tokens: TokenisedNote
     ) -> tuple[Units, np.ndarray, Representation]:
         units, known = find_units(note.text, tokens, self.units), set(self.labels)
-        spans = [span for span in _distinct(note) if span.label in known]
+        spans = [span for span in distinct_mentions(note) if span.label in known]
         return (units, *self.tag_set.encode(units, spans))
 
     def _lost(self, represented: Representation) -> str:
@@ -431,7 +427,7 @@ class EntityRecognition(UnitTask):
             return tuple(spans)
         found = [
             span
-            for own in _apart(spans, self.layers)
+            for own in apart(spans, self.layers)
             for span in consistent_mentions(note.text, own, labels=self.consistent)
         ]
         return tuple(sorted(found, key=lambda span: span.key))
@@ -482,7 +478,7 @@ class EntityRecognition(UnitTask):
         # What has layers in the model has layers here, so that nothing that overlaps is left out.
         tag_set, left_out = TagLayers(every_label, layers=self.layers), 0
         for i, (note, note_predicted) in enumerate(zip(records, predicted, strict=True)):
-            units, note_gold = text_units(note.text, self.units), _distinct(note)
+            units, note_gold = text_units(note.text, self.units), distinct_mentions(note)
             true, found = tag_set.encode(units, note_gold)
             if tokens:
                 own_units = find_units(note.text, tokens[i], self.units)
@@ -570,120 +566,3 @@ class EntityRecognition(UnitTask):
 def _sureness(span: Span) -> float:
     """A mention's score; one that has none was not doubted."""
     return 1.0 if span.score is None else float(span.score)
-
-
-def describe_lost(represented: Representation, scheme: str, layers: Layers = "one") -> str:
-    """One line on what of the gold spans tags can't hold; counts alone."""
-    share = 100 * represented.lost / max(represented.gold, 1)
-    mends = [
-        mend
-        for lost, mend in (
-            (
-                represented.overlapping and layers == "one",
-                "layers='by_type' holds those that overlap another type",
-            ),
-            (represented.inside_word, "units='tokens' holds those inside a word"),
-            (represented.inside_token, "an encoder with finer tokens holds those inside a token"),
-        )
-        if lost
-    ]
-    return (
-        f"{represented.lost} of {represented.gold} gold mentions ({share:.1f} %) can't be "
-        f"represented in {scheme}: {represented.overlapping} overlap a longer one, "
-        f"{represented.discontinuous} are discontinuous, {represented.inside_word} begin or end "
-        f"inside a word, {represented.inside_token} inside a token, {represented.on_space} on "
-        "white space; they are left out of training and count as missed in scores"
-        + "".join(f"; {mend}" for mend in mends)
-    )
-
-
-def _layers_for(notes: Sequence[Note], labels: LabelSet, scheme: Scheme, units: UnitSize) -> Layers:
-    """One layer, or one a type where those bring back `FINE_SHARE` of the mentions."""
-    found = {}
-    for layers in get_args(Layers):
-        tag_set = TagLayers(labels, scheme, layers)
-        found[layers] = sum(
-            (tag_set.encode(text_units(note.text, units), _distinct(note))[1] for note in notes),
-            start=Representation(),
-        )
-    one, by_type = found["one"], found["by_type"]
-    gained = one.lost - by_type.lost
-    if gained < FINE_SHARE * one.gold or not gained:
-        return "one"
-    logger.info(
-        "entity recognition: tags are in one layer a type, since %d of %d mentions overlap one of "
-        "another type: %.1f %% can be represented, and %.1f %% in one layer (choose with layers=…)",
-        gained,
-        one.gold,
-        100 * (1 - by_type.lost / one.gold),
-        100 * (1 - one.lost / one.gold),
-    )
-    return "by_type"
-
-
-def _units_for(notes: Sequence[Note], tag_set: TagLayers) -> UnitSize:
-    """Units of words, or of tokens where those bring back `FINE_SHARE` of the mentions."""
-    mentions = inside = gained = 0
-    for note in notes:
-        spans = _distinct(note)
-        mentions += len(spans)
-        words = tag_set.encode(text_units(note.text), spans)[1]
-        if words.inside_word:
-            inside += words.inside_word
-            gained += words.lost - tag_set.encode(text_units(note.text, "tokens"), spans)[1].lost
-    if gained < FINE_SHARE * mentions or not gained:
-        return "words"
-    logger.info(
-        "entity recognition: units are tokens, since %d of %d mentions (%.1f %%) begin or end "
-        "inside a word (choose with units=…)",
-        inside,
-        mentions,
-        100 * inside / mentions,
-    )
-    return "tokens"
-
-
-def _consistent_labels(notes: Sequence[Note], labels: LabelSet, layers: Layers) -> tuple[str, ...]:
-    """The labels of which other places of a mention's words are mentions as a rule."""
-    more: Counter[str] = Counter()
-    agreeing: Counter[str] = Counter()
-    for note in notes:
-        for own in _apart(_distinct(note), layers):
-            for label, (places, same) in count_repeats(note.text, own).items():
-                more[label] += places
-                agreeing[label] += same
-    if more.total() < FEWEST_PLACES:
-        return ()
-    usual = agreeing.total() / more.total()
-    found = tuple(
-        label
-        for label in labels
-        if (agreeing[label] + BORROWED_PLACES * usual) / (more[label] + BORROWED_PLACES)
-        >= CONSISTENT
-    )
-    if found:
-        logger.info(
-            "entity recognition: what is a mention in most of its places in a note becomes one in "
-            "all, as %d of %d places in the training notes are; of %d of %d labels (choose with "
-            "consistent=…)",
-            sum(agreeing[label] for label in found),
-            sum(more[label] for label in found),
-            len(found),
-            len(labels),
-        )
-    return found
-
-
-def _apart(spans: Sequence[Span], layers: Layers) -> list[list[Span]]:
-    """The mentions that exclude one another, together: all, or those of a type."""
-    if layers == "one":
-        return [list(spans)]
-    by_label: dict[str, list[Span]] = {}
-    for span in spans:
-        by_label.setdefault(span.label, []).append(span)
-    return list(by_label.values())
-
-
-def _distinct(note: Note) -> list[Span]:
-    """The mentions of a note; one that is annotated twice is one to find, and none is lost."""
-    return list({(*span.key, span.fragments): span for span in note.spans or ()}.values())

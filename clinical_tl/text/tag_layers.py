@@ -136,3 +136,28 @@ class TagLayers:
 
 def _place(span: Span) -> tuple[int, int, str]:
     return span.start, span.end, span.label
+
+
+def describe_lost(represented: Representation, scheme: str, layers: Layers = "one") -> str:
+    """One line on what of the gold spans tags can't hold; counts alone."""
+    share = 100 * represented.lost / max(represented.gold, 1)
+    mends = [
+        mend
+        for lost, mend in (
+            (
+                represented.overlapping and layers == "one",
+                "layers='by_type' holds those that overlap another type",
+            ),
+            (represented.inside_word, "units='tokens' holds those inside a word"),
+            (represented.inside_token, "an encoder with finer tokens holds those inside a token"),
+        )
+        if lost
+    ]
+    return (
+        f"{represented.lost} of {represented.gold} gold mentions ({share:.1f} %) can't be "
+        f"represented in {scheme}: {represented.overlapping} overlap a longer one, "
+        f"{represented.discontinuous} are discontinuous, {represented.inside_word} begin or end "
+        f"inside a word, {represented.inside_token} inside a token, {represented.on_space} on "
+        "white space; they are left out of training and count as missed in scores"
+        + "".join(f"; {mend}" for mend in mends)
+    )
