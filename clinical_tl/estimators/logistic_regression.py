@@ -29,6 +29,9 @@ _MEMORY = 10
 CONSTANT = 1e-4
 """Of the median scale of features: what varies less is taken for constant."""
 _SILENT = 1e30
+IN_CACHE = 2**17
+"""Numbers of a piece of the features that is centred, multiplied twice and forgotten: what leaves
+the processor's cache in between takes three times as long (16,000 rows of 1,536 features)."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +171,9 @@ class _Problem:
             scaler.partial_fit(features[piece])
         self.mean, self.scale = scaler.mean_, _live(scaler.scale_)
 
-    def _pieces(self) -> Iterator[npt.NDArray[np.integer]]:
-        for start in range(0, len(self.rows), CHUNK):
-            yield self.rows[start : start + CHUNK]
+    def _pieces(self, size: int = CHUNK) -> Iterator[npt.NDArray[np.integer]]:
+        for start in range(0, len(self.rows), size):
+            yield self.rows[start : start + size]
 
     def initial(self, start: LinearWeights | None) -> Floats:
         if start is None:
@@ -187,16 +190,20 @@ class _Problem:
     def value_and_gradient(self, flat: Floats) -> tuple[float, Floats]:
         weights, intercepts = self._split(flat)
         value = 0.5 * float((weights**2).sum())
-        gradient = weights.copy()
+        # Weights are divided by the scale in place of every row, which there are more of.
+        divided = (weights / self.scale).T
+        gradient = np.zeros_like(weights)
         intercept_gradient = np.zeros(self.n_outputs)
-        for rows in self._pieces():
-            scaled = (self.features[rows] - self.mean) / self.scale
-            logits = scaled @ weights.T + intercepts
+        for rows in self._pieces(max(1, IN_CACHE // self.features.shape[1])):
+            centred = self.features[rows].astype(np.float64)
+            centred -= self.mean
+            logits = centred @ divided + intercepts
             own = None if self.row_weights is None else self.row_weights[rows]
             loss, slopes = self._loss(logits, self.targets[rows], own)
             value += self.strength * loss
-            gradient += self.strength * (slopes.T @ scaled)
+            gradient += slopes.T @ centred
             intercept_gradient += self.strength * slopes.sum(axis=0)
+        gradient = weights + gradient * (self.strength / self.scale)
         return value, np.concatenate([gradient.ravel(), intercept_gradient])
 
     def _loss(
