@@ -26,7 +26,7 @@ def main(
     level: Level = "category",
     code_system: SystemName = "icd10cm",
     encoder: str = "offline",
-    layer: int = -1,
+    layer: int | None = None,
     pooling: VectorPooling = "mean",
     cache: str | None = None,
     lexical: Lexical = False,
@@ -50,8 +50,9 @@ def main(
         level: of diagnosis codes: code, category or chapter.
         code_system: what diagnosis codes are of, as in diagnosis-coding.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
-        layer: whose states are pooled; 0 is the embeddings, -1 the last.
-        pooling: mean, max or cls (entities: the state of each word's first token).
+        layer: whose states are read; 0 is the embeddings, -1 the last. By default the last of
+            notes, and the middle one of words and their neighbours.
+        pooling: mean, max or cls, of notes.
         cache: folder for the notes' vectors; as confidential as the notes.
         lexical: add what the notes' words say, of tasks that decide notes as a whole: true (a
             vocabulary of words that several notes have is saved too), "hashed", or false.

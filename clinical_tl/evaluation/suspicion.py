@@ -28,13 +28,13 @@ from clinical_tl.display.discreet import Discreet
 from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import ConfigError, TaskError, shown_path
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
-from clinical_tl.models.feature_model import (
+from clinical_tl.models.feature_model import class_weight, written_notes
+from clinical_tl.models.linear_tagger import (
+    UNIT_STRENGTHS,
     UNSEEN,
-    class_weight,
     decoded_mentions,
     settled_on_sample,
     unit_tags,
-    written_notes,
 )
 from clinical_tl.network.embeddings import embed, embed_units
 from clinical_tl.schema import Note, Span
@@ -143,7 +143,7 @@ def suspect_labels(
     notes: NotesLike,
     encoder: str | Path | FrozenEncoder = "offline",
     *,
-    layer: int = -1,
+    layer: int | None = None,
     pooling: VectorPooling = "mean",
     cache: str | Path | None = None,
     folds: int = 5,
@@ -166,7 +166,7 @@ def suspect_labels(
         task: fitted on these notes.
         notes: annotated, best all there are: what is judged may be dev and test notes, too.
         encoder: a folder, a Hub id, `"offline"`, or an encoder already loaded.
-        layer: as `embed` has it.
+        layer: as `FeatureModel.fit` has it.
         pooling: as `embed` has it.
         cache: as `embed` has it.
         folds: how many models; neither a patient's notes nor copies are parted.
@@ -260,7 +260,7 @@ def _mentions(
     task: UnitTask,
     notes: Sequence[Note],
     encoder: str | Path | FrozenEncoder,
-    layer: int,
+    layer: int | None,
     folds: int,
     seed: int,
     *,
@@ -281,7 +281,9 @@ def _mentions(
     groups = related_notes(notes)
     features, of_units = units.matrix[taught], groups[units.note[taught]]
     classifier = settled_on_sample(
-        FeatureClassifier(folds=folds, seed=seed, block=task.tag_set.width),
+        FeatureClassifier(
+            strengths=UNIT_STRENGTHS, folds=folds, seed=seed, block=task.tag_set.width
+        ),
         features,
         tags,
         of_units,

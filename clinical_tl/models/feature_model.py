@@ -7,14 +7,12 @@ once; the linear model is fitted in seconds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import clone
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
@@ -30,21 +28,26 @@ from clinical_tl.models.lexical_part import (
     weigh_words,
     with_words,
 )
+from clinical_tl.models.linear_tagger import (
+    UNIT_STRENGTHS,
+    UNSEEN,
+    fit_tagger,
+    said_mentions,
+)
 from clinical_tl.models.open_codes import OpenCodes, opened
-from clinical_tl.network.embeddings import UnitEmbeddings, embed, embed_units
+from clinical_tl.network.embeddings import LAST, embed
 from clinical_tl.saved.artifact import read_metrics, write_artifact
 from clinical_tl.saved.evaluations import leak_of, record_scores
 from clinical_tl.saved.hub import SavedFolder, find_saved
 from clinical_tl.saved.said_language import LANGUAGE, said_language
 from clinical_tl.saved.saved_task import saved_task
 from clinical_tl.saved.training_notes import training_notes
-from clinical_tl.schema import Note, Prediction, Span
+from clinical_tl.schema import Note, Prediction
 from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
 from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task_checks import check_notes, check_order
 from clinical_tl.tasks.unit_task import UnitTask
-from clinical_tl.text.units import Units, find_units
 from clinical_tl.text.visible import can_be_read, has_text, tell_unread
 
 if TYPE_CHECKING:
@@ -57,16 +60,11 @@ if TYPE_CHECKING:
     from clinical_tl.models.lexical_part import Lexical
     from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling
     from clinical_tl.release.push import PushOptions
-    from clinical_tl.text.tag_layers import TagLayers
-    from clinical_tl.text.tokenizer import NoteTokenizer, TokenisedNote
+    from clinical_tl.text.tokenizer import NoteTokenizer
 
 logger = logging.getLogger(__name__)
 
 ADAPTER = "features"
-# Choosing the strength needs fewer units than fitting does.
-TUNING_UNITS = 20_000
-# What a tag or label that training never saw gets: possible, never likely.
-UNSEEN = 1e-9
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class FeatureModel:
     task: NoteTask | UnitTask
     encoder: FrozenEncoder
     classifier: FeatureClassifier
-    layer: int = -1
+    layer: int | None = None
     pooling: VectorPooling = "mean"
     cache: Path | None = None
     lexical: LexicalClassifier | None = None
@@ -100,11 +98,11 @@ class FeatureModel:
         train: NotesLike,
         dev: NotesLike | None = None,
         *,
-        layer: int = -1,
+        layer: int | None = None,
         pooling: VectorPooling = "mean",
         cache: str | Path | None = None,
         lexical: Lexical = False,
-        strengths: Sequence[float] = STRENGTHS,
+        strengths: Sequence[float] | None = None,
         folds: int = 5,
         seed: int = 0,
         progress: bool = True,
@@ -115,11 +113,13 @@ class FeatureModel:
         Folds never divide a patient, nor copies of a text. With `dev` the task's temperature
         and thresholds are tuned there. `cache` keeps notes' vectors (see `embed`); `lexical` adds
         what the notes' words say, as `TrainingConfig.lexical` does;
-        `strengths`, `folds` and `seed` are those of `FeatureClassifier`. The task's
+        `strengths` (by default its own, of units `UNIT_STRENGTHS`), `folds` and `seed` are those of
+        `FeatureClassifier`. The task's
         `class_weights`, or a coding task's `loss="bce_pos_weight"`, weigh the linear model's
         loss too; its other losses are the network's alone, which is logged. Dev notes that share
         patients or texts with the training notes are an error, or with `allow_leakage` a mark in
-        `metrics`.
+        `metrics`. `layer` is that of the states; by default the last where notes are decided, and
+        what `embed_units` joins where units are.
 
         Raises:
             TaskError: notes without annotation, with labels that the task was not fitted on,
@@ -140,8 +140,9 @@ class FeatureModel:
         dev_records = None if dev is None else as_notes(dev)
         check_notes(task, records, dev_records)
         written = written_notes(records)
+        by_default = UNIT_STRENGTHS if isinstance(task, UnitTask) else STRENGTHS
         classifier = FeatureClassifier(
-            strengths=strengths,
+            strengths=by_default if strengths is None else strengths,
             folds=folds,
             seed=seed,
             class_weight=class_weight(task, written),
@@ -149,6 +150,8 @@ class FeatureModel:
         )
         classifier.check_settings()
         check_lexical(lexical)
+        if layer is None and isinstance(task, NoteTask):
+            layer = LAST
         seen, leak = SeenNotes.of(records, dev_records, allow_leakage=allow_leakage)
         if isinstance(encoder, str | Path):
             encoder = FrozenEncoder.from_pretrained(encoder)
@@ -156,10 +159,9 @@ class FeatureModel:
         if isinstance(task, UnitTask):
             if cache is not None:
                 logger.warning("cache: vectors of whole notes are kept, those of words are not")
-            tokens = encoder.tokenizer.encode([note.text for note in records])
-            task.check_targets(records, tokens)
-            units = embed_units(encoder, records, layer=layer, size=task.units, progress=progress)
-            classifier = _fit_units(classifier, task, records, units, tokens)
+            classifier = fit_tagger(
+                classifier, task, encoder, records, layer=layer, progress=progress
+            )
         else:
             features = embed(
                 encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
@@ -174,7 +176,7 @@ class FeatureModel:
             "adapter": {"kind": "linear model on frozen features"},
             "settings": {
                 "strength": float(classifier.strength_),
-                "layer": layer,
+                "layer": "middle, with neighbours" if layer is None else layer,
                 "pooling": pooling,
             },
             "seed": seed,
@@ -459,82 +461,22 @@ class FeatureModel:
     def _predict_units(
         self, task: UnitTask, notes: Sequence[Note], *, progress: bool
     ) -> list[Prediction]:
-        tag_set = task.tag_set
         tokens = self.tokenizer.encode([note.text for note in notes])
         unread = [not can_be_read(note.text, own) for note, own in zip(notes, tokens, strict=True)]
         tell_unread(note for note, blank in zip(notes, unread, strict=True) if blank)
-        read = [note for note, blank in zip(notes, unread, strict=True) if not blank]
-        found = {note: task.unread(notes[note].note_id) for note in np.flatnonzero(unread).tolist()}
-        if not read:
-            return [found[number] for number in range(len(notes))]
-        units = embed_units(
-            self.encoder, read, layer=self.layer, size=task.units, progress=progress
-        )
-        every = np.full((len(units), len(tag_set)), UNSEEN)
-        every[:, self.classifier.classes_] = np.maximum(
-            self.classifier.predict_proba(units.matrix), UNSEEN
-        )
+        found = [task.unread(note.note_id) for note in notes]
         numbers = np.flatnonzero(~np.array(unread)).tolist()
-        for number, spans in zip(numbers, decoded_mentions(tag_set, units, every), strict=True):
+        said = said_mentions(
+            task,
+            self.encoder,
+            self.classifier,
+            [notes[number] for number in numbers],
+            layer=self.layer,
+            progress=progress,
+        )
+        for number, spans in zip(numbers, said, strict=True):
             found[number] = Prediction(notes[number].note_id, spans=spans)
-        return task.decided(notes, [found[number] for number in range(len(notes))])
-
-
-def _fit_units(
-    classifier: FeatureClassifier,
-    task: UnitTask,
-    notes: Sequence[Note],
-    units: UnitEmbeddings,
-    tokens: Sequence[TokenisedNote],
-) -> FeatureClassifier:
-    """Fit on all units; where there are many, the strength is chosen on a sample of them."""
-    tags, taught = unit_tags(task, notes, units, tokens)
-    groups = related_notes(notes)[units.note[taught]]
-    features = units.matrix[taught]
-    settled = settled_on_sample(classifier, features, tags, groups)
-    whole = settled.fit(features, tags, groups.tolist())
-    if settled is not classifier:
-        whole.cross_validation_ = classifier.cross_validation_
-    return whole
-
-
-def settled_on_sample(
-    classifier: FeatureClassifier, features: np.ndarray, tags: np.ndarray, groups: np.ndarray
-) -> FeatureClassifier:
-    """The classifier with the one strength for all rows that is best on a sample of them.
-
-    The classifier itself where the rows are few, or it has one strength.
-    """
-    if len(classifier.strengths) == 1 or len(tags) <= TUNING_UNITS:
-        return classifier
-    rng = np.random.default_rng(classifier.seed)
-    some = np.sort(rng.choice(len(tags), TUNING_UNITS, replace=False))
-    classifier.fit(features[some], tags[some], groups[some].tolist())
-    # C multiplies a sum over rows: for more rows the same balance lies at a lower C.
-    strength = classifier.strength_ * len(some) / len(tags)
-    settled: FeatureClassifier = clone(classifier).set_params(strengths=[strength])
-    return settled
-
-
-def unit_tags(
-    task: UnitTask,
-    notes: Sequence[Note],
-    units: UnitEmbeddings,
-    tokens: Sequence[TokenisedNote],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tags (`TagLayers.learnt`), and the units that have one.
-
-    What silver notes leave open teaches nothing.
-    """
-    targets = task.targets(notes, tokens)
-    tags, taught = [], []
-    first = np.searchsorted(units.note, np.arange(len(notes)))
-    for note, target, own_tokens, start in zip(notes, targets, tokens, first, strict=True):
-        own = target[find_units(note.text, own_tokens, task.units).tokens]
-        known = np.flatnonzero((own >= 0).any(axis=1))
-        tags.append(own[known])
-        taught.append(start + known)
-    return task.tag_set.learnt(np.concatenate(tags)), np.concatenate(taught)
+        return task.decided(notes, found)
 
 
 def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
@@ -546,24 +488,6 @@ def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
     0.168 / 0.512 with 30, 0.348 / 0.623 and 0.355 / 0.639 with 300.
     """
     return unit_length(vectors).astype(np.float32)
-
-
-def decoded_mentions(
-    tag_set: TagLayers, units: UnitEmbeddings, probabilities: np.ndarray
-) -> Iterator[tuple[Span, ...]]:
-    """Each note's mentions, by the likeliest valid tags of its units.
-
-    `probabilities` are above 0, of shape (units, outputs). Every note up to the last has units.
-    """
-    log_probabilities = np.log(probabilities)
-    bounds = np.searchsorted(units.note, np.arange(units.note[-1] + 2))
-    for low, high in pairwise(bounds.tolist()):
-        starts, ends = units.starts[low:high], units.ends[low:high]
-        yield tag_set.decode(
-            Units(np.arange(high - low), starts, ends, (starts, ends)),
-            log_probabilities[low:high],
-            probabilities[low:high],
-        )
 
 
 def written_notes(notes: Sequence[Note]) -> list[Note]:

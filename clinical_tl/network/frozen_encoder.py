@@ -110,9 +110,12 @@ class FrozenEncoder:
         return pooled.cpu().numpy()
 
     def token_states(
-        self, tokens: Sequence[TokenisedNote], *, layer: int = -1
+        self, tokens: Sequence[TokenisedNote], *, layer: int | None = -1
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """(note, its tokens' states of shape (tokens, d)), each note once, longest first."""
+        """(note, its tokens' states of shape (tokens, d)), each note once, longest first.
+
+        `None` is the middle layer.
+        """
         for note, own in iter_states(
             self.model, self.tokenizer, self.windowing, tokens, layer=layer
         ):
@@ -202,12 +205,13 @@ def iter_states(
     windowing: Windowing,
     tokens: Sequence[TokenisedNote],
     *,
-    layer: int = -1,
+    layer: int | None = -1,
 ) -> Iterator[tuple[int, tuple[torch.Tensor, torch.Tensor]]]:
     """For each note, longest first: its number, (windows' first states, its tokens' states).
 
     Shapes (windows, d) and (tokens, d), float32. `layer` counts as transformers does: 0 is
-    the embeddings, −1 the last. The model's mode is restored at the end.
+    the embeddings, −1 the last; `None` is the middle layer. The model's mode is restored at the
+    end.
 
     Raises `ConfigError` for a layer that the encoder does not have.
     """
@@ -248,7 +252,9 @@ def _dimension(model: nn.Module) -> int:
     return int(config.hidden_size)
 
 
-def _layer(states: Sequence[torch.Tensor], layer: int) -> torch.Tensor:
+def _layer(states: Sequence[torch.Tensor], layer: int | None) -> torch.Tensor:
+    if layer is None:
+        return states[len(states) // 2]
     if not -len(states) <= layer < len(states):
         raise ConfigError(
             f"layer {layer}: this encoder has the layers 0 (embeddings) to {len(states) - 1}, "

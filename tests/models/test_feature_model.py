@@ -165,15 +165,6 @@ def test_coding_thresholds_come_from_dev(encoder, notes):
     )
 
 
-def test_many_units_are_tuned_on_a_sample(encoder, notes, monkeypatch):
-    monkeypatch.setattr(feature_extraction, "TUNING_UNITS", 300)
-    task = EntityRecognition.from_notes(notes)
-    model = FeatureModel.fit(encoder, task, notes, strengths=[0.1, 1.0], progress=False)
-    assert len(model.classifier.cross_validation_) == 2
-    # The same balance of loss and penalty over all units as over the sample.
-    assert model.classifier.strength_ < 0.5
-
-
 def test_a_patients_notes_share_a_fold(encoder, notes, monkeypatch):
     seen = []
     plain = feature_extraction.FeatureClassifier.fit

@@ -224,14 +224,41 @@ def test_datasets_notes_and_texts_are_the_same(encoder):
     np.testing.assert_array_equal(embed(encoder, dataset, progress=False).matrix, texts)
 
 
-def test_units_have_the_state_of_their_first_token(encoder):
-    units = embed_units(encoder, TEXTS, progress=False)
+def test_units_have_the_state_of_their_first_token_of_a_layer(encoder):
+    units = embed_units(encoder, TEXTS, layer=-1, progress=False)
     assert [TEXTS[0][s:e] for s, e in zip(units.starts[:3], units.ends[:3], strict=True)] == [
         "Knee",
         "pain",
         ".",
     ]
     assert (np.diff(units.note) >= 0).all()
+    last = dict(encoder.token_states(encoder.tokenizer.encode(TEXTS)))
+    np.testing.assert_array_equal(units.matrix[0], last[0][0])
+
+
+def test_units_have_the_middle_layer_of_all_their_tokens_and_of_their_neighbours(encoder):
+    units = embed_units(encoder, TEXTS, progress=False)
+    assert encoder.model.config.num_hidden_layers == 2
+    tokens = encoder.tokenizer.encode(TEXTS)
+    middle = dict(encoder.token_states(tokens, layer=1))
+    d, several = encoder.dimension, 0
+    for note in range(len(TEXTS)):
+        own = units.note == note
+        means = []
+        for start, end in zip(units.starts[own], units.ends[own], strict=True):
+            inside = (tokens[note].starts >= start) & (tokens[note].ends <= end)
+            several += inside.sum() > 1
+            means.append(middle[note][inside].mean(axis=0))
+        beside = [np.zeros(d), *means, np.zeros(d)]
+        rows = units.matrix[own]
+        np.testing.assert_allclose(rows[:, :d], means, atol=1e-5)
+        np.testing.assert_allclose(rows[:, d : 2 * d], beside[:-2], atol=1e-5)
+        np.testing.assert_allclose(rows[:, 2 * d :], beside[2:], atol=1e-5)
+    assert several
+
+
+def test_a_sample_of_units_has_the_vectors_that_all_of_them_have(encoder):
+    units = embed_units(encoder, TEXTS, progress=False)
     some = embed_units(encoder, TEXTS, limit=20, seed=1, progress=False)
     every = {(n, s): row for n, s, row in zip(units.note, units.starts, units.matrix, strict=True)}
     assert len(some) == 20

@@ -116,7 +116,7 @@ def test_units_get_their_own_states_and_neighbours_of_other_notes(tiny_encoder, 
     random = np.random.default_rng(0)
     random.permutation(len(notes))
     asked = probe(task, notes, max_units=200, random=random)
-    units = embed_units(tiny_encoder, notes, progress=False)
+    units = embed_units(tiny_encoder, notes, layer=-1, progress=False)
     rows = [
         int(np.flatnonzero((units.note == n) & (units.starts == a) & (units.ends == b))[0])
         for n, a, b in asked.keys.tolist()

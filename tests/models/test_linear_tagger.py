@@ -1,0 +1,92 @@
+"""Mentions by a linear model: learned from all units or a part, read in parts of the notes."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from clinical_tl.data.notes import as_notes
+from clinical_tl.models import linear_tagger
+from clinical_tl.models.feature_model import FeatureModel
+from clinical_tl.models.linear_tagger import unit_tags
+from clinical_tl.network.embeddings import embed_units
+from clinical_tl.network.frozen_encoder import FrozenEncoder
+from clinical_tl.tasks.entity_recognition import EntityRecognition
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder):
+    return FrozenEncoder.from_pretrained(tiny_encoder, window=64, overlap=16)
+
+
+@pytest.fixture(scope="module")
+def notes(synthetic_notes):
+    return as_notes(synthetic_notes.select(range(24)))
+
+
+@pytest.fixture(scope="module")
+def task(notes):
+    return EntityRecognition.from_notes(notes)
+
+
+def fitted(encoder, task, notes, **settings):
+    return FeatureModel.fit(encoder, task, notes, progress=False, **settings)
+
+
+def test_many_units_are_tuned_on_a_sample(encoder, task, notes, monkeypatch):
+    monkeypatch.setattr(linear_tagger, "TUNING_UNITS", 300)
+    model = fitted(encoder, task, notes, strengths=[0.1, 1.0])
+    assert len(model.classifier.cross_validation_) == 2
+    # The same balance of loss and penalty over all units as over the sample.
+    assert model.classifier.strength_ < 0.5
+
+
+def test_of_too_many_units_a_part_is_learned_from_and_that_is_said(
+    encoder, task, notes, monkeypatch, caplog
+):
+    monkeypatch.setattr(linear_tagger, "FIT_UNITS", 500)
+    with caplog.at_level(logging.WARNING, logger="clinical_tl"):
+        model = fitted(encoder, task, notes, strengths=[1e3])
+    assert "a random 500 units of the 24 notes" in caplog.text
+    found = model.predict(notes, progress=False)
+    assert task.evaluate(notes, found).summary()["f1"] > 0.1
+
+
+def test_a_part_of_the_units_has_the_tags_that_it_has_among_all(encoder, task, notes):
+    tokens = encoder.tokenizer.encode([note.text for note in notes])
+    every = embed_units(encoder, notes, progress=False)
+    some = embed_units(encoder, notes, limit=200, progress=False)
+    of_all = dict(
+        zip(
+            zip(every.note.tolist(), every.starts.tolist(), strict=True),
+            unit_tags(task, notes, every, tokens)[0].tolist(),
+            strict=True,
+        )
+    )
+    tags, taught = unit_tags(task, notes, some, tokens)
+    assert taught.tolist() == list(range(200))
+    places = zip(some.note.tolist(), some.starts.tolist(), strict=True)
+    assert tags.tolist() == [of_all[place] for place in places]
+    assert len(np.unique(tags)) > 2
+
+
+def test_notes_that_are_read_in_parts_say_what_they_say_together(encoder, task, notes, monkeypatch):
+    model = fitted(encoder, task, notes, strengths=[1e3])
+    together = model.predict(notes, progress=False)
+    monkeypatch.setattr(linear_tagger, "READ_CHARACTERS", 1)
+    for whole, part in zip(together, model.predict(notes, progress=False), strict=True):
+        assert [s.key for s in whole.spans] == [s.key for s in part.spans]
+    assert sum(len(prediction.spans) for prediction in together) > 50
+
+
+def test_a_model_of_the_last_layer_is_still_read(encoder, task, notes, tmp_path):
+    model = fitted(encoder, task, notes, layer=-1, strengths=[1e3])
+    folder = model.save_pretrained(tmp_path / "model")
+    described = json.loads((folder / "task.json").read_text("utf-8"))
+    assert described["features"]["layer"] == -1
+    assert model.classifier.n_features_in_ == encoder.dimension
+    again = FeatureModel.load(folder, encoder=encoder.source.path)
+    assert again.predict(notes[:4], progress=False) == model.predict(notes[:4], progress=False)
+    joined = fitted(encoder, task, notes, strengths=[1e3])
+    assert joined.classifier.n_features_in_ == 3 * encoder.dimension
