@@ -51,7 +51,7 @@ def main(
         code_system: what diagnosis codes are of, as in diagnosis-coding.
         encoder: a folder, "hub:org/name" (a Hub id), or "offline".
         layer: whose states are read; 0 is the embeddings, -1 the last. By default the last of
-            notes, and the middle one of words and their neighbours.
+            notes; of words the embeddings and the middle layer, with those of their neighbours.
         pooling: mean, max or cls, of notes.
         cache: folder for the notes' vectors; as confidential as the notes.
         lexical: add what the notes' words say, of tasks that decide notes as a whole: true (a

@@ -176,7 +176,7 @@ class FeatureModel:
             "adapter": {"kind": "linear model on frozen features"},
             "settings": {
                 "strength": float(classifier.strength_),
-                "layer": "middle, with neighbours" if layer is None else layer,
+                "layer": "embeddings and middle layer" if layer is None else layer,
                 "pooling": pooling,
             },
             "seed": seed,

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from clinical_tl.data.ties import related_notes
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
-from clinical_tl.network.embeddings import UnitEmbeddings, embed_units
+from clinical_tl.network.embeddings import JOINED, UnitEmbeddings, embed_units
 from clinical_tl.network.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, Span
 from clinical_tl.tasks.unit_task import UnitTask
@@ -25,11 +25,12 @@ logger = logging.getLogger(__name__)
 UNIT_STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0)
 """Of units there are thousands, and steps of ten are too far apart: with ten abstracts of BC5CDR F1
 is 0.46, 0.53 and 0.54 at 0.001, 0.003 and 0.01."""
-FIT_UNITS = 300_000
-"""Of more, a random part is learned from: so many hold gigabytes."""
+FIT_BYTES = 2**31
+"""Of units whose features take more memory a random part is learned from: of a quarter of a
+million with the offline encoder, of half as many with one of twice its width."""
 TUNING_UNITS = 10_000
 """Choosing the strength needs fewer units than fitting does."""
-READ_CHARACTERS = 300_000
+READ_CHARACTERS = 100_000
 """Notes of so many are read at a time: what is known of their units takes some hundred MB."""
 UNSEEN = 1e-9
 """What a tag or label that training never saw gets: possible, never likely."""
@@ -51,25 +52,29 @@ def fit_tagger(
     """
     tokens = encoder.tokenizer.encode([note.text for note in notes])
     task.check_targets(notes, tokens)
+    limit = FIT_BYTES // (4 * encoder.dimension * (JOINED if layer is None else 1))
     units = embed_units(
         encoder,
         notes,
         layer=layer,
         size=task.units,
-        limit=FIT_UNITS,
+        limit=limit,
         seed=classifier.seed,
         progress=progress,
     )
-    tags, taught = unit_tags(task, notes, units, tokens)
-    if len(units) == FIT_UNITS:
+    if len(units) == limit:
         logger.warning(
-            "entity recognition on frozen features: a random %d units of the %d notes are learned "
-            "from",
-            FIT_UNITS,
+            "%s on frozen features learns from %d units of the %d notes, drawn at random: all of "
+            "them would take more than %.0f GB of memory",
+            task.title,
+            limit,
             len(notes),
+            FIT_BYTES / 1e9,
         )
+    tags, taught = unit_tags(task, notes, units, tokens)
     groups = related_notes(notes)[units.note[taught]]
-    features = units.matrix[taught]
+    # Silver notes leave units open; without any the features are not copied.
+    features = units.matrix if len(taught) == len(units) else units.matrix[taught]
     settled = settled_on_sample(classifier, features, tags, groups)
     whole = settled.fit(features, tags, groups.tolist())
     if settled is not classifier:

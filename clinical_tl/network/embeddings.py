@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 LAST = -1
+JOINED = 6
+"""Vectors that make up what is known of a unit: two layers, of it and of those beside it."""
 CHUNK = 512
 """Notes whose vectors are written at once: what a kill can cost."""
 IN_MEMORY = 2**28
@@ -143,11 +145,11 @@ def embed_units(
 ) -> UnitEmbeddings:
     """What an encoder knows of each unit of the notes, for a linear tagger.
 
-    By default that is the middle layer's state of the unit, the mean of its tokens, and of the
-    units before and after it, side by side: three times the encoder's width. The middle of an
-    encoder tells entities best, its end is shaped by what it was trained for (Tenney et al. 2019,
-    arXiv 1905.05950, figure 2). Exact-span F1 of a linear tagger on NCBI-disease with 100
-    abstracts is @@, on the last layer of the units' first tokens 0.33.
+    By default that is the embeddings and the middle layer, their mean over the unit's tokens, and
+    the same of the units before and after it, side by side: which words these are, and what they
+    are in their sentence, six times the encoder's width. The middle of an encoder tells entities
+    best, its end is shaped by what it was trained for (Tenney et al. 2019, arXiv 1905.05950,
+    figure 2).
 
     With a `layer` (as of `embed`) it is that layer's state of the unit's first token, where a
     network's head decides it.
@@ -171,7 +173,7 @@ def embed_units(
     kept = np.arange(len(owner))
     if limit is not None and limit < len(owner):
         kept = np.sort(np.random.default_rng(seed).choice(len(owner), limit, replace=False))
-    width = loaded.dimension * (1 if layer is not None else 3)
+    width = loaded.dimension * (1 if layer is not None else JOINED)
     matrix = np.empty((len(kept), width), dtype=np.float32)
     first = np.searchsorted(owner, np.arange(len(records)))
     from tqdm import tqdm
@@ -196,7 +198,7 @@ def embed_units(
 def _in_surroundings(
     states: npt.NDArray[np.float32], opening: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float32]:
-    """Each unit, the one before and the one after, (units, 3 d), from states (tokens, d).
+    """Each unit, the one before and the one after, (units, 3 k), from states (tokens, k).
 
     `opening` are the units' first tokens; each goes on to the next.
     """

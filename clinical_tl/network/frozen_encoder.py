@@ -114,7 +114,7 @@ class FrozenEncoder:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """(note, its tokens' states of shape (tokens, d)), each note once, longest first.
 
-        `None` is the middle layer.
+        `layer=None` has the embeddings and the middle layer side by side, 2 d.
         """
         for note, own in iter_states(
             self.model, self.tokenizer, self.windowing, tokens, layer=layer
@@ -210,8 +210,8 @@ def iter_states(
     """For each note, longest first: its number, (windows' first states, its tokens' states).
 
     Shapes (windows, d) and (tokens, d), float32. `layer` counts as transformers does: 0 is
-    the embeddings, −1 the last; `None` is the middle layer. The model's mode is restored at the
-    end.
+    the embeddings, −1 the last; `None` has the embeddings and the middle layer side by side, 2 d.
+    The model's mode is restored at the end.
 
     Raises `ConfigError` for a layer that the encoder does not have.
     """
@@ -254,7 +254,7 @@ def _dimension(model: nn.Module) -> int:
 
 def _layer(states: Sequence[torch.Tensor], layer: int | None) -> torch.Tensor:
     if layer is None:
-        return states[len(states) // 2]
+        return torch.cat([states[0], states[len(states) // 2]], dim=-1)
     if not -len(states) <= layer < len(states):
         raise ConfigError(
             f"layer {layer}: this encoder has the layers 0 (embeddings) to {len(states) - 1}, "

@@ -45,10 +45,10 @@ def test_many_units_are_tuned_on_a_sample(encoder, task, notes, monkeypatch):
 def test_of_too_many_units_a_part_is_learned_from_and_that_is_said(
     encoder, task, notes, monkeypatch, caplog
 ):
-    monkeypatch.setattr(linear_tagger, "FIT_UNITS", 500)
+    monkeypatch.setattr(linear_tagger, "FIT_BYTES", 500 * 6 * encoder.dimension * 4)
     with caplog.at_level(logging.WARNING, logger="clinical_tl"):
         model = fitted(encoder, task, notes, strengths=[1e3])
-    assert "a random 500 units of the 24 notes" in caplog.text
+    assert "learns from 500 units of the 24 notes" in caplog.text
     found = model.predict(notes, progress=False)
     assert task.evaluate(notes, found).summary()["f1"] > 0.1
 
@@ -89,4 +89,4 @@ def test_a_model_of_the_last_layer_is_still_read(encoder, task, notes, tmp_path)
     again = FeatureModel.load(folder, encoder=encoder.source.path)
     assert again.predict(notes[:4], progress=False) == model.predict(notes[:4], progress=False)
     joined = fitted(encoder, task, notes, strengths=[1e3])
-    assert joined.classifier.n_features_in_ == 3 * encoder.dimension
+    assert joined.classifier.n_features_in_ == 6 * encoder.dimension

@@ -236,19 +236,20 @@ def test_units_have_the_state_of_their_first_token_of_a_layer(encoder):
     np.testing.assert_array_equal(units.matrix[0], last[0][0])
 
 
-def test_units_have_the_middle_layer_of_all_their_tokens_and_of_their_neighbours(encoder):
+def test_units_have_two_layers_of_all_their_tokens_and_of_their_neighbours(encoder):
     units = embed_units(encoder, TEXTS, progress=False)
     assert encoder.model.config.num_hidden_layers == 2
     tokens = encoder.tokenizer.encode(TEXTS)
+    lowest = dict(encoder.token_states(tokens, layer=0))
     middle = dict(encoder.token_states(tokens, layer=1))
-    d, several = encoder.dimension, 0
+    d, several = 2 * encoder.dimension, 0
     for note in range(len(TEXTS)):
         own = units.note == note
         means = []
         for start, end in zip(units.starts[own], units.ends[own], strict=True):
             inside = (tokens[note].starts >= start) & (tokens[note].ends <= end)
             several += inside.sum() > 1
-            means.append(middle[note][inside].mean(axis=0))
+            means.append(np.concatenate([s[note][inside].mean(axis=0) for s in (lowest, middle)]))
         beside = [np.zeros(d), *means, np.zeros(d)]
         rows = units.matrix[own]
         np.testing.assert_allclose(rows[:, :d], means, atol=1e-5)
