@@ -10,7 +10,11 @@ from typing import Any
 
 import clinical_tl as ctl
 from clinical_tl.evaluation import baselines
+from clinical_tl.network.adapter import Adapter
 from clinical_tl.network.lora import LoRA
+from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.task import Task
+from clinical_tl.tasks.unit_task import UnitTask
 from clinical_tl.training.config import TrainingConfig
 
 from .claim import claim_output
@@ -65,11 +69,9 @@ def _demonstrate(
     tuned, predictions = demonstration.predict_baseline(task, splits)
     scores = tuned.evaluate(splits["test"], predictions).summary()
     rows = [_row(demonstration, demonstration.baseline, scores, time.perf_counter() - started)]
-    for name, adapter, passes in (("frozen features", "frozen", 12), ("LoRA", LoRA(), epochs)):
+    for name, fit in (("frozen features", _frozen), ("LoRA", _lora)):
         started = time.perf_counter()
-        model = ctl.TransferModel.from_pretrained("offline", task, adapter=adapter, seed=seed)
-        config = TrainingConfig(epochs=passes, batch_tokens=512, seed=seed)
-        ctl.fit(model, splits["train"], splits["dev"], config)
+        model = fit(task, splits, seed, epochs)
         scores = model.evaluate(splits["test"], progress=False).summary()
         rows.append(_row(demonstration, name, scores, time.perf_counter() - started))
     print(ctl.display.format_table(rows))
@@ -77,6 +79,30 @@ def _demonstrate(
     for note, prediction in zip(examples, model.predict(examples, progress=False), strict=True):
         print(f"  {note.note_id}: {demonstration.show(note, prediction)}")
     print(f"model: {model.save_pretrained(folder)}")
+
+
+def _frozen(
+    task: Task, splits: dict[str, Any], seed: int, epochs: int
+) -> ctl.FeatureModel | ctl.TransferModel:
+    """A linear model on what the encoder says as it is; of relations there is none: a head alone."""
+    if isinstance(task, NoteTask | UnitTask):
+        return ctl.FeatureModel.fit(
+            "offline", task, splits["train"], splits["dev"], seed=seed, progress=False
+        )
+    return _trained(task, splits, "frozen", seed, 2 * epochs)
+
+
+def _lora(task: Task, splits: dict[str, Any], seed: int, epochs: int) -> ctl.TransferModel:
+    return _trained(task, splits, LoRA(), seed, epochs)
+
+
+def _trained(
+    task: Task, splits: dict[str, Any], adapter: Adapter, seed: int, epochs: int
+) -> ctl.TransferModel:
+    model = ctl.TransferModel.from_pretrained("offline", task, adapter=adapter, seed=seed)
+    config = TrainingConfig(epochs=epochs, batch_tokens=512, seed=seed)
+    ctl.fit(model, splits["train"], splits["dev"], config)
+    return model
 
 
 def _row(

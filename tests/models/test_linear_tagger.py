@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from clinical_tl.data.notes import as_notes
+from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.models import linear_tagger
 from clinical_tl.models.feature_model import FeatureModel
 from clinical_tl.models.linear_tagger import unit_tags
 from clinical_tl.network.embeddings import embed_units
 from clinical_tl.network.frozen_encoder import FrozenEncoder
 from clinical_tl.tasks.entity_recognition import EntityRecognition
+from tests.tiny_encoders import write_encoder
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,22 @@ def fitted(encoder, task, notes, **settings):
 
 
 def test_many_units_are_tuned_on_a_sample(encoder, task, notes, monkeypatch):
+    read: list[int] = []
+    plain = FeatureClassifier.fit
+
+    def remember(self, X, y, groups=None):
+        read.append(len(X))
+        return plain(self, X, y, groups)
+
+    monkeypatch.setattr(FeatureClassifier, "fit", remember)
     monkeypatch.setattr(linear_tagger, "TUNING_UNITS", 300)
     model = fitted(encoder, task, notes, strengths=[0.1, 1.0])
     assert len(model.classifier.cross_validation_) == 2
-    # The same balance of loss and penalty over all units as over the sample.
-    assert model.classifier.strength_ < 0.5
+    best = min(model.classifier.cross_validation_, key=lambda score: score.log_loss)
+    assert model.classifier.strength_ == best.strength
+    assert len(read) > 1
+    assert read[:-1] == [300] * (len(read) - 1)
+    assert read[-1] > 300
 
 
 def test_of_too_many_units_a_part_is_learned_from_and_that_is_said(
@@ -78,6 +91,17 @@ def test_notes_that_are_read_in_parts_say_what_they_say_together(encoder, task, 
     for whole, part in zip(together, model.predict(notes, progress=False), strict=True):
         assert [s.key for s in whole.spans] == [s.key for s in part.spans]
     assert sum(len(prediction.spans) for prediction in together) > 50
+
+
+@pytest.mark.parametrize("family", ["electra", "albert", "longformer", "olmo2"])
+def test_encoders_whose_lowest_states_are_narrower_or_padded_are_read(
+    family, task, notes, tmp_path
+):
+    encoder = FrozenEncoder.from_pretrained(write_encoder(tmp_path, family))
+    model = fitted(encoder, task, notes[:6], strengths=[1e3])
+    assert model.classifier.n_features_in_ == 6 * encoder.dimension
+    found = model.predict(notes[:6], progress=False)
+    assert task.evaluate(notes[:6], found).summary()["f1"] > 0.2
 
 
 def test_a_model_of_the_last_layer_is_still_read(encoder, task, notes, tmp_path):
