@@ -84,7 +84,7 @@ def _demonstrate(
 def _frozen(
     task: Task, splits: dict[str, Any], seed: int, epochs: int
 ) -> ctl.FeatureModel | ctl.TransferModel:
-    """A linear model on what the encoder says as it is; of relations there is none: a head alone."""
+    """A linear model on what the encoder says as it is; of relations there is none."""
     if isinstance(task, NoteTask | UnitTask):
         return ctl.FeatureModel.fit(
             "offline", task, splits["train"], splits["dev"], seed=seed, progress=False
