@@ -1,4 +1,4 @@
-"""Training and prediction against transformers' own tools, interleaved; prints ratios.
+"""Training, prediction and linear models against the usual tools, interleaved; prints ratios.
 
 Run with `make bench`. Synthetic notes, the offline encoder, fp32, medians of the rounds.
 """
@@ -9,11 +9,15 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from clinical_tl.data.synthetic import generate_notes
+from clinical_tl.estimators.logistic_regression import fit_logistic
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.bf16_attention import _attention
 from clinical_tl.network.encoder import offline_encoder_path
@@ -143,3 +147,29 @@ def test_attention_for_training_in_bf16_against_torchs(windows, tokens):
         f"attention, {windows} windows of {tokens} tokens",
         *interleaved(lambda: twenty(_attention), lambda: twenty(sdpa_attention_forward)),
     )
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(("rows", "width", "classes"), [(1_200, 384, 20), (8_000, 2_304, 3)])
+def test_a_linear_model_of_features_against_scikit_learn(rows, width, classes):
+    """The same objective to the same tolerance, sections' vectors and words' vectors in size."""
+    random = np.random.default_rng(0)
+    gold = random.integers(0, classes, rows)
+    centres = random.normal(size=(classes, width)) * 0.1
+    features = (random.normal(size=(rows, width)) + centres[gold] + 2).astype(np.float32)
+    strength, tolerance = 1e-3, 1e-4
+
+    def peer() -> np.ndarray:
+        scaled = StandardScaler().fit_transform(features.astype(np.float64))
+        model = LogisticRegression(C=strength, tol=tolerance, max_iter=10_000).fit(scaled, gold)
+        probabilities: np.ndarray = model.predict_proba(scaled)
+        return probabilities
+
+    def ours() -> np.ndarray:
+        fitted = fit_logistic(
+            features, gold, n_outputs=classes, strength=strength, tolerance=tolerance
+        )
+        return fitted.probabilities(features, exclusive=True)
+
+    assert abs(ours() - peer()).max() < 0.01
+    report(f"linear model, {rows} x {width}, {classes} classes", *interleaved(ours, peer))
