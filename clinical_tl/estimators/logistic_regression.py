@@ -178,7 +178,8 @@ class _Problem:
     def initial(self, start: LinearWeights | None) -> Floats:
         if start is None:
             return np.zeros(self.n_outputs * (self.features.shape[1] + 1))
-        scaled = start.coefficients * self.scale
+        # What another fold's rows tell apart may be constant in these.
+        scaled = np.where(self.scale < _SILENT, start.coefficients * self.scale, 0.0)
         intercepts = start.intercepts + start.coefficients @ self.mean
         return np.concatenate([scaled.ravel(), intercepts])
 
@@ -212,6 +213,8 @@ class _Problem:
         """The rows' summed loss, and its derivative by the logits, shape (rows, outputs)."""
         from scipy.special import expit, log_softmax
 
+        if weights is not None and weights.ndim < targets.ndim:
+            weights = weights[:, None]
         if targets.ndim == 1:
             log_probabilities = log_softmax(logits, axis=1)
             row = np.arange(len(targets))

@@ -279,7 +279,9 @@ def _mentions(
     units = embed_units(encoder, notes, layer=layer, size=task.units, progress=progress)
     tags, taught = unit_tags(task, notes, units, tokens)
     groups = related_notes(notes)
-    features, of_units = units.matrix[taught], groups[units.note[taught]]
+    # They may be gigabytes, and are mostly all of them.
+    features = units.matrix if len(taught) == len(units) else units.matrix[taught]
+    of_units = groups[units.note[taught]]
     classifier = settled_on_sample(
         FeatureClassifier(
             strengths=UNIT_STRENGTHS, folds=folds, seed=seed, block=task.tag_set.width
@@ -329,7 +331,8 @@ class _Judged(Discreet):
                 continue
             inside = (self.starts < span.end) & (self.ends > span.start)
             other = next((m.label for m in mentions if _overlap(m, span)), None)
-            score = 1 - float(self._of_label(span.label)[inside].mean())
+            # On white space there is nothing that could be a mention.
+            score = 1 - float(self._of_label(span.label)[inside].mean()) if inside.any() else 1.0
             yield Suspicion(note.note_id, span.label, other, score, span.start, span.end)
         for span in mentions:
             if not any(_overlap(span, other) for other in gold):

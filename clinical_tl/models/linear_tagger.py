@@ -11,6 +11,7 @@ from sklearn.base import clone
 from tqdm import tqdm
 
 from clinical_tl.data.ties import related_notes
+from clinical_tl.errors import TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.network.embeddings import JOINED, UnitEmbeddings, embed_units
 from clinical_tl.network.frozen_encoder import FrozenEncoder
@@ -31,6 +32,8 @@ FIT_BYTES = 2**31
 million with the offline encoder, of half as many with one of twice its width."""
 TUNING_UNITS = 5_000
 """Choosing the strength needs fewer units than fitting does."""
+FEWEST_OF_A_TAG = 20
+"""Of a tag at least so many are among them, if there are."""
 READ_CHARACTERS = 100_000
 """Notes of so many are read at a time: what is known of their units takes some hundred MB."""
 UNSEEN = 1e-9
@@ -92,11 +95,27 @@ def settled_on_sample(
     """
     if len(classifier.strengths) == 1 or len(tags) <= TUNING_UNITS:
         return classifier
-    rng = np.random.default_rng(classifier.seed)
-    some = np.sort(rng.choice(len(tags), TUNING_UNITS, replace=False))
+    some = _sampled(tags, groups, classifier.seed)
     classifier.fit(features[some], tags[some], groups[some].tolist())
     settled: FeatureClassifier = clone(classifier).set_params(strengths=[classifier.strength_])
     return settled
+
+
+def _sampled(tags: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """`TUNING_UNITS` rows at random, and some of each tag and of a second group, if there are."""
+    order = np.random.default_rng(seed).permutation(len(tags))
+    chosen = np.zeros(len(tags), dtype=bool)
+    chosen[order[:TUNING_UNITS]] = True
+    columns = (tags == tag for tag in np.unique(tags)) if tags.ndim == 1 else tags.astype(bool).T
+    for of_tag in columns:
+        wanted = FEWEST_OF_A_TAG - int((of_tag & chosen).sum())
+        if wanted > 0:
+            others = order[(of_tag & ~chosen)[order]]
+            chosen[others[:wanted]] = True
+    elsewhere = np.flatnonzero(groups != groups[order[0]])
+    if len(elsewhere) and not chosen[elsewhere].any():
+        chosen[elsewhere[0]] = True
+    return np.flatnonzero(chosen)
 
 
 def unit_tags(
@@ -108,6 +127,8 @@ def unit_tags(
     """Tags (`TagLayers.learnt`), and which of the units have one.
 
     What silver notes leave open teaches nothing.
+
+    Raises `TaskError` where that is everything.
     """
     targets = task.targets(notes, tokens)
     tags, taught = [], []
@@ -122,6 +143,11 @@ def unit_tags(
         known = np.flatnonzero((own >= 0).any(axis=1))
         tags.append(own[known])
         taught.append(low + known)
+    if not sum(map(len, taught)):
+        raise TaskError(
+            f"{task.title}: all that is in the {len(notes)} notes is left open, as of silver notes "
+            "whose teacher was unsure; give notes with something that is decided"
+        )
     return task.tag_set.learnt(np.concatenate(tags)), np.concatenate(taught)
 
 

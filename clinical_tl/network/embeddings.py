@@ -34,6 +34,8 @@ CHUNK = 512
 """Notes whose vectors are written at once: what a kill can cost."""
 IN_MEMORY = 2**28
 """Bytes up to which vectors that don't lie in the notes' order are copied into memory."""
+UNITS_IN_MEMORY = 2**31
+"""And those of units are in memory at all."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def embed_units(
     if limit is not None and limit < len(owner):
         kept = np.sort(np.random.default_rng(seed).choice(len(owner), limit, replace=False))
     width = loaded.dimension * (1 if layer is not None else JOINED)
-    matrix = np.empty((len(kept), width), dtype=np.float32)
+    matrix = _empty((len(kept), width), UNITS_IN_MEMORY)
     first = np.searchsorted(owner, np.arange(len(records)))
     from tqdm import tqdm
 
@@ -184,11 +186,11 @@ def embed_units(
             if low < high:
                 own = kept[low:high] - first[note]
                 opening = units[note].tokens
-                matrix[low:high] = (
-                    _in_surroundings(states, opening)[own]
-                    if layer is None
-                    else states[opening[own]]
-                )
+                if layer is None:
+                    visible = tokens[note].ends > tokens[note].starts
+                    matrix[low:high] = _in_surroundings(states, opening, visible)[own]
+                else:
+                    matrix[low:high] = states[opening[own]]
             bar.update()
     starts = np.concatenate([u.starts for u in units])[kept]
     ends = np.concatenate([u.ends for u in units])[kept]
@@ -196,14 +198,18 @@ def embed_units(
 
 
 def _in_surroundings(
-    states: npt.NDArray[np.float32], opening: npt.NDArray[np.integer]
+    states: npt.NDArray[np.float32],
+    opening: npt.NDArray[np.integer],
+    visible: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float32]:
     """Each unit, the one before and the one after, (units, 3 k), from states (tokens, k).
 
-    `opening` are the units' first tokens; each goes on to the next.
+    `opening` are the units' first tokens; each goes on to the next, but for tokens of line breaks
+    and the like, which are not `visible`.
     """
-    n_tokens = np.diff(np.append(opening, len(states)))
-    means = np.add.reduceat(states, opening, axis=0) / n_tokens[:, None].astype(np.float32)
+    counted = visible.astype(np.float32)[:, None]
+    sums = np.add.reduceat(states * counted, opening, axis=0)
+    means = sums / np.add.reduceat(counted, opening, axis=0)
     beside = np.pad(means, ((1, 1), (0, 0)))
     joined: npt.NDArray[np.float32] = np.concatenate([means, beside[:-2], beside[2:]], axis=1)
     return joined
@@ -235,23 +241,29 @@ def _embed_once(
 def _gathered(
     stored: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], folder: Path
 ) -> npt.NDArray[np.float32]:
-    """The stored vectors in the notes' order; beyond `IN_MEMORY` bytes mapped, not held.
-
-    The file behind it lies beside the cache and vanishes with the matrix.
-    """
-    size = len(rows) * stored.shape[1]
-    if size * stored.itemsize <= IN_MEMORY:
-        return stored[rows]
-    from tempfile import TemporaryFile
-
-    with TemporaryFile(dir=folder) as file:
-        shape = (len(rows), stored.shape[1])
-        gathered: npt.NDArray[np.float32] = np.memmap(
-            file, dtype=stored.dtype, mode="w+", shape=shape
-        )
+    """The stored vectors in the notes' order."""
+    shape = (len(rows), stored.shape[1])
+    gathered = _empty(shape, IN_MEMORY, folder)
     for start in range(0, len(rows), CHUNK):
         gathered[start : start + CHUNK] = stored[rows[start : start + CHUNK]]
     return gathered
+
+
+def _empty(
+    shape: tuple[int, int], in_memory: int, folder: Path | None = None
+) -> npt.NDArray[np.float32]:
+    """A matrix to be filled; beyond `in_memory` bytes mapped, not held.
+
+    The file behind it lies in `folder` (by default where temporary files do) and vanishes with the
+    matrix.
+    """
+    if shape[0] * shape[1] * np.dtype(np.float32).itemsize <= in_memory:
+        return np.empty(shape, dtype=np.float32)
+    from tempfile import TemporaryFile
+
+    with TemporaryFile(dir=folder) as file:
+        mapped: npt.NDArray[np.float32] = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+    return mapped
 
 
 def _load(encoder: str | Path | FrozenEncoder) -> FrozenEncoder:

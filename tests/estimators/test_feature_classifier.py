@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.estimators import feature_classifier
 from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
 
 FILE = "feature_classifier.safetensors"
@@ -252,3 +253,21 @@ def test_held_out_probabilities_are_those_of_models_of_the_other_folds(many):
         assert found[held_out] == pytest.approx(expected, abs=1e-3)
         seen += len(held_out)
     assert seen == 60
+
+
+def test_folds_that_lack_what_others_have_are_scored_as_by_themselves(monkeypatch):
+    random = np.random.default_rng(11)
+    X = random.normal(size=(60, 40))
+    y = (X[:, 0] + X[:, 1] + 0.3 * random.normal(size=60) > 0).astype(int)
+    X = np.concatenate([X * 1e6, 1e5 * np.eye(60)[:, [4, 20, 37, 50]]], axis=1)
+    found = FeatureClassifier().fit(X, y).cross_validation_
+    plain = feature_classifier.fit_logistic
+
+    def cold(*args, **settings):
+        return plain(*args, **{**settings, "start": None})
+
+    monkeypatch.setattr(feature_classifier, "fit_logistic", cold)
+    alone = FeatureClassifier().fit(X, y).cross_validation_
+    assert [score.strength for score in found] == [score.strength for score in alone]
+    losses = [[score.log_loss for score in scores] for scores in (found, alone)]
+    np.testing.assert_allclose(*losses, atol=5e-3)

@@ -21,6 +21,7 @@ def features(n=120, d=6, seed=0):
 @pytest.mark.parametrize("chunk", [7, 1000])
 def test_the_multinomial_model_is_scikit_learns(monkeypatch, strength, chunk):
     monkeypatch.setattr(logistic_regression, "CHUNK", chunk)
+    monkeypatch.setattr(logistic_regression, "IN_CACHE", 6 * chunk)
     x = features()
     noise = np.random.default_rng(1).normal(size=len(x))
     y = np.digitize((x[:, 0] - x[:, 0].mean()) / x[:, 0].std() + noise, [-0.5, 0.8])
@@ -92,6 +93,31 @@ def test_a_start_elsewhere_ends_at_the_same_place():
     warm = fit_logistic(x, y, n_outputs=3, strength=1.0, start=near)
     cold = fit_logistic(x, y, n_outputs=3, strength=1.0)
     np.testing.assert_allclose(warm.logits(x), cold.logits(x), atol=5e-3)
+
+
+def test_a_start_says_nothing_of_what_is_constant_here():
+    """Of rows that lack what another fold's have, the search went off at 1e30."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(60, 4)), np.zeros((60, 1))], axis=1)
+    x[:, :4] *= 1e6
+    y = (x[:, 0] > 0).astype(np.int64)
+    elsewhere = fit_logistic(np.eye(5), np.arange(5) % 2, n_outputs=2, strength=1.0)
+    assert elsewhere.coefficients[:, -1].any()
+    warm = fit_logistic(x, y, n_outputs=2, strength=1.0, start=elsewhere)
+    cold = fit_logistic(x, y, n_outputs=2, strength=1.0)
+    np.testing.assert_allclose(warm.logits(x), cold.logits(x), atol=5e-3)
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_weights_of_rows_are_those_of_all_their_outputs(block):
+    x = features()
+    first = (x[:, 0] > x[:, 0].mean()).astype(np.int64)
+    y = np.stack([first, 1 - first], axis=1)
+    weights = np.random.default_rng(1).uniform(0.5, 2, len(x))
+    settings = {"n_outputs": 2, "strength": 0.1, "block": block}
+    of_rows = fit_logistic(x, y, weights=weights, **settings)
+    of_each = fit_logistic(x, y, weights=np.stack([weights, weights], axis=1), **settings)
+    np.testing.assert_array_equal(of_rows.coefficients, of_each.coefficients)
 
 
 def test_features_on_disk_give_the_same_bits(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clinical_tl.data.corpora import load_corpus
+from clinical_tl.data.notes import as_notes
 from clinical_tl.errors import ConfigError, TaskError
 from clinical_tl.evaluation import suspicion
 from clinical_tl.evaluation.suspicion import Suspicion, suspect_labels
@@ -110,6 +111,20 @@ def test_mentions_have_offsets(encoder):
     }
     assert all(r.score > 0.5 for r in found.records)
     assert found.judged == 24
+
+
+def test_a_mention_on_white_space_is_as_suspicious_as_can_be(encoder, synthetic_notes):
+    notes = list(as_notes(synthetic_notes.select(range(12))))
+    text = notes[0].text + "   "
+    blank = Span(len(text) - 2, len(text), next(iter(notes[0].spans)).label)
+    notes[0] = replace(notes[0], text=text, spans=(*notes[0].spans, blank))
+    task = EntityRecognition.from_notes(notes)
+    (own,) = (
+        r
+        for r in suspect_labels(task, notes, encoder, progress=False).records
+        if (r.note_id, r.start, r.end) == (notes[0].note_id, blank.start, blank.end)
+    )
+    assert own.score == 1.0
 
 
 def test_notes_that_the_tokenizer_keeps_nothing_of_have_no_suspicions(encoder, synthetic_notes):

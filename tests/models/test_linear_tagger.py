@@ -2,11 +2,13 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from clinical_tl.data.notes import as_notes
+from clinical_tl.errors import TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.models import linear_tagger
 from clinical_tl.models.feature_model import FeatureModel
@@ -51,8 +53,37 @@ def test_many_units_are_tuned_on_a_sample(encoder, task, notes, monkeypatch):
     best = min(model.classifier.cross_validation_, key=lambda score: score.log_loss)
     assert model.classifier.strength_ == best.strength
     assert len(read) > 1
-    assert read[:-1] == [300] * (len(read) - 1)
-    assert read[-1] > 300
+    assert all(300 <= rows < 500 for rows in read[:-1])
+    assert read[-1] > 500
+
+
+def test_a_sample_has_rare_tags_and_a_second_patient(monkeypatch):
+    monkeypatch.setattr(linear_tagger, "TUNING_UNITS", 50)
+    tags, groups = np.zeros(5_000, dtype=np.int64), np.zeros(5_000, dtype=np.int64)
+    tags[[7, 4_000]], tags[100:200], groups[-3:] = 1, 2, 1
+    for seed in range(5):
+        some = linear_tagger._sampled(tags, groups, seed)
+        assert (np.diff(some) > 0).all()
+        assert np.bincount(tags[some])[1] == 2
+        assert np.bincount(tags[some])[2] >= linear_tagger.FEWEST_OF_A_TAG
+        assert len(np.unique(groups[some])) == 2
+        assert len(some) <= 50 + 2 + 20 + 1
+    layers = np.stack([tags == 0, tags == 1, tags == 0, tags == 2], axis=1)
+    some = linear_tagger._sampled(layers, groups, 0)
+    assert layers[some].sum(axis=0).tolist()[1::2] == [2, 20]
+
+
+def test_where_everything_is_left_open_that_is_said(encoder, task, notes):
+    unsure = [
+        replace(
+            note,
+            spans=(),
+            metadata={**(note.metadata or {}), "silver": {"unsure": [[0, len(note.text)]]}},
+        )
+        for note in notes
+    ]
+    with pytest.raises(TaskError, match="is left open, as of silver notes"):
+        fitted(encoder, task, unsure)
 
 
 def test_of_too_many_units_a_part_is_learned_from_and_that_is_said(

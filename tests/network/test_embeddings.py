@@ -18,6 +18,7 @@ from clinical_tl.network.embeddings import embed, embed_units
 from clinical_tl.network.frozen_encoder import FrozenEncoder
 from clinical_tl.network.vector_store import VectorStore, text_digest
 from clinical_tl.schema import Note
+from tests.tiny_encoders import write_encoder
 
 TEXTS = ["Knee pain.", "A cough for two weeks, no fever, no rash; chest clear.", "BP 120/80 " * 60]
 
@@ -256,6 +257,30 @@ def test_units_have_two_layers_of_all_their_tokens_and_of_their_neighbours(encod
         np.testing.assert_allclose(rows[:, d : 2 * d], beside[:-2], atol=1e-5)
         np.testing.assert_allclose(rows[:, 2 * d :], beside[2:], atol=1e-5)
     assert several
+
+
+def test_line_breaks_are_no_part_of_the_word_before(tmp_path):
+    # A tokenizer of bytes has tokens for them.
+    encoder = FrozenEncoder.from_pretrained(write_encoder(tmp_path, "roberta"))
+    text = "Aspirin\n\n\n\nx"
+    tokens = encoder.tokenizer.encode([text])
+    blank = tokens[0].ends == tokens[0].starts
+    assert blank.any()
+    lowest = dict(encoder.token_states(tokens, layer=0))[0]
+    units = embed_units(encoder, [text], progress=False)
+    assert len(units) == 2
+    own = ~blank & (tokens[0].starts < len("Aspirin"))
+    found = units.matrix[0, : encoder.dimension]
+    np.testing.assert_allclose(found, lowest[own].mean(axis=0), atol=1e-6)
+
+
+def test_units_beyond_the_memory_meant_for_them_are_mapped(encoder, monkeypatch):
+    held = embed_units(encoder, TEXTS, progress=False)
+    monkeypatch.setattr(embeddings, "UNITS_IN_MEMORY", 1000)
+    mapped = embed_units(encoder, TEXTS, progress=False)
+    assert isinstance(mapped.matrix, np.memmap)
+    assert not isinstance(held.matrix, np.memmap)
+    np.testing.assert_array_equal(mapped.matrix, held.matrix)
 
 
 def test_a_sample_of_units_has_the_vectors_that_all_of_them_have(encoder):
