@@ -149,9 +149,8 @@ def embed_units(
 
     By default that is the embeddings and the middle layer, their mean over the unit's tokens, and
     the same of the units before and after it, side by side: which words these are, and what they
-    are in their sentence, six times the encoder's width. The middle of an encoder tells entities
-    best, its end is shaped by what it was trained for (Tenney et al. 2019, arXiv 1905.05950,
-    figure 2).
+    are in their sentence, six times the encoder's width. The end of an encoder is shaped by what it
+    was trained for; what tells entities lies before (Tenney et al. 2019, arXiv 1905.05950).
 
     With a `layer` (as of `embed`) it is that layer's state of the unit's first token, where a
     network's head decides it.
