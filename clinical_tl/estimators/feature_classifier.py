@@ -290,11 +290,10 @@ class FeatureClassifier(ClassifierMixin, Estimator):
 
         The latter (0 of many labels a row) is of what is likeliest for each held-out row.
 
-        Each fit starts from the one before, the first of a fold from the fold before; the weakest
-        strengths, by far the slowest to fit, are mostly never reached. Held-out labels that a
-        fold's training rows lack are left out: no strength can get them right, and the strongest
-        is surest to be least wrong, so that with few rows they would choose a model that tells
-        nothing apart.
+        Each fit starts from the one before; the weakest strengths, by far the slowest to
+        fit, are mostly never reached. Held-out labels that a fold's training rows lack are left
+        out: no strength can get them right, and the strongest is surest to be least wrong, so
+        that with few rows they would choose a model that tells nothing apart.
         """
         folds = list(self._folds(targets, groups))
         starts: list[LinearWeights | None] = [None] * len(folds)
@@ -311,7 +310,7 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                     strength=strength,
                     weights=weights,
                     rows=train,
-                    start=starts[number] or starts[number - 1],
+                    start=starts[number],
                     tolerance=ROUGH,
                     block=self.block,
                 )
