@@ -19,7 +19,7 @@ from clinical_tl.tasks.note_classification import NoteClassification
 TASKS = [NoteClassification, DiagnosisCoding, EntityRecognition]
 INVISIBLE = ["  ", "", "\u200b", "\ufeff", "\u00a0\n", "\u00ad\u2060", "\u3164"]
 # Little regularisation: enough features to remember the training notes.
-SHARP = {"strengths": [1e3], "progress": False}
+SHARP = {"strengths": [10.0], "progress": False}
 
 
 @pytest.fixture(scope="module")

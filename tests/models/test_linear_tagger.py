@@ -91,7 +91,7 @@ def test_of_too_many_units_a_part_is_learned_from_and_that_is_said(
 ):
     monkeypatch.setattr(linear_tagger, "FIT_BYTES", 500 * 6 * encoder.dimension * 4)
     with caplog.at_level(logging.WARNING, logger="clinical_tl"):
-        model = fitted(encoder, task, notes, strengths=[1e3])
+        model = fitted(encoder, task, notes, strengths=[1.0])
     assert "learns from 500 units of the 24 notes" in caplog.text
     found = model.predict(notes, progress=False)
     assert task.evaluate(notes, found).summary()["f1"] > 0.1
@@ -116,7 +116,7 @@ def test_a_part_of_the_units_has_the_tags_that_it_has_among_all(encoder, task, n
 
 
 def test_notes_that_are_read_in_parts_say_what_they_say_together(encoder, task, notes, monkeypatch):
-    model = fitted(encoder, task, notes, strengths=[1e3])
+    model = fitted(encoder, task, notes, strengths=[1.0])
     together = model.predict(notes, progress=False)
     monkeypatch.setattr(linear_tagger, "READ_CHARACTERS", 1)
     for whole, part in zip(together, model.predict(notes, progress=False), strict=True):
@@ -129,19 +129,19 @@ def test_encoders_whose_lowest_states_are_narrower_or_padded_are_read(
     family, task, notes, tmp_path
 ):
     encoder = FrozenEncoder.from_pretrained(write_encoder(tmp_path, family))
-    model = fitted(encoder, task, notes[:6], strengths=[1e3])
+    model = fitted(encoder, task, notes[:6], strengths=[1.0])
     assert model.classifier.n_features_in_ == 6 * encoder.dimension
     found = model.predict(notes[:6], progress=False)
     assert task.evaluate(notes[:6], found).summary()["f1"] > 0.2
 
 
 def test_a_model_of_the_last_layer_is_still_read(encoder, task, notes, tmp_path):
-    model = fitted(encoder, task, notes, layer=-1, strengths=[1e3])
+    model = fitted(encoder, task, notes, layer=-1, strengths=[1.0])
     folder = model.save_pretrained(tmp_path / "model")
     described = json.loads((folder / "task.json").read_text("utf-8"))
     assert described["features"]["layer"] == -1
     assert model.classifier.n_features_in_ == encoder.dimension
     again = FeatureModel.load(folder, encoder=encoder.source.path)
     assert again.predict(notes[:4], progress=False) == model.predict(notes[:4], progress=False)
-    joined = fitted(encoder, task, notes, strengths=[1e3])
+    joined = fitted(encoder, task, notes, strengths=[1.0])
     assert joined.classifier.n_features_in_ == 6 * encoder.dimension
