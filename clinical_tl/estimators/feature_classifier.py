@@ -176,6 +176,19 @@ class FeatureClassifier(ClassifierMixin, Estimator):
             )
         return every
 
+    def choose_strength(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        groups: Sequence[Hashable] | None = None,
+    ) -> tuple[float, tuple[StrengthScore, ...]]:
+        """The strength that `fit` would take, and what was found for each; nothing is kept.
+
+        Raises as `fit`.
+        """
+        strength, _, _, found = self._chosen(*self._checked(X, y), groups)
+        return strength, found
+
     def check_settings(self) -> list[float]:
         """The strengths in order; raises `TaskError` for settings that can't work."""
         strengths = sorted(float(strength) for strength in self.strengths)

@@ -282,7 +282,7 @@ def _mentions(
     # They may be gigabytes, and are mostly all of them.
     features = units.matrix if len(taught) == len(units) else units.matrix[taught]
     of_units = groups[units.note[taught]]
-    classifier = settled_on_sample(
+    classifier, _ = settled_on_sample(
         FeatureClassifier(
             strengths=UNIT_STRENGTHS, folds=folds, seed=seed, block=task.tag_set.width
         ),

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from clinical_tl.data.ties import related_notes
 from clinical_tl.errors import TaskError
-from clinical_tl.estimators.feature_classifier import FeatureClassifier
+from clinical_tl.estimators.feature_classifier import FeatureClassifier, StrengthScore
 from clinical_tl.network.embeddings import JOINED, UnitEmbeddings, embed_units
 from clinical_tl.network.frozen_encoder import FrozenEncoder
 from clinical_tl.schema import Note, Span
@@ -79,26 +79,26 @@ def fit_tagger(
     groups = related_notes(notes)[units.note[taught]]
     # Silver notes leave units open; without any the features are not copied.
     features = units.matrix if len(taught) == len(units) else units.matrix[taught]
-    settled = settled_on_sample(classifier, features, tags, groups)
+    settled, found = settled_on_sample(classifier, features, tags, groups)
     whole = settled.fit(features, tags, groups.tolist())
     if settled is not classifier:
-        whole.cross_validation_ = classifier.cross_validation_
+        whole.cross_validation_ = found
     return whole
 
 
 def settled_on_sample(
     classifier: FeatureClassifier, features: np.ndarray, tags: np.ndarray, groups: np.ndarray
-) -> FeatureClassifier:
+) -> tuple[FeatureClassifier, tuple[StrengthScore, ...]]:
     """The classifier with the one strength for all rows that is best on a sample of them.
 
-    The classifier itself where the rows are few, or it has one strength.
+    And what was found for each strength there. The classifier itself where the rows are few, or
+    it has one strength.
     """
     if len(classifier.strengths) == 1 or len(tags) <= TUNING_UNITS:
-        return classifier
+        return classifier, ()
     some = _sampled(tags, groups, classifier.seed)
-    classifier.fit(features[some], tags[some], groups[some].tolist())
-    settled: FeatureClassifier = clone(classifier).set_params(strengths=[classifier.strength_])
-    return settled
+    strength, found = classifier.choose_strength(features[some], tags[some], groups[some].tolist())
+    return clone(classifier).set_params(strengths=[strength]), found
 
 
 def _sampled(tags: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:

@@ -255,6 +255,13 @@ def test_held_out_probabilities_are_those_of_models_of_the_other_folds(many):
     assert seen == 60
 
 
+def test_the_strength_can_be_chosen_without_fitting():
+    X, y = clouds()
+    classifier, fitted = FeatureClassifier(), FeatureClassifier().fit(X, y)
+    assert classifier.choose_strength(X, y) == (fitted.strength_, fitted.cross_validation_)
+    assert not hasattr(classifier, "coef_")
+
+
 def test_folds_that_lack_what_others_have_are_scored_as_by_themselves(monkeypatch):
     random = np.random.default_rng(11)
     X = random.normal(size=(60, 40))

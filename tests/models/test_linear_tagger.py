@@ -39,22 +39,23 @@ def fitted(encoder, task, notes, **settings):
 
 
 def test_many_units_are_tuned_on_a_sample(encoder, task, notes, monkeypatch):
-    read: list[int] = []
-    plain = FeatureClassifier.fit
+    read: list[tuple[str, int]] = []
+    for name in ("fit", "choose_strength"):
+        plain = getattr(FeatureClassifier, name)
 
-    def remember(self, X, y, groups=None):
-        read.append(len(X))
-        return plain(self, X, y, groups)
+        def remember(self, X, y, groups=None, name=name, plain=plain):
+            read.append((name, len(X)))
+            return plain(self, X, y, groups)
 
-    monkeypatch.setattr(FeatureClassifier, "fit", remember)
+        monkeypatch.setattr(FeatureClassifier, name, remember)
     monkeypatch.setattr(linear_tagger, "TUNING_UNITS", 300)
     model = fitted(encoder, task, notes, strengths=[0.1, 1.0])
     assert len(model.classifier.cross_validation_) == 2
     best = min(model.classifier.cross_validation_, key=lambda score: score.log_loss)
     assert model.classifier.strength_ == best.strength
-    assert len(read) > 1
-    assert all(300 <= rows < 500 for rows in read[:-1])
-    assert read[-1] > 500
+    (how, some), (then, every) = read
+    assert (how, then) == ("choose_strength", "fit")
+    assert 300 <= some < 500 < every
 
 
 def test_a_sample_has_rare_tags_and_a_second_patient(monkeypatch):
