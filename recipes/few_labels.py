@@ -97,9 +97,10 @@ def _cell(key: dict[str, Any], encoder: str, ladder_minutes: float, output: str)
     started = time.perf_counter()
     extra: dict[str, Any] = {}
     if key["method"] == LADDER:
+        run = Path(output) / "ladders" / f"{key['corpus']}-{key['size']}-{key['of']}-{seed}"
         choice = ctl.best_transfer(
             train, encoder, task, dev, budget_minutes=ladder_minutes,
-            config=TrainingConfig(seed=seed), progress=False, allow_leakage=True,
+            config=TrainingConfig(seed=seed, output_dir=run), progress=False, allow_leakage=True,
         )  # fmt: skip
         model: Any = choice.model
         extra = {"chosen": choice.chosen, "choice": choice.to_dict()}

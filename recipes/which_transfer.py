@@ -10,7 +10,7 @@ from clinical_tl.training.config import TrainingConfig
 
 from .account import ANNOTATION, annotated
 from .budgets import Level, Lexical, TaskName, fit_task
-from .claim import claim_output
+from .claim import claim_output, with_checkpoints
 from .command_line import run
 from .outcome import score_and_save
 
@@ -56,7 +56,7 @@ def main(
         lora: the adapter's settings.
         training: the training settings.
         output: folder for the winner (with the table of all in its card), its report and its
-            predictions of the test notes.
+            predictions of the test notes. A run that was interrupted goes on where it stopped.
 
     Returns:
         The winner's test scores, metric name to value.
@@ -80,7 +80,7 @@ def main(
         budget_minutes=budget_minutes,
         lexical=lexical,
         adapter=lora,
-        config=training,
+        config=with_checkpoints(training, f"{output}/run"),
         folds=folds,
         allow_leakage=allow_leakage,
     )

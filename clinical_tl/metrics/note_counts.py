@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinical_tl.metrics.label_score import NoteLabels
-from clinical_tl.metrics.matrix import Floats
+from clinical_tl.metrics.matrix import Floats, Ints
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -55,6 +55,84 @@ class NoteCounts:
             fp=self.fp[rows],
             fn=self.fn[rows],
             means={metric: values[rows] for metric, values in self.means.items()},
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[NoteCounts]) -> NoteCounts:
+        """The counts of several sets of notes one after the other, of the same averages and means.
+
+        Columns are brought together by the labels' names, and by their places where they have none.
+        """
+        columns: dict[str | int, int] = {}
+        for part in parts:
+            for name in part.columns:
+                columns.setdefault(name, len(columns))
+        names = [name for name in columns if isinstance(name, str)]
+        rows, places, counts, before = [], [], [], 0
+        for part in parts:
+            own_rows, own_places, own = part.entries()
+            of_part = np.array([columns[name] for name in part.columns], dtype=np.int64)
+            rows.append(own_rows + before)
+            places.append(of_part[own_places])
+            counts.append(own)
+            before += len(part)
+        return counts_at(
+            np.concatenate(rows),
+            np.concatenate(places),
+            np.concatenate(counts),
+            (before, len(columns)),
+            parts[0].averages,
+            {
+                metric: np.concatenate([part.means[metric] for part in parts])
+                for metric in parts[0].means
+            },
+            labels=names if len(names) == len(columns) else (),
+        )
+
+    @property
+    def columns(self) -> tuple[str | int, ...]:
+        """What the columns are called: the labels, or where they have no names, their numbers."""
+        return self.labels or tuple(range(self.tp.shape[1]))
+
+    def entries(self) -> tuple[Ints, Ints, Floats]:
+        """Rows and columns, (m,), where something is counted, and what: tp, fp, fn, (m, 3)."""
+        width = self.tp.shape[1]
+        sides = [side.tocoo() for side in (self.tp, self.fp, self.fn)]
+        keys = [side.row.astype(np.int64) * width + side.col for side in sides]
+        every = np.unique(np.concatenate(keys))
+        counts = np.zeros((len(every), len(sides)))
+        for column, (side, own) in enumerate(zip(sides, keys, strict=True)):
+            counts[np.searchsorted(every, own), column] = side.data
+        return every // width, every % width, counts
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        rows, places, counts = self.entries()
+        return {
+            "notes": len(self),
+            "columns": self.tp.shape[1],
+            "labels": list(self.labels),
+            "averages": dict(self.averages),
+            "rows": rows.tolist(),
+            "places": places.tolist(),
+            "counts": counts.tolist(),
+            "means": {
+                metric: [None if np.isnan(value) else value for value in values.tolist()]
+                for metric, values in self.means.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> NoteCounts:
+        """The inverse of `to_dict`. Raises `KeyError` or `ValueError` for what it did not give."""
+        return counts_at(
+            row["rows"],
+            row["places"],
+            np.array(row["counts"], dtype=np.float64).reshape(-1, 3),
+            (row["notes"], row["columns"]),
+            row["averages"],
+            {metric: np.array(values, dtype=np.float64) for metric, values in row["means"].items()},
+            labels=row["labels"],
         )
 
     def figures(self, weights: Floats) -> dict[str, Floats]:
@@ -125,8 +203,8 @@ def count_labels(
 
 
 def counts_at(
-    rows: Sequence[int],
-    places: Sequence[int],
+    rows: Sequence[int] | Ints,
+    places: Sequence[int] | Ints,
     counts: Floats,
     shape: tuple[int, int],
     averages: Mapping[str, str],

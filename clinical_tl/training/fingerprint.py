@@ -53,12 +53,12 @@ def _adapter(network: Network) -> str:
     if not is_peft(network.model):
         return kind
     configs: Any = network.model.peft_config
-    settings = {name: _plain(config.to_dict()) for name, config in configs.items()}
+    settings = {name: plain_settings(config.to_dict()) for name, config in configs.items()}
     return f"{kind} {digest(json.dumps(settings, sort_keys=True, default=str))}"
 
 
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Without places; sets, whose order is nobody's, as lists."""
+def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an adapter without places; sets, whose order is nobody's, as lists."""
     return {
         name: sorted(value) if isinstance(value, set) else value
         for name, value in settings.items()

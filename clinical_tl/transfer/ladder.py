@@ -26,17 +26,27 @@ from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.splits import split_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.display.table import Table, Tabular
-from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError, TaskError, shown_value
+from clinical_tl.errors import (
+    ClinicalTLError,
+    ConfigError,
+    NoteError,
+    OutputError,
+    TaskError,
+    shown_value,
+)
 from clinical_tl.estimators.checks import check_at_least
 from clinical_tl.evaluation import baselines
 from clinical_tl.evaluation.estimates import Bootstrap, Estimate
 from clinical_tl.evaluation.subgroups import patients_of
+from clinical_tl.metrics.note_counts import NoteCounts
 from clinical_tl.saved.choice_rows import CHOICE, choice_rows, choice_verdict
+from clinical_tl.storage.paths import as_path
 from clinical_tl.storage.processes import on_main_process
 from clinical_tl.tasks.abilities import DecidesNotes, dev_metrics
 from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer.climb_record import ClimbedFold, ClimbRecord, climb_settings, file_name
 from clinical_tl.transfer.rungs import Means, Rung, rungs_of
 from clinical_tl.transfer.training_cost import TrainingCost
 
@@ -62,6 +72,8 @@ FEWEST_FOR_DEV = 60
 """Of fewer notes none are set aside as dev notes: they would choose by chance."""
 DEV_SHARE = 0.15
 RESAMPLES, CONFIDENCE = 1000, 0.95
+CLIMB_FOLDER = "climb"
+"""In the `output_dir`; beside it are the checkpoints of the winner's own training."""
 START_SECONDS = 20.0
 """What a fold of a trained rung takes at least: with less left no training is tried."""
 
@@ -169,8 +181,9 @@ def best_transfer(
         lexical: as of `TrainingConfig`; `False` leaves the rungs with words out.
         rules: a lexicon's, for entity recognition.
         adapter: of the adapter's rung; `LoRA()` by default.
-        config: of the trained rungs, its seed of all; its `lexical` is this one's, and nothing
-            is written to its `output_dir`.
+        config: of the trained rungs, its seed of all; its `lexical` is this one's. What each
+            rung was worth is kept in its `output_dir`, and with `resume` an interrupted climb goes
+            on from there, with what is left of its budget.
         folds: at most; each is held out once.
         progress: show a progress bar.
         allow_leakage: go on where training and dev notes share patients or texts.
@@ -178,8 +191,8 @@ def best_transfer(
     Raises:
         TaskError: notes without annotation, too few for two folds, or a task whose predictions
             are no decisions about notes.
-        ConfigError: an unknown rung, none that is a model, settings out of range, or private
-            training.
+        ConfigError: an unknown rung, none that is a model, settings out of range, private
+            training, or an `output_dir` with a climb of other notes or settings.
         NoteError: training and dev notes share patients or texts.
         EncoderError: as `TransferModel.from_pretrained`.
     """
@@ -197,6 +210,7 @@ def best_transfer(
             "best_transfer reads the notes with every rung, which no single ε tells; leave dp out, "
             "and train the way that it finds with fit()"
         )
+    place = None if config.output_dir is None else as_path(config.output_dir)
     # Every fold would find the checkpoints of the one before.
     config = replace(config, output_dir=None, trackers=(), lexical=lexical)
     if not isinstance(task, DecidesNotes):
@@ -223,10 +237,14 @@ def best_transfer(
             rules,
             allow_leakage,
         )
-        climb = _Climb(means, sides, kept, budget_minutes * 60, progress=progress)
+        record = ClimbRecord()
+        if place is not None:
+            settings = climb_settings(means, sides, kept)
+            record = ClimbRecord.of(place / CLIMB_FOLDER, settings, resume=config.resume)
+        climb = _Climb(means, sides, kept, budget_minutes * 60, record, progress=progress)
         for rung in chosen:
             climb.climb(rung)
-        winner, fitted = climb.fitted(*_with_dev(notes, kept, means.config.seed))
+        winner, fitted = climb.fitted(*_with_dev(notes, kept, means.config.seed), place)
     if isinstance(fitted, FeatureModel):
         # Its folder is gone.
         fitted = replace(fitted, cache=None)
@@ -237,7 +255,7 @@ def best_transfer(
 
 
 class _Climb:
-    """The rungs climbed so far: what each said of the held-out notes, fold by fold."""
+    """The rungs climbed so far: what each was worth on the held-out notes, fold by fold."""
 
     def __init__(
         self,
@@ -245,54 +263,55 @@ class _Climb:
         sides: Sequence[Sequence[Note]],
         dev: Sequence[Note] | None,
         budget: float,
+        record: ClimbRecord,
         *,
         progress: bool,
     ) -> None:
         self.means, self.sides, self.dev = means, sides, dev
-        self.ends = time.monotonic() + budget
+        self.record = record
+        self.ends = time.monotonic() + budget - record.seconds
         self.progress = progress
         self.task: Any = means.task
-        self.said: dict[str, list[list[Prediction]]] = {}
+        self.climbed: dict[str, list[ClimbedFold]] = {}
         self.rungs: dict[str, Rung] = {}
-        self.seconds: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
         self.cost: TrainingCost | None = None
 
     def climb(self, rung: Rung) -> None:
         """Fit and predict as many folds as the budget has room for; says why where none."""
         self.rungs[rung.name] = rung
-        if rung.cost == "trained":
+        done = self.record.of_rung(rung.name)
+        if rung.cost == "trained" and not done:
             self._try_training(rung)
-        reason = self._reason_against(rung)
+        reason = self._reason_against(rung, done)
         if reason is not None:
             self.left_out[rung.name] = reason
             return
-        done: list[list[Prediction]] = []
-        started = time.monotonic()
         fewest = self._fewest
-        if rung.cost == "trained" and self._seconds_each() * FEWEST_FOLDS <= self.ends - started:
+        if rung.cost == "trained" and self._has_room(FEWEST_FOLDS, done):
             fewest = FEWEST_FOLDS
         with tqdm(
             total=len(self.sides), desc=rung.name, unit="fold", disable=not self.progress
         ) as bar:
-            for held_out, side in enumerate(self.sides):
+            bar.update(len(done))
+            for held_out in range(len(done), len(self.sides)):
+                may_end = rung.cost == "trained" and len(done) >= fewest
+                if may_end and _mean_seconds(done) > self.ends - time.monotonic():
+                    break
                 try:
-                    done.append(self._said(rung, held_out, side))
+                    done.append(self._climbed(rung, held_out))
                 except FAILURES as error:
                     self._leave_out(rung, f"fold {held_out + 1} of {len(self.sides)}", error)
                     return
+                self.record.keep(rung.name, held_out, done[-1])
                 bar.update()
                 left = self.ends - time.monotonic()
                 bar.set_postfix({"budget left": f"{max(left, 0) / 60:.0f} min"})
-                each = (time.monotonic() - started) / len(done)
-                if rung.cost == "trained" and len(done) >= fewest and each > left:
-                    break
-        self.said[rung.name] = done
-        self.seconds[rung.name] = time.monotonic() - started
+        self.climbed[rung.name] = done
 
     def _try_training(self, rung: Rung) -> None:
         """Measure what training costs, before the first that is trained."""
-        if self.cost is not None or any(self.rungs[n].cost == "trained" for n in self.said):
+        if self.cost is not None or any(self.rungs[n].cost == "trained" for n in self.climbed):
             return
         if self.ends - time.monotonic() < START_SECONDS * self._fewest:
             return
@@ -308,8 +327,13 @@ class _Climb:
             # Of so few notes that tells nothing of what more will do.
             self.cost = None
 
+    def _climbed(self, rung: Rung, held_out: int) -> ClimbedFold:
+        """What a rung is worth on a fold that it has not seen."""
+        started, side = time.monotonic(), self.sides[held_out]
+        counts = self.task.note_counts(side, self._said(rung, held_out, side))
+        return ClimbedFold(counts, time.monotonic() - started)
+
     def _said(self, rung: Rung, held_out: int, side: Sequence[Note]) -> list[Prediction]:
-        """What a rung says of a fold that it has not seen."""
         train, others = self._others(held_out)
         one_label = isinstance(self.task, NoteTask) and not self.task.multi_label
         with _quiet():
@@ -323,48 +347,55 @@ class _Climb:
     def _leave_out(self, rung: Rung, where: str, error: Exception) -> None:
         # Hours of other rungs are worth more than one that fails.
         self.left_out[rung.name] = f"{where}: {error}"
-        self.said.pop(rung.name, None)
+        self.climbed.pop(rung.name, None)
         logger.warning("%s is left out, %s", rung.name, self.left_out[rung.name])
 
-    def _reason_against(self, rung: Rung) -> str | None:
+    def _reason_against(self, rung: Rung, done: Sequence[ClimbedFold]) -> str | None:
         if rung.cost != "trained":
             return None
-        trained = [n for n in self.said if self.rungs[n].cost == "trained"]
-        cheaper = self._best([n for n in self.said if self.rungs[n].cost != "trained"])
+        trained = [n for n in self.climbed if self.rungs[n].cost == "trained"]
+        cheaper = self._best([n for n in self.climbed if self.rungs[n].cost != "trained"])
         if trained and cheaper is not None:
             gain = self._difference(trained[-1], cheaper)
             if gain is not None and gain.high < 0:
                 return f"{trained[-1]} is worse than {cheaper}, which costs less"
-        each, left = self._seconds_each(), self.ends - time.monotonic()
-        if each * self._fewest > left:
+        if not self._has_room(self._fewest, done):
+            left = max(self.ends - time.monotonic(), 0)
             return (
                 f"{self._fewest} of {len(self.sides)} folds would take about "
-                f"{each * self._fewest / 60:.0f} min, the budget has {max(left, 0) / 60:.0f} left"
+                f"{self._seconds_each(done) * self._fewest / 60:.0f} min, the budget has "
+                f"{left / 60:.0f} left"
             )
         return None
+
+    def _has_room(self, folds: int, done: Sequence[ClimbedFold]) -> bool:
+        """Whether there is time for so many folds of a trained rung, some of them done."""
+        missing = folds - len(done)
+        return missing <= 0 or self._seconds_each(done) * missing <= self.ends - time.monotonic()
 
     @property
     def _fewest(self) -> int:
         """Folds that tell enough to go by."""
         return 1 if min(map(len, self.sides)) >= FEWEST_FOR_ONE_FOLD else FEWEST_FOLDS
 
-    def _seconds_each(self) -> float:
-        """What a fold of a trained rung takes, about."""
-        trained = [n for n in self.said if self.rungs[n].cost == "trained"]
-        if trained:
-            return self.seconds[trained[-1]] / len(self.said[trained[-1]])
+    def _seconds_each(self, done: Sequence[ClimbedFold]) -> float:
+        """What a fold of a trained rung takes, about; of one that has some done, what they took."""
+        trained = [folds for n, folds in self.climbed.items() if self.rungs[n].cost == "trained"]
+        if done or trained:
+            return _mean_seconds(done or trained[-1])
         if self.cost is None:
             return START_SECONDS
         # Its head starts from a linear model, as those on frozen features are.
-        frozen = [self.seconds[n] / len(self.said[n]) for n in self.said if self._is_frozen(n)]
+        frozen = [
+            _mean_seconds(folds)
+            for name, folds in self.climbed.items()
+            if self.rungs[name].cost == "frozen"
+        ]
         train, dev = self._others(0)
         return max(
             START_SECONDS,
             max(frozen, default=0.0) + self.cost.seconds(self.means.config, train, dev),
         )
-
-    def _is_frozen(self, name: str) -> bool:
-        return self.rungs[name].cost == "frozen"
 
     def _others(self, held_out: int) -> tuple[list[Note], list[Note] | None]:
         """Training and dev notes where one fold is held out."""
@@ -376,15 +407,24 @@ class _Climb:
         dev = (held_out + 1) % len(self.sides)
         return [n for i in rest if i != dev for n in self.sides[i]], list(self.sides[dev])
 
-    def fitted(self, train: Sequence[Note], dev: Sequence[Note] | None) -> tuple[Rung, Any]:
+    def fitted(
+        self, train: Sequence[Note], dev: Sequence[Note] | None, place: Path | None
+    ) -> tuple[Rung, Any]:
         """The best rung that is a model (of equals the first), fitted on all notes.
 
-        Of one that can't be, the next best takes the place.
+        Of one that can't be, the next best takes the place. Checkpoints are kept in `place`.
         """
         dev = _choosing(self.task, self.means.config, dev)
-        while best := self._best([name for name in self.said if self.rungs[name].is_model]):
+        while best := self._best([name for name in self.climbed if self.rungs[name].is_model]):
+            means = self.means
+            if place is not None:
+                config = replace(means.config, output_dir=place / file_name(best))
+                means = replace(means, config=config)
             try:
-                return self.rungs[best], self.rungs[best].fit(self.means, train, dev)
+                return self.rungs[best], self.rungs[best].fit(means, train, dev)
+            except OutputError:
+                # A full disk is no reason to take another rung.
+                raise
             except FAILURES as error:
                 self._leave_out(self.rungs[best], "all notes", error)
         raise TaskError(
@@ -400,13 +440,13 @@ class _Climb:
             if name in self.left_out:
                 scores.append(RungScore(name, rung.cost, left_out=self.left_out[name]))
                 continue
-            before = self._best([n for n in self.said if n in list(self.rungs)[: len(scores)]])
+            before = self._best([n for n in self.climbed if n in list(self.rungs)[: len(scores)]])
             gain = None if before is None else self._difference(name, before)
-            folds = len(self.said[name])
-            score = self._estimate([self.said[name][i] for i in range(folds)], range(folds))
-            scores.append(RungScore(name, rung.cost, folds, score, gain, self.seconds[name]))
-        free = self._best([n for n in self.said if self.rungs[n].cost == "free"])
-        other = self._best([n for n in self.said if self.rungs[n].cost != "free"])
+            done = self.climbed[name]
+            score, seconds = self._estimate(done), sum(fold.seconds for fold in done)
+            scores.append(RungScore(name, rung.cost, len(done), score, gain, seconds))
+        free = self._best([n for n in self.climbed if self.rungs[n].cost == "free"])
+        other = self._best([n for n in self.climbed if self.rungs[n].cost != "free"])
         transfer = None if free is None or other is None else self._difference(other, free)
         return TransferChoice(
             self.task.monitor,
@@ -424,20 +464,20 @@ class _Climb:
 
         A dear rung of a single fold takes no part, and where it was chosen there is no score.
         """
-        if len(self.said[winner]) < FEWEST_FOLDS:
+        if len(self.climbed[winner]) < FEWEST_FOLDS:
             return None
         names = [
             name
-            for name, said in self.said.items()
-            if self.rungs[name].is_model and len(said) >= FEWEST_FOLDS
+            for name, done in self.climbed.items()
+            if self.rungs[name].is_model and len(done) >= FEWEST_FOLDS
         ]
-        folds = range(min(len(self.said[name]) for name in names))
-        said = []
+        folds = range(min(len(self.climbed[name]) for name in names))
+        found = []
         for held_out in folds:
             others = [i for i in folds if i != held_out]
             best = max(names, key=lambda name: self._score(name, others))
-            said.append(self.said[best][held_out])
-        return self._estimate(said, folds)
+            found.append(self.climbed[best][held_out])
+        return self._estimate(found)
 
     def _best(self, names: Sequence[str]) -> str | None:
         """The best name, two by two on the folds that both have; of equals the first.
@@ -449,46 +489,39 @@ class _Climb:
             if best is None:
                 best = name
                 continue
-            folds = range(min(len(self.said[best]), len(self.said[name])))
+            folds = range(min(len(self.climbed[best]), len(self.climbed[name])))
             if self._score(name, folds) > self._score(best, folds):
                 best = name
         return best
 
     def _score(self, name: str, folds: Iterable[int]) -> float:
-        notes, said = self._joined(self.said[name], folds)
-        counts = self.task.note_counts(notes, said)
-        found = counts.figures(np.ones((1, len(notes))))[self.task.monitor][0]
+        counts = _joined([self.climbed[name][i] for i in folds])
+        found = counts.figures(np.ones((1, len(counts))))[self.task.monitor][0]
         return float(np.nan_to_num(found))
 
-    def _estimate(
-        self, said: Sequence[Sequence[Prediction]], folds: Iterable[int]
-    ) -> Estimate | None:
-        notes, predictions = self._joined(said, folds)
-        found = self._bootstrap(notes).estimates(
-            self.task.note_counts(notes, predictions), range(len(notes))
-        )
+    def _estimate(self, done: Sequence[ClimbedFold]) -> Estimate | None:
+        """The score on the first folds, of whatever was climbed there."""
+        counts = _joined(done)
+        found = self._bootstrap(len(done)).estimates(counts, range(len(counts)))
         return found.get(self.task.monitor)
 
     def _difference(self, one: str, other: str) -> Estimate | None:
-        folds = range(min(len(self.said[one]), len(self.said[other])))
-        notes, mine = self._joined(self.said[one], folds)
-        _, theirs = self._joined(self.said[other], folds)
-        found = self._bootstrap(notes).differences(
-            self.task.note_counts(notes, mine), self.task.note_counts(notes, theirs)
-        )
+        mine, theirs = self.climbed[one], self.climbed[other]
+        both = min(len(mine), len(theirs))
+        found = self._bootstrap(both).differences(_joined(mine[:both]), _joined(theirs[:both]))
         return found.get(self.task.monitor)
 
-    def _bootstrap(self, notes: Sequence[Note]) -> Bootstrap:
+    def _bootstrap(self, folds: int) -> Bootstrap:
+        notes = [note for side in self.sides[:folds] for note in side]
         return Bootstrap(patients_of(notes), RESAMPLES, CONFIDENCE, self.means.config.seed)
 
-    def _joined(
-        self, said: Sequence[Sequence[Prediction]], folds: Iterable[int]
-    ) -> tuple[list[Note], list[Prediction]]:
-        places = list(folds)
-        return (
-            [note for i in places for note in self.sides[i]],
-            [prediction for i in places for prediction in said[i]],
-        )
+
+def _joined(done: Sequence[ClimbedFold]) -> NoteCounts:
+    return NoteCounts.joined([fold.counts for fold in done])
+
+
+def _mean_seconds(done: Sequence[ClimbedFold]) -> float:
+    return sum(fold.seconds for fold in done) / len(done)
 
 
 def _chosen(known: Sequence[Rung], names: Sequence[str] | None) -> list[Rung]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clinical_tl.data.notes import as_notes
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, OutputError, TaskError
 from clinical_tl.models.loading import load
 from clinical_tl.saved.evaluations import scored_sets
 from clinical_tl.schema import LabelScores, Note, Prediction
@@ -297,6 +297,87 @@ def test_cheap_rungs_are_told_apart_by_all_their_folds(monkeypatch, tiny_encoder
     assert alone.verdict.startswith("Nothing with the encoder was climbed")
 
 
+def interrupted(rung, at):
+    """The rung, stopped by hand at its fit number `at`, and where each fit kept checkpoints."""
+    fitted = []
+
+    def fit(means, train, dev):
+        fitted.append(means.config.output_dir)
+        if len(fitted) == at:
+            raise KeyboardInterrupt
+        return rung.fit(means, train, dev)
+
+    return replace(rung, fit=fit), fitted
+
+
+def without_seconds(choice):
+    found = choice.to_dict()
+    for rung in found["rungs"]:
+        rung.pop("seconds")
+    return found
+
+
+def test_an_interrupted_climb_goes_on(monkeypatch, tiny_encoder, tmp_path):
+    free = scripted("a free one", "free", lambda i: i % 3 > 0)
+    frozen = scripted("frozen", "frozen", lambda i: i % 10 > 0)
+    whole = climb(monkeypatch, tiny_encoder, free, frozen)
+    config = replace(QUICK["config"], output_dir=tmp_path)
+    stopped, before = interrupted(frozen, 3)
+    with pytest.raises(KeyboardInterrupt):
+        climb(monkeypatch, tiny_encoder, free, stopped, config=config)
+    assert len(before) == 3
+    free, first = interrupted(free, 0)
+    frozen, then = interrupted(frozen, 0)
+    choice = climb(monkeypatch, tiny_encoder, free, frozen, config=config)
+    assert without_seconds(choice) == without_seconds(whole)
+    assert first == []
+    # Three folds of five, and the winner on all notes, whose checkpoints have a folder.
+    assert then == [None, None, None, tmp_path / "frozen"]
+    again, once = interrupted(frozen, 0)
+    climb(monkeypatch, tiny_encoder, free, again, config=config)
+    assert once == [tmp_path / "frozen"]
+    with pytest.raises(ConfigError, match="holds a climb with other training notes; use another"):
+        climb(monkeypatch, tiny_encoder, free, frozen, config=config, folds=4)
+    anew, every = interrupted(frozen, 0)
+    started = replace(config, resume=False)
+    climb(monkeypatch, tiny_encoder, free, anew, config=started, folds=4)
+    assert len(every) == 5
+
+
+def test_a_full_disk_does_not_choose_another_rung(monkeypatch, tiny_encoder):
+    good = scripted("good", "free", always)
+    fits = []
+
+    def fit(means, train, dev):
+        fits.append(len(train))
+        if len(fits) > 5:
+            raise OutputError("No space left on device")
+        return good.fit(means, train, dev)
+
+    poor = scripted("poor", "free", lambda i: i % 3 > 0)
+    with pytest.raises(OutputError, match="No space"):
+        climb(monkeypatch, tiny_encoder, poor, replace(good, fit=fit))
+    assert len(fits) == 6
+
+
+def test_the_time_before_an_interruption_is_part_of_the_budget(monkeypatch, tiny_encoder, tmp_path):
+    config = replace(QUICK["config"], output_dir=tmp_path)
+    frozen = scripted("frozen", "frozen", lambda i: i % 3 > 0)
+    dear = scripted("dear", "trained", lambda i: i % 10 > 0)
+    timing = timed(monkeypatch, 60)
+    monkeypatch.setattr(TrainingCost, "seconds", lambda *_: 60.0)
+    # The trial, two folds, and the third is stopped.
+    stopped, _ = interrupted(timing(dear), 4)
+    with pytest.raises(KeyboardInterrupt):
+        climb(monkeypatch, tiny_encoder, frozen, stopped, config=config, budget_minutes=3.5)
+    going_on, fitted = interrupted(timing(dear), 0)
+    choice = climb(monkeypatch, tiny_encoder, frozen, going_on, config=config, budget_minutes=3.5)
+    # Of three and a half minutes one and a half are left: one more fold, and all notes.
+    assert len(fitted) == 2
+    assert (choice.chosen, choice.rungs[1].folds) == ("dear", 3)
+    assert choice.rungs[1].seconds == 180
+
+
 def test_of_equals_the_cheaper_one_is_chosen(monkeypatch, tiny_encoder):
     rungs = [scripted(name, "frozen", lambda i: i % 4 > 0) for name in ("first", "second")]
     assert climb(monkeypatch, tiny_encoder, *rungs).chosen == "first"
@@ -382,7 +463,11 @@ def test_folds_share_no_output_folder(tiny_encoder, notes, tmp_path):
         progress=False,
     )  # fmt: skip
     assert choice.chosen == "adapter and words"
-    assert not (tmp_path / "run").exists()
+    # Those of the winner's own training alone.
+    run = tmp_path / "run"
+    assert {path.name for path in run.iterdir()} == {"climb", "adapter-and-words"}
+    assert len(list((run / "climb").iterdir())) == 3
+    assert list((run / "adapter-and-words").glob("checkpoint-*"))
     private = TrainingConfig(dp=DP(target_epsilon=8.0, delta=1e-3))
     with pytest.raises(ConfigError, match="leave dp out"):
         best_transfer(notes, str(tiny_encoder), task, config=private)

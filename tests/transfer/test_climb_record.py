@@ -1,0 +1,84 @@
+"""What a climb has found is on disk: whole, without text, and of no other climb."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import pytest
+
+from clinical_tl.errors import ConfigError, OutputError
+from clinical_tl.schema import Prediction
+from clinical_tl.tasks.note_classification import NoteClassification
+from clinical_tl.transfer.climb_record import ClimbedFold, ClimbRecord
+
+SETTINGS = {"encoder": "a", "task": "b"}
+
+
+@pytest.fixture
+def climbed(notes):
+    task = NoteClassification.from_notes(notes)
+    said = [Prediction(note.note_id, label=note.label) for note in notes]
+    return ClimbedFold(task.note_counts(notes, said), 1.5)
+
+
+@pytest.fixture
+def notes(synthetic_notes):
+    return list(synthetic_notes)[:6]
+
+
+def test_what_is_kept_is_found_again(tmp_path, climbed):
+    record = ClimbRecord.of(tmp_path, SETTINGS, resume=True)
+    record.keep("TF-IDF", 0, climbed)
+    record.keep("frozen features", 0, climbed)
+    record.keep("frozen features", 1, replace(climbed, seconds=2.0))
+    found = ClimbRecord.of(tmp_path, SETTINGS, resume=True)
+    assert [fold.seconds for fold in found.of_rung("frozen features")] == [1.5, 2.0]
+    assert found.of_rung("adapter") == []
+    assert found.seconds == 5.0
+    assert found.of_rung("TF-IDF")[0].counts.to_dict() == climbed.counts.to_dict()
+
+
+def test_no_text_of_notes_is_in_it(tmp_path, climbed, notes):
+    ClimbRecord.of(tmp_path, SETTINGS, resume=True).keep("TF-IDF", 0, climbed)
+    written = "".join(file.read_text() for file in tmp_path.iterdir())
+    assert "TF-IDF" in written
+    for note in notes:
+        assert note.text[:20] not in written
+        assert note.note_id not in written
+
+
+def test_a_climb_of_other_settings_is_refused_or_removed(tmp_path, climbed):
+    ClimbRecord.of(tmp_path, SETTINGS, resume=True).keep("TF-IDF", 0, climbed)
+    with pytest.raises(ConfigError, match="holds a climb with other task; use another output_dir"):
+        ClimbRecord.of(tmp_path, {**SETTINGS, "task": "c"}, resume=True)
+    anew = ClimbRecord.of(tmp_path, {**SETTINGS, "task": "c"}, resume=False)
+    assert anew.folds == {}
+    assert ClimbRecord.of(tmp_path, {**SETTINGS, "task": "c"}, resume=True).folds == {}
+
+
+def test_a_damaged_fold_is_climbed_again(tmp_path, climbed, caplog):
+    record = ClimbRecord.of(tmp_path, SETTINGS, resume=True)
+    record.keep("TF-IDF", 0, climbed)
+    record.keep("TF-IDF", 1, climbed)
+    file = tmp_path / "TF-IDF-1.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 0.0}))
+    with caplog.at_level(logging.WARNING, logger="clinical_tl"):
+        found = ClimbRecord.of(tmp_path, SETTINGS, resume=True)
+    assert "TF-IDF-1.json differs from what was saved; it is climbed again" in caplog.text
+    assert found.of_rung("TF-IDF") == []
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch, climbed):
+    monkeypatch.chdir(tmp_path)
+    record = ClimbRecord()
+    record.keep("TF-IDF", 0, climbed)
+    assert record.of_rung("TF-IDF") == [climbed]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_way_is_said_before_the_climb(tmp_path):
+    (tmp_path / "climb").write_text("")
+    with pytest.raises(OutputError):
+        ClimbRecord.of(tmp_path / "climb", SETTINGS, resume=True)
