@@ -16,10 +16,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.chance import clearly
+from clinical_tl.estimators.curvature import Curvature
 from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.estimators.features import number_matrix
 from clinical_tl.estimators.logistic_regression import (
     ROUGH,
+    TOLERANCE,
     LinearWeights,
     fit_logistic,
     log_losses,
@@ -45,6 +47,38 @@ class StrengthScore:
 
     strength: float
     log_loss: float
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is fitted: features (n, d), `y`, its classes, their columns (n,) or booleans (n, k)."""
+
+    features: npt.NDArray[np.floating]
+    gold: npt.NDArray[Any]
+    classes: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
+    groups: Sequence[Hashable] | None
+    curvature: Curvature | None
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What cross-validation found: each strength's score and a fold's fit, the best one's F1."""
+
+    scores: tuple[StrengthScore, ...] = ()
+    fits: tuple[LinearWeights, ...] = ()
+    f1: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Strength and class weights, these also by row, and a fold's fit with them to start from."""
+
+    strength: float
+    given: ClassWeight
+    weights: npt.NDArray[np.float64] | None
+    scores: tuple[StrengthScore, ...]
+    start: LinearWeights | None
 
 
 class FeatureClassifier(ClassifierMixin, Estimator):
@@ -119,21 +153,14 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         without a label, a single class, a 2-D `y` that is not 0 and 1, weights of other
         classes, or settings that can't work.
         """
-        features, gold, classes, targets = self._checked(X, y)
-        chosen = self._chosen(features, gold, classes, targets, groups)
-        strength, given, weights, found = chosen
-        fitted = fit_logistic(
-            features,
-            targets,
-            n_outputs=len(classes),
-            strength=strength,
-            weights=weights,
-            block=self.block,
-        )
+        rows = self._checked(X, y, groups)
+        chosen = self._chosen(rows)
+        fitted = self._fitted(rows, chosen.strength, chosen.weights, start=chosen.start)
         self.coef_, self.intercept_ = fitted.coefficients, fitted.intercepts
-        self.strength_, self.class_weight_, self.cross_validation_ = strength, given, found
-        self.classes_, self.multi_label_ = classes, gold.ndim > 1
-        self.n_features_in_ = features.shape[1]
+        self.strength_, self.class_weight_ = chosen.strength, chosen.given
+        self.cross_validation_ = chosen.scores
+        self.classes_, self.multi_label_ = rows.classes, rows.gold.ndim > 1
+        self.n_features_in_ = rows.features.shape[1]
         return self
 
     def held_out_proba(
@@ -157,23 +184,14 @@ class FeatureClassifier(ClassifierMixin, Estimator):
             >>> held_out[2].round(1).tolist()
             [0.8, 0.2]
         """
-        features, gold, classes, targets = self._checked(X, y)
-        strength, _, weights, _ = self._chosen(features, gold, classes, targets, groups)
-        every = np.empty((len(features), len(classes)))
-        for train, held_out in self._folds(targets, groups):
-            fitted = fit_logistic(
-                features,
-                targets,
-                n_outputs=len(classes),
-                strength=strength,
-                weights=weights,
-                rows=train,
-                tolerance=ROUGH,
-                block=self.block,
+        rows = self._checked(X, y, groups)
+        chosen = self._chosen(rows)
+        every = np.empty((len(rows.features), len(rows.classes)))
+        for train, held_out in self._folds(rows):
+            fitted = self._fitted(
+                rows, chosen.strength, chosen.weights, among=train, tolerance=ROUGH
             )
-            every[held_out] = fitted.probabilities(
-                features[held_out], exclusive=targets.ndim == 1, block=self.block
-            )
+            every[held_out] = self._said(rows, fitted, held_out)
         return every
 
     def choose_strength(
@@ -186,8 +204,8 @@ class FeatureClassifier(ClassifierMixin, Estimator):
 
         Raises as `fit`.
         """
-        strength, _, _, found = self._chosen(*self._checked(X, y), groups)
-        return strength, found
+        chosen = self._chosen(self._checked(X, y, groups))
+        return chosen.strength, chosen.scores
 
     def check_settings(self) -> list[float]:
         """The strengths in order; raises `TaskError` for settings that can't work."""
@@ -234,9 +252,8 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         )
 
     def _checked(
-        self, X: npt.ArrayLike, y: npt.ArrayLike
-    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """Features, `y`, classes, their columns (n,) or booleans (n, labels)."""
+        self, X: npt.ArrayLike, y: npt.ArrayLike, groups: Sequence[Hashable] | None
+    ) -> _Rows:
         self.check_settings()
         gold, features = _gold(y), number_matrix(X, name="the matrix of features")
         if len(features) != len(gold):
@@ -256,49 +273,40 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                     f"y has {width} columns for blocks of {block}; give whole blocks, of "
                     "which a row has one column at most"
                 )
-        return features, gold, classes, targets
+        if groups is not None and len(groups) != len(gold):
+            raise TaskError(f"{len(groups)} groups for {len(gold)} rows; give one a row")
+        return _Rows(features, gold, classes, targets, groups, Curvature.of(features))
 
-    def _chosen(
-        self,
-        features: npt.NDArray[np.floating],
-        gold: npt.NDArray[Any],
-        classes: npt.NDArray[Any],
-        targets: npt.NDArray[Any],
-        groups: Sequence[Hashable] | None,
-    ) -> tuple[float, ClassWeight, npt.NDArray[np.float64] | None, tuple[StrengthScore, ...]]:
-        """The strength with the least held-out loss, the weights of classes and of rows, scores."""
-        strengths, one_label = self.check_settings(), gold.ndim == 1
+    def _chosen(self, rows: _Rows) -> _Chosen:
+        """The strength with the least held-out loss, and the weights of classes."""
+        strengths, one_label = self.check_settings(), rows.gold.ndim == 1
         choose = self.class_weight == "auto"
         given: ClassWeight = self.class_weight
         if choose:
             given = BALANCES[0] if one_label else None
-        weights = _row_weights(given, classes, gold)
-        found, best = tuple[StrengthScore, ...](), 0.0
+        weights = _row_weights(given, rows.classes, rows.gold)
+        found = _Scored()
         if len(strengths) > 1 or choose:
-            found, best = self._cross_validate(
-                features, targets, len(classes), weights, groups, strengths
-            )
-        strength = strengths[len(strengths) // 2]
-        if found:
-            strength = min(found, key=lambda score: score.log_loss).strength
-        for other in BALANCES[1:] if choose and found and one_label else ():
-            tried = _row_weights(other, classes, gold)
-            _, score = self._cross_validate(
-                features, targets, len(classes), tried, groups, [strength]
-            )
-            if score > best + clearly(len(gold)):
-                given, weights, best = other, tried, score
-        return strength, given, weights, found
+            found = self._cross_validate(rows, weights, strengths)
+        strength, start = strengths[len(strengths) // 2], None
+        if found.scores:
+            losses = [score.log_loss for score in found.scores]
+            best = int(np.argmin(losses))
+            strength, start = found.scores[best].strength, found.fits[best]
+        f1 = found.f1
+        for other in BALANCES[1:] if choose and found.scores and one_label else ():
+            tried = _row_weights(other, rows.classes, rows.gold)
+            again = self._cross_validate(rows, tried, [strength])
+            if again.f1 > f1 + clearly(len(rows.gold)):
+                given, weights, f1, start = other, tried, again.f1, again.fits[0]
+        return _Chosen(strength, given, weights, found.scores, start)
 
     def _cross_validate(
         self,
-        features: npt.NDArray[np.floating],
-        targets: npt.NDArray[Any],
-        n_outputs: int,
+        rows: _Rows,
         weights: npt.NDArray[np.float64] | None,
-        groups: Sequence[Hashable] | None,
         strengths: Sequence[float],
-    ) -> tuple[tuple[StrengthScore, ...], float]:
+    ) -> _Scored:
         """Scores from the strongest regularisation on, until they get worse; macro-F1 at the best.
 
         The latter (0 of many labels a row) is of what is likeliest for each held-out row.
@@ -308,28 +316,20 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         out: no strength can get them right, and the strongest is surest to be least wrong, so
         that with few rows they would choose a model that tells nothing apart.
         """
-        folds = list(self._folds(targets, groups))
+        targets = rows.targets
+        folds = list(self._folds(rows))
         starts: list[LinearWeights | None] = [None] * len(folds)
         scores: list[StrengthScore] = []
+        fits: list[LinearWeights] = []
         said = np.zeros(len(targets), dtype=np.int64)
         f1 = 0.0
         for strength in strengths:
             total, counted = 0.0, 0.0
             for number, (train, held_out) in enumerate(folds):
-                fitted = fit_logistic(
-                    features,
-                    targets,
-                    n_outputs=n_outputs,
-                    strength=strength,
-                    weights=weights,
-                    rows=train,
-                    start=starts[number],
-                    tolerance=ROUGH,
-                    block=self.block,
+                fitted = self._fitted(
+                    rows, strength, weights, among=train, start=starts[number], tolerance=ROUGH
                 )
-                found = fitted.probabilities(
-                    features[held_out], exclusive=targets.ndim == 1, block=self.block
-                )
+                found = self._said(rows, fitted, held_out)
                 counts = _known(targets, train, held_out)
                 if weights is not None:
                     counts = counts * weights[held_out]
@@ -340,20 +340,48 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                 said[held_out] = found.argmax(axis=1)
             if not counted:
                 # Every label has one row: nothing speaks for any strength.
-                return (), 0.0
+                return _Scored()
             scores.append(StrengthScore(strength, total / counted))
+            fits.append(fitted)
             if len(scores) > 1 and scores[-1].log_loss > scores[-2].log_loss:
                 break
             if targets.ndim == 1:
                 f1 = float(f1_score(targets, said, average="macro", zero_division=0.0))
-        return tuple(scores), f1
+        return _Scored(tuple(scores), tuple(fits), f1)
 
-    def _folds(
-        self, targets: npt.NDArray[Any], groups: Sequence[Hashable] | None
-    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    def _fitted(
+        self,
+        rows: _Rows,
+        strength: float,
+        weights: npt.NDArray[np.float64] | None,
+        *,
+        among: npt.NDArray[np.int64] | None = None,
+        start: LinearWeights | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> LinearWeights:
+        return fit_logistic(
+            rows.features,
+            rows.targets,
+            n_outputs=len(rows.classes),
+            strength=strength,
+            weights=weights,
+            rows=among,
+            start=start,
+            tolerance=tolerance,
+            block=self.block,
+            curvature=rows.curvature,
+        )
+
+    def _said(
+        self, rows: _Rows, fitted: LinearWeights, held_out: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Probabilities of held-out rows, shape (rows, classes)."""
+        exclusive = rows.targets.ndim == 1
+        return fitted.probabilities(rows.features[held_out], exclusive=exclusive, block=self.block)
+
+    def _folds(self, rows: _Rows) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """Training and held-out rows: each group is held out once, folds are of like size."""
-        if groups is not None and len(groups) != len(targets):
-            raise TaskError(f"{len(groups)} groups for {len(targets)} rows; give one a row")
+        targets, groups = rows.targets, rows.groups
         names: list[Hashable] = [
             (None, row) if _is_missing(group) else group
             for row, group in enumerate(groups if groups is not None else [None] * len(targets))

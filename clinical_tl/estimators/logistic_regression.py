@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
+from clinical_tl.estimators.curvature import Curvature
 from clinical_tl.estimators.features import CHUNK, Floats
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ TOLERANCE = 1e-6
 ROUGH = 1e-4
 """Enough to choose a strength by."""
 _MEMORY = 10
+VARIANCE_ROWS = 1000
 CONSTANT = 1e-4
 """Of the median scale of features: what varies less is taken for constant."""
 _SILENT = 1e30
@@ -77,6 +79,7 @@ def fit_logistic(
     start: LinearWeights | None = None,
     tolerance: float = TOLERANCE,
     block: int = 1,
+    curvature: Curvature | None = None,
 ) -> LinearWeights:
     """Fit by L-BFGS; that it has not settled after `MAX_ITERATIONS` is logged.
 
@@ -93,6 +96,7 @@ def fit_logistic(
         tolerance: the largest component of the gradient, by row, at which the search ends.
         block: so many outputs side by side exclude one another: a row has one of them, or none
             where that is not known.
+        curvature: of the features, which several fits share; the search takes fewer steps with it.
     """
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
@@ -103,20 +107,28 @@ def fit_logistic(
     # Pieces are small: threads that wait for one another take ten times as long (44 codes of 78
     # notes on two cores: 75 s, and 6 s by one thread).
     with threadpool_limits(limits=1, user_api="blas"):
+        first = problem.initial(start)
+        root = None
+        if curvature is not None:
+            root = curvature.root(strength * total * problem.variance(first))
+        search = _Search(problem, root, tolerance * strength * total)
         found = minimize(
-            problem.value_and_gradient,
-            problem.initial(start),
+            search.value_and_gradient,
+            search.scaled(first),
             jac=True,
             method="L-BFGS-B",
+            callback=search.stop_when_settled,
             options={
                 "maxiter": MAX_ITERATIONS,
                 "maxcor": _MEMORY,
-                "gtol": tolerance * strength * total,
+                # The search stops by itself: its gradient is not the objective's.
+                "gtol": 0.0,
                 # The objective's own rounding: it must not end the search before the gradient
                 # does.
                 "ftol": np.finfo(np.float64).eps,
             },
         )
+        settled = search.unscaled(found.x)
     if found.nit >= MAX_ITERATIONS:
         logger.warning(
             "logistic regression with strength %g has not settled after %d iterations; a lower "
@@ -124,7 +136,7 @@ def fit_logistic(
             strength,
             MAX_ITERATIONS,
         )
-    return problem.weights(found.x)
+    return problem.weights(settled)
 
 
 def log_losses(
@@ -153,6 +165,47 @@ def _live(scale: Floats) -> Floats:
     and have coefficients as large as 1e30, which a network that starts from them can't survive.
     """
     return np.where(scale < CONSTANT * np.median(scale), _SILENT, scale)
+
+
+class _Search:
+    """An objective over weights that are multiplied by the root of its curvature."""
+
+    def __init__(self, problem: _Problem, root: Floats | None, steepest: float) -> None:
+        self.problem, self.root, self.steepest = problem, root, steepest
+        self.steepness = np.inf
+
+    def scaled(self, flat: Floats) -> Floats:
+        """A point of the objective as one of the search."""
+        if self.root is None:
+            return flat
+        weights, intercepts = self.problem.split(flat)
+        return np.concatenate([(weights @ self.root.T).ravel(), intercepts])
+
+    def unscaled(self, flat: Floats) -> Floats:
+        """The inverse of `scaled`."""
+        return self._solved(flat, transposed=False)
+
+    def value_and_gradient(self, flat: Floats) -> tuple[float, Floats]:
+        """Of the objective, by the point of the search."""
+        value, gradient = self.problem.value_and_gradient(self.unscaled(flat))
+        self.steepness = float(np.abs(gradient).max())
+        return value, self._solved(gradient, transposed=True)
+
+    def stop_when_settled(self, _: Floats) -> None:
+        """Called after each step: end where the objective's own gradient is small enough."""
+        if self.steepness <= self.steepest:
+            raise StopIteration
+
+    def _solved(self, flat: Floats, *, transposed: bool) -> Floats:
+        if self.root is None:
+            return flat
+        from scipy.linalg import solve_triangular
+
+        weights, others = self.problem.split(flat)
+        solved = solve_triangular(
+            self.root, weights.T, trans=1 if transposed else 0, check_finite=False
+        )
+        return np.concatenate([solved.T.ravel(), others])
 
 
 class _Problem:
@@ -188,13 +241,33 @@ class _Problem:
         intercepts = start.intercepts + start.coefficients @ self.mean
         return np.concatenate([scaled.ravel(), intercepts])
 
+    def variance(self, flat: Floats) -> float:
+        """The largest variance p (1 − p) of an output there, its mean over (a part of) the rows.
+
+        Weights' curvature is the features' times this. Where all is zero nothing is known yet but
+        how frequent the outputs are, which bounds it.
+        """
+        rows = self.rows[:: max(1, len(self.rows) // VARIANCE_ROWS)]
+        weights, _ = self.split(flat)
+        if not weights.any():
+            targets = self.targets[rows]
+            if targets.ndim == 1:
+                shares = np.bincount(targets, minlength=self.n_outputs) / len(rows)
+            else:
+                shares = targets.mean(axis=0)
+            return float((shares * (1 - shares)).max())
+        likely = self.weights(flat).probabilities(
+            self.features[rows], exclusive=self.targets.ndim == 1, block=self.block
+        )
+        return float((likely * (1 - likely)).mean(axis=0).max())
+
     def weights(self, flat: Floats) -> LinearWeights:
-        scaled, intercepts = self._split(flat)
+        scaled, intercepts = self.split(flat)
         coefficients = scaled / self.scale
         return LinearWeights(coefficients, intercepts - coefficients @ self.mean)
 
     def value_and_gradient(self, flat: Floats) -> tuple[float, Floats]:
-        weights, intercepts = self._split(flat)
+        weights, intercepts = self.split(flat)
         value = 0.5 * float((weights**2).sum())
         # Weights are divided by the scale in place of every row, which there are more of.
         divided = (weights / self.scale).T
@@ -247,6 +320,7 @@ class _Problem:
         by_output = weights[:, None] if weights.ndim < slopes.ndim else weights
         return float((losses * weights).sum()), slopes * by_output
 
-    def _split(self, flat: Floats) -> tuple[Floats, Floats]:
+    def split(self, flat: Floats) -> tuple[Floats, Floats]:
+        """Weights (outputs, d), and intercepts."""
         n = self.n_outputs * self.features.shape[1]
         return flat[:n].reshape(self.n_outputs, -1), flat[n:]

@@ -213,7 +213,8 @@ def test_rows_of_unknown_patients_are_groups_of_their_own():
     assert not hasattr(FeatureClassifier(), "classes_")
     none = FeatureClassifier().fit(x, y, [None, pd.NA, float("nan")] * (len(y) // 3))
     assert none.cross_validation_ == FeatureClassifier().fit(x, y).cross_validation_
-    some = FeatureClassifier(folds=2)._folds(np.arange(12) % 2, [None] * 10 + ["p", "p"])
+    classifier, groups = FeatureClassifier(folds=2), [None] * 10 + ["p", "p"]
+    some = classifier._folds(classifier._checked(np.eye(12), np.arange(12) % 2, groups))
     assert [sorted((len(train), len(held_out))) for train, held_out in some] in (
         [[5, 7], [5, 7]],
         [[6, 6], [6, 6]],
@@ -247,7 +248,7 @@ def test_held_out_probabilities_are_those_of_models_of_the_other_folds(many):
     found = classifier.held_out_proba(X, y, groups)
     settled = FeatureClassifier(strengths=[classifier.fit(X, y, groups).strength_])
     seen = 0
-    for train, held_out in classifier._folds(y, groups):
+    for train, held_out in classifier._folds(classifier._checked(X, y, groups)):
         assert {groups[i] for i in train}.isdisjoint(groups[i] for i in held_out)
         expected = settled.fit(X[train], y[train]).predict_proba(X[held_out])
         assert found[held_out] == pytest.approx(expected, abs=1e-3)

@@ -131,9 +131,9 @@ def test_folds_divide_neither_patients_nor_copies(kind, encoder, notes, monkeypa
     seen = []
     folds = FeatureClassifier._folds
 
-    def spied(self, targets, groups):
-        seen.append(groups)
-        return folds(self, targets, groups)
+    def spied(self, rows):
+        seen.append(rows.groups)
+        return folds(self, rows)
 
     monkeypatch.setattr(FeatureClassifier, "_folds", spied)
     FeatureModel.fit(encoder, kind.from_notes(records), [*records, *again], progress=False)
