@@ -276,12 +276,12 @@ def _mentions(
     notes = list(compress(notes, readable))
     tokens = list(compress(every_tokens, readable))
     task.check_targets(notes, tokens)
+    tags, taught, owner = unit_tags(task, notes, tokens)
     units = embed_units(encoder, notes, layer=layer, size=task.units, progress=progress)
-    tags, taught = unit_tags(task, notes, units, tokens)
     groups = related_notes(notes)
     # They may be gigabytes, and are mostly all of them.
     features = units.matrix if len(taught) == len(units) else units.matrix[taught]
-    of_units = groups[units.note[taught]]
+    of_units = groups[owner]
     classifier, _ = settled_on_sample(
         FeatureClassifier(
             strengths=UNIT_STRENGTHS, folds=folds, seed=seed, block=task.tag_set.width

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from tqdm import tqdm
 
 from clinical_tl.data.ties import related_notes
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier, StrengthScore
 from clinical_tl.network.embeddings import JOINED, UnitEmbeddings, embed_units
 from clinical_tl.network.frozen_encoder import FrozenEncoder
@@ -56,29 +56,24 @@ def fit_tagger(
     """
     tokens = encoder.tokenizer.encode([note.text for note in notes])
     task.check_targets(notes, tokens)
+    tags, taught, owner = unit_tags(task, notes, tokens)
+    groups = related_notes(notes)[owner]
     limit = FIT_BYTES // (4 * encoder.dimension * (JOINED if layer is None else 1))
-    units = embed_units(
-        encoder,
-        notes,
-        layer=layer,
-        size=task.units,
-        limit=limit,
-        seed=classifier.seed,
-        progress=progress,
-    )
-    if len(units) == limit:
+    if len(tags) > limit:
+        some = _sampled(tags, groups, limit, classifier.seed)
+        tags, taught, groups = tags[some], taught[some], groups[some]
         logger.warning(
             "%s on frozen features learns from %d units of the %d notes, drawn at random: all of "
             "them would take more than %.0f GB of memory",
             task.title,
-            limit,
+            len(tags),
             len(notes),
             FIT_BYTES / 1e9,
         )
-    tags, taught = unit_tags(task, notes, units, tokens)
-    groups = related_notes(notes)[units.note[taught]]
-    # Silver notes leave units open; without any the features are not copied.
-    features = units.matrix if len(taught) == len(units) else units.matrix[taught]
+    # What silver notes leave open is not embedded.
+    features = embed_units(
+        encoder, notes, layer=layer, size=task.units, rows=taught, progress=progress
+    ).matrix
     settled, found = settled_on_sample(classifier, features, tags, groups)
     whole = settled.fit(features, tags, groups.tolist())
     if settled is not classifier:
@@ -96,16 +91,16 @@ def settled_on_sample(
     """
     if len(classifier.strengths) == 1 or len(tags) <= TUNING_UNITS:
         return classifier, ()
-    some = _sampled(tags, groups, classifier.seed)
+    some = _sampled(tags, groups, TUNING_UNITS, classifier.seed)
     strength, found = classifier.choose_strength(features[some], tags[some], groups[some].tolist())
     return clone(classifier).set_params(strengths=[strength]), found
 
 
-def _sampled(tags: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """`TUNING_UNITS` rows at random, and some of each tag and of a second group, if there are."""
+def _sampled(tags: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """So many rows at random, and some of each tag and of a second group, if there are."""
     order = np.random.default_rng(seed).permutation(len(tags))
     chosen = np.zeros(len(tags), dtype=bool)
-    chosen[order[:TUNING_UNITS]] = True
+    chosen[order[:size]] = True
     columns = (tags == tag for tag in np.unique(tags)) if tags.ndim == 1 else tags.astype(bool).T
     for of_tag in columns:
         wanted = FEWEST_OF_A_TAG - int((of_tag & chosen).sum())
@@ -119,36 +114,33 @@ def _sampled(tags: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 
 
 def unit_tags(
-    task: UnitTask,
-    notes: Sequence[Note],
-    units: UnitEmbeddings,
-    tokens: Sequence[TokenisedNote],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tags (`TagLayers.learnt`), and which of the units have one.
+    task: UnitTask, notes: Sequence[Note], tokens: Sequence[TokenisedNote]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tags (`TagLayers.learnt`), which of the notes' units have them, and of which notes those are.
 
     What silver notes leave open teaches nothing.
 
-    Raises `TaskError` where that is everything.
+    Raises `NoteError` for notes without units, and `TaskError` where all is left open.
     """
-    targets = task.targets(notes, tokens)
-    tags, taught = [], []
-    bounds = np.searchsorted(units.note, np.arange(len(notes) + 1))
-    for note, target, own_tokens, (low, high) in zip(
-        notes, targets, tokens, pairwise(bounds.tolist()), strict=True
-    ):
-        every = find_units(note.text, own_tokens, task.units)
-        # Of many units some are left out.
-        kept = np.searchsorted(every.starts, units.starts[low:high])
-        own = target[every.tokens[kept]]
+    tags, taught, owner, before = [], [], [], 0
+    for i, (note, target) in enumerate(zip(notes, task.targets(notes, tokens), strict=True)):
+        own = target[find_units(note.text, tokens[i], task.units).tokens]
         known = np.flatnonzero((own >= 0).any(axis=1))
         tags.append(own[known])
-        taught.append(low + known)
+        taught.append(before + known)
+        owner.append(np.full(len(known), i))
+        before += len(own)
+    if not before:
+        raise NoteError(
+            f"{task.title}: the {len(notes)} notes have no visible character; nothing to learn from"
+        )
     if not sum(map(len, taught)):
         raise TaskError(
             f"{task.title}: all that is in the {len(notes)} notes is left open, as of silver notes "
             "whose teacher was unsure; give notes with something that is decided"
         )
-    return task.tag_set.learnt(np.concatenate(tags)), np.concatenate(taught)
+    learnt = task.tag_set.learnt(np.concatenate(tags))
+    return learnt, np.concatenate(taught), np.concatenate(owner)
 
 
 def said_mentions(

@@ -141,8 +141,7 @@ def embed_units(
     *,
     layer: int | None = None,
     size: UnitSize = "words",
-    limit: int | None = None,
-    seed: int = 0,
+    rows: Sequence[int] | npt.NDArray[np.integer] | None = None,
     progress: bool = True,
 ) -> UnitEmbeddings:
     """What an encoder knows of each unit of the notes, for a linear tagger.
@@ -155,8 +154,8 @@ def embed_units(
     With a `layer` (as of `embed`) it is that layer's state of the unit's first token, where a
     network's head decides it.
 
-    Units are of the `size` of the tagger's task (`EntityRecognition.units`). With `limit` a
-    random sample of so many units is kept, drawn by `seed`; all are read.
+    Units are of the `size` of the tagger's task (`EntityRecognition.units`). With `rows` some of
+    them are kept, by their numbers among those of all notes, in order; all are read.
 
     Raises as `embed`; `NoteError` also where the notes have no visible character.
     """
@@ -171,9 +170,7 @@ def embed_units(
     owner = np.repeat(np.arange(len(records)), [len(u) for u in units])
     if not len(owner):
         raise NoteError(f"the {len(records)} notes have no visible character; nothing to embed")
-    kept = np.arange(len(owner))
-    if limit is not None and limit < len(owner):
-        kept = np.sort(np.random.default_rng(seed).choice(len(owner), limit, replace=False))
+    kept = np.arange(len(owner)) if rows is None else np.asarray(rows)
     width = loaded.dimension * (1 if layer is not None else JOINED)
     matrix = _empty((len(kept), width), UNITS_IN_MEMORY)
     first = np.searchsorted(owner, np.arange(len(records)))
