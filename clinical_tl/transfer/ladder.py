@@ -74,6 +74,9 @@ DEV_SHARE = 0.15
 RESAMPLES, CONFIDENCE = 1000, 0.95
 CLIMB_FOLDER = "climb"
 """In the `output_dir`; beside it are the checkpoints of the winner's own training."""
+CHEAP_SHARE = 0.1
+"""Of the budget a rung that is not trained has for its folds, but for the first two: of hundreds of
+notes they tell enough, and the adapter needs the time."""
 START_SECONDS = 20.0
 """What a fold of a trained rung takes at least: with less left no training is tried."""
 
@@ -162,6 +165,7 @@ def best_transfer(
     In order of cost: what needs no encoder (majority, TF-IDF; memorised mentions, a lexicon;
     co-occurrence), the encoder's frozen features (nearest centroid, a linear model, with words
     beside them), an adapter and all weights, both from a head that starts at the linear model.
+    What is not trained has a tenth of the budget a rung for its folds, and two folds at least.
     What a fold of training takes is tried on a few notes. Higher rungs are left out where the
     budget has no room for two folds of them (or one, of twenty notes and more), or where an
     adapter is worse than something cheaper for sure, and so is one that can't be fitted to some
@@ -269,7 +273,7 @@ class _Climb:
     ) -> None:
         self.means, self.sides, self.dev = means, sides, dev
         self.record = record
-        self.ends = time.monotonic() + budget - record.seconds
+        self.budget, self.ends = budget, time.monotonic() + budget - record.seconds
         self.progress = progress
         self.task: Any = means.task
         self.climbed: dict[str, list[ClimbedFold]] = {}
@@ -287,16 +291,15 @@ class _Climb:
         if reason is not None:
             self.left_out[rung.name] = reason
             return
-        fewest = self._fewest
-        if rung.cost == "trained" and self._has_room(FEWEST_FOLDS, done):
-            fewest = FEWEST_FOLDS
+        fewest = FEWEST_FOLDS
+        if rung.cost == "trained" and not self._has_room(FEWEST_FOLDS, done):
+            fewest = self._fewest
         with tqdm(
             total=len(self.sides), desc=rung.name, unit="fold", disable=not self.progress
         ) as bar:
             bar.update(len(done))
             for held_out in range(len(done), len(self.sides)):
-                may_end = rung.cost == "trained" and len(done) >= fewest
-                if may_end and _mean_seconds(done) > self.ends - time.monotonic():
+                if len(done) >= fewest and not self._has_room_for_another(rung, done):
                     break
                 try:
                     done.append(self._climbed(rung, held_out))
@@ -372,6 +375,12 @@ class _Climb:
         """Whether there is time for so many folds of a trained rung, some of them done."""
         missing = folds - len(done)
         return missing <= 0 or self._seconds_each(done) * missing <= self.ends - time.monotonic()
+
+    def _has_room_for_another(self, rung: Rung, done: Sequence[ClimbedFold]) -> bool:
+        each = _mean_seconds(done)
+        if rung.cost == "trained":
+            return each <= self.ends - time.monotonic()
+        return each * (len(done) + 1) <= CHEAP_SHARE * self.budget
 
     @property
     def _fewest(self) -> int:

@@ -297,6 +297,13 @@ def test_cheap_rungs_are_told_apart_by_all_their_folds(monkeypatch, tiny_encoder
     assert alone.verdict.startswith("Nothing with the encoder was climbed")
 
 
+@pytest.mark.parametrize(("minutes", "folds"), [(60, 5), (40, 4), (10, 2)])
+def test_a_cheap_rung_leaves_time_for_dear_ones(monkeypatch, tiny_encoder, minutes, folds):
+    slow = timed(monkeypatch, 60)(scripted("slow", "frozen", lambda i: i % 3 > 0))
+    choice = climb(monkeypatch, tiny_encoder, slow, budget_minutes=minutes)
+    assert choice.rungs[0].folds == folds
+
+
 def interrupted(rung, at):
     """The rung, stopped by hand at its fit number `at`, and where each fit kept checkpoints."""
     fitted = []
