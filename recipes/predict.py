@@ -11,8 +11,8 @@ from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.errors import ConfigError, shown_path
 from clinical_tl.evaluation.evaluating import Predictor
 from clinical_tl.schema import Note, Prediction
-from clinical_tl.storage.output import require_file
 
+from .claim import claim_predictions
 from .command_line import run
 
 PART = 1000
@@ -58,7 +58,7 @@ def main(
     Returns:
         How many notes were predicted.
     """
-    require_file(output)
+    claim_predictions(output, output_format)
     given = read.read(notes)
     loaded = ctl.load(model, encoder=encoder, revision=revision, device=device)
     if hasattr(loaded, "predict_stream"):

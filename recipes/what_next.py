@@ -6,8 +6,8 @@ import clinical_tl as ctl
 from clinical_tl.data.read_options import ReadOptions
 from clinical_tl.errors import TaskError, shown_path
 from clinical_tl.models.onnx_model import OnnxModel
-from clinical_tl.storage.output import require_file
 
+from .claim import claim_predictions
 from .command_line import run
 
 
@@ -40,7 +40,7 @@ def main(
     Returns:
         The ids of the chosen notes, in order.
     """
-    require_file(output)
+    claim_predictions(output, output_format)
     pool = read.read(notes)
     known = () if labelled is None else read.read(labelled)
     loaded = ctl.load(model, encoder=encoder, device=device)

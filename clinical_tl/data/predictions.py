@@ -102,7 +102,7 @@ def write_predictions(
         OutputError: the file system refuses, or Excel has no room for it.
     """
     target = as_path(path)
-    chosen = _chosen(target, format, has_notes=notes is not None)
+    chosen = predictions_format(target, format, has_notes=notes is not None)
     if text and (notes is None or chosen == JSON_LINES):
         raise ConfigError(
             "text=True: JSON lines hold no text; write a table, e.g. .csv"
@@ -142,8 +142,11 @@ class _Counted(Iterator[Prediction]):
         return prediction
 
 
-def _chosen(target: Path, given: str | None, *, has_notes: bool) -> str:
-    """The format, before anything is predicted."""
+def predictions_format(target: Path, given: str | None, *, has_notes: bool) -> str:
+    """The format that `write_predictions` will write, so that it can be refused in time.
+
+    Raises `ConfigError` as `write_predictions`.
+    """
     name = target.name.lower()
     # The longest ending: `.jsonl.gz` is not `.gz`.
     known = {**NOTE_ENDINGS, **ENDINGS}

@@ -9,7 +9,8 @@ from clinical_tl.errors import ConfigError
 from clinical_tl.schema import LabelSet, Prediction, Span
 from clinical_tl.tasks.entity_recognition import EntityRecognition
 from clinical_tl.tasks.note_classification import NoteClassification
-from recipes import predict
+from recipes import predict, what_next
+from recipes.command_line import run
 
 
 class Model:
@@ -49,8 +50,24 @@ def test_text_and_other_formats_are_there_where_they_are_asked_for(files, synthe
     predict.main("model", notes, str(folder / "brat"), output_format="brat")
     read = ctl.read_notes(folder / "brat", format="brat")
     assert [note.spans[0].key for note in read] == [(0, 4, "Start")] * 3
-    with pytest.raises(ConfigError, match="this ending does not tell the format"):
-        predict.main("model", notes, str(folder / "said.doc"))
+
+
+@pytest.mark.parametrize("recipe", [predict, what_next])
+def test_a_format_that_there_is_not_is_refused_before_the_model_is_read(
+    recipe, files, monkeypatch, capsys
+):
+    notes, folder = files
+    monkeypatch.setattr(ctl, "load", lambda *_, **__: pytest.fail("read"))
+    for name, more, said in (
+        ("said.json", [], "this ending does not tell the format; allowed"),
+        ("said.csv", ["--output_format", "word"], "--output_format word; allowed"),
+    ):
+        asked = ["--model", "m", "--notes", notes, "--output", str(folder / name), *more]
+        with pytest.raises(SystemExit, match="2"):
+            run(recipe.main, asked)
+        words = capsys.readouterr().err
+        assert said in words
+        assert "--read.format" not in words
 
 
 def test_a_model_on_frozen_features_predicts_too(
