@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from shutil import rmtree
 from statistics import fmean, stdev
 from typing import Any
 
@@ -102,6 +103,8 @@ def _cell(key: dict[str, Any], encoder: str, ladder_minutes: float, output: str)
             train, encoder, task, dev, budget_minutes=ladder_minutes,
             config=TrainingConfig(seed=seed, output_dir=run), progress=False, allow_leakage=True,
         )  # fmt: skip
+        # The row is all that is kept of a climb that ended.
+        rmtree(run)
         model: Any = choice.model
         extra = {"chosen": choice.chosen, "choice": choice.to_dict()}
     else:

@@ -63,11 +63,11 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Scored:
-    """What cross-validation found: each strength's score and a fold's fit, the best one's F1."""
+    """What cross-validation found: scores of strengths, and of the best its F1 and a fold's fit."""
 
     scores: tuple[StrengthScore, ...] = ()
-    fits: tuple[LinearWeights, ...] = ()
     f1: float = 0.0
+    fit: LinearWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -288,17 +288,15 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         found = _Scored()
         if len(strengths) > 1 or choose:
             found = self._cross_validate(rows, weights, strengths)
-        strength, start = strengths[len(strengths) // 2], None
+        strength = strengths[len(strengths) // 2]
         if found.scores:
-            losses = [score.log_loss for score in found.scores]
-            best = int(np.argmin(losses))
-            strength, start = found.scores[best].strength, found.fits[best]
-        f1 = found.f1
+            strength = min(found.scores, key=lambda score: score.log_loss).strength
+        f1, start = found.f1, found.fit
         for other in BALANCES[1:] if choose and found.scores and one_label else ():
             tried = _row_weights(other, rows.classes, rows.gold)
             again = self._cross_validate(rows, tried, [strength])
             if again.f1 > f1 + clearly(len(rows.gold)):
-                given, weights, f1, start = other, tried, again.f1, again.fits[0]
+                given, weights, f1, start = other, tried, again.f1, again.fit
         return _Chosen(strength, given, weights, found.scores, start)
 
     def _cross_validate(
@@ -320,7 +318,7 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         folds = list(self._folds(rows))
         starts: list[LinearWeights | None] = [None] * len(folds)
         scores: list[StrengthScore] = []
-        fits: list[LinearWeights] = []
+        best: LinearWeights | None = None
         said = np.zeros(len(targets), dtype=np.int64)
         f1 = 0.0
         for strength in strengths:
@@ -342,12 +340,12 @@ class FeatureClassifier(ClassifierMixin, Estimator):
                 # Every label has one row: nothing speaks for any strength.
                 return _Scored()
             scores.append(StrengthScore(strength, total / counted))
-            fits.append(fitted)
             if len(scores) > 1 and scores[-1].log_loss > scores[-2].log_loss:
                 break
             if targets.ndim == 1:
                 f1 = float(f1_score(targets, said, average="macro", zero_division=0.0))
-        return _Scored(tuple(scores), tuple(fits), f1)
+            best = fitted
+        return _Scored(tuple(scores), f1, best)
 
     def _fitted(
         self,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
-from clinical_tl.estimators.curvature import Curvature
+from clinical_tl.estimators.curvature import SILENT, Curvature, live_scale
 from clinical_tl.estimators.features import CHUNK, Floats
 
 logger = logging.getLogger(__name__)
@@ -28,9 +28,6 @@ ROUGH = 1e-4
 """Enough to choose a strength by."""
 _MEMORY = 10
 VARIANCE_ROWS = 1000
-CONSTANT = 1e-4
-"""Of the median scale of features: what varies less is taken for constant."""
-_SILENT = 1e30
 IN_CACHE = 2**17
 """Numbers of a piece of the features that is centred, multiplied twice and forgotten: what leaves
 the processor's cache in between takes three times as long (16,000 rows of 1,536 features)."""
@@ -98,7 +95,6 @@ def fit_logistic(
             where that is not known.
         curvature: of the features, which several fits share; the search takes fewer steps with it.
     """
-    from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
 
     used = np.arange(len(features)) if rows is None else rows
@@ -111,25 +107,11 @@ def fit_logistic(
         root = None
         if curvature is not None:
             root = curvature.root(strength * total * problem.variance(first))
-        search = _Search(problem, root, tolerance * strength * total)
-        found = minimize(
-            search.value_and_gradient,
-            search.scaled(first),
-            jac=True,
-            method="L-BFGS-B",
-            callback=search.stop_when_settled,
-            options={
-                "maxiter": MAX_ITERATIONS,
-                "maxcor": _MEMORY,
-                # The search stops by itself: its gradient is not the objective's.
-                "gtol": 0.0,
-                # The objective's own rounding: it must not end the search before the gradient
-                # does.
-                "ftol": np.finfo(np.float64).eps,
-            },
-        )
-        settled = search.unscaled(found.x)
-    if found.nit >= MAX_ITERATIONS:
+        settled, steps, is_settled = _search(problem, first, root, tolerance * strength * total)
+        if root is not None and not is_settled:
+            # Of values of very different size rounding can end a search before its time.
+            settled, steps, _ = _search(problem, settled, None, tolerance * strength * total)
+    if steps >= MAX_ITERATIONS:
         logger.warning(
             "logistic regression with strength %g has not settled after %d iterations; a lower "
             "strength has a clearer optimum",
@@ -158,13 +140,29 @@ def log_losses(
     return binary
 
 
-def _live(scale: Floats) -> Floats:
-    """The features' scales; of those that hardly vary beside the others one that silences them.
+def _search(
+    problem: _Problem, first: Floats, root: Floats | None, steepest: float
+) -> tuple[Floats, int, bool]:
+    """Where L-BFGS ends, after how many steps, and whether the gradient is small enough there."""
+    from scipy.optimize import minimize
 
-    Some dimensions of an encoder are constant but for rounding. Standardised they would be noise,
-    and have coefficients as large as 1e30, which a network that starts from them can't survive.
-    """
-    return np.where(scale < CONSTANT * np.median(scale), _SILENT, scale)
+    search = _Search(problem, root, steepest)
+    found = minimize(
+        search.value_and_gradient,
+        search.scaled(first),
+        jac=True,
+        method="L-BFGS-B",
+        callback=search.stop_when_settled,
+        options={
+            "maxiter": MAX_ITERATIONS,
+            "maxcor": _MEMORY,
+            # The search stops by itself: its gradient is not the objective's.
+            "gtol": 0.0,
+            # The objective's own rounding: it must not end the search before the gradient does.
+            "ftol": np.finfo(np.float64).eps,
+        },
+    )
+    return search.unscaled(found.x), int(found.nit), search.steepness <= steepest
 
 
 class _Search:
@@ -227,19 +225,26 @@ class _Problem:
         scaler = StandardScaler()
         for piece in self._pieces():
             scaler.partial_fit(features[piece])
-        self.mean, self.scale = scaler.mean_, _live(scaler.scale_)
+        self.mean, self.scale = scaler.mean_, live_scale(scaler.scale_)
 
     def _pieces(self, size: int = CHUNK) -> Iterator[npt.NDArray[np.integer]]:
         for start in range(0, len(self.rows), size):
             yield self.rows[start : start + size]
 
     def initial(self, start: LinearWeights | None) -> Floats:
+        """The start, if the objective is lower there than where all is zero; else that."""
+        zeros = np.zeros(self.n_outputs * (self.features.shape[1] + 1))
         if start is None:
-            return np.zeros(self.n_outputs * (self.features.shape[1] + 1))
+            return zeros
         # What another fold's rows tell apart may be constant in these.
-        scaled = np.where(self.scale < _SILENT, start.coefficients * self.scale, 0.0)
+        scaled = np.where(self.scale < SILENT, start.coefficients * self.scale, 0.0)
         intercepts = start.intercepts + start.coefficients @ self.mean
-        return np.concatenate([scaled.ravel(), intercepts])
+        given = np.concatenate([scaled.ravel(), intercepts])
+        # Rows that were held out there may lie far from all others.
+        nothing = np.zeros((len(self.rows), self.n_outputs))
+        own = None if self.row_weights is None else self.row_weights[self.rows]
+        of_zeros = self.strength * self._loss(nothing, self.targets[self.rows], own)[0]
+        return given if self.value_and_gradient(given)[0] < of_zeros else zeros
 
     def variance(self, flat: Floats) -> float:
         """The largest variance p (1 − p) of an output there, its mean over (a part of) the rows.

@@ -1,20 +1,22 @@
 """What a climb of the ladder has found, on disk, so that an interrupted one goes on there.
 
 A file for each fold of each rung: what the rung's predictions add to the scores of each held-out
-note, and how long that took. No text and no predictions are in it.
+note, and how long that took. No text and no id of a note is in it, but what a note is labelled and
+what was predicted can be told from counts: it is as confidential as predictions.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_tl.errors import ArtifactError, ConfigError, shown_path
+from clinical_tl.errors import ArtifactError, ConfigError, refusing, shown_path
 from clinical_tl.metrics.note_counts import NoteCounts
+from clinical_tl.network.device import choose_device, resolve_precision
 from clinical_tl.network.lora import LoRA
 from clinical_tl.storage.output import require_folder
 from clinical_tl.storage.processes import on_main_process
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "settings.json"
+FOLD_FILES = "*-fold-*.json"
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,16 @@ class ClimbRecord:
 
     folder: Path | None = None
     folds: dict[tuple[str, int], ClimbedFold] = field(default_factory=dict)
+    of_settings: str = ""
+    """The settings' digest, which every file has: what another climb has left is not read."""
 
     @classmethod
     def of(cls, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> ClimbRecord:
         """That of an earlier climb with the same settings in the folder, or a new one.
 
         Without `resume` the earlier one is removed. Raises `ConfigError` where it had other
-        settings, and `OutputError` where nothing can be written there.
+        settings, `ArtifactError` where these can't be read, and `OutputError` where nothing can be
+        written there.
         """
         return on_main_process(lambda: cls._opened(folder, settings, resume=resume))
 
@@ -62,12 +68,13 @@ class ClimbRecord:
     def _opened(cls, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> ClimbRecord:
         require_folder(folder)
         if not resume:
-            for file in folder.glob("*.json"):
-                file.unlink()
+            # The settings last: without them folds would be nobody's.
+            for file in (*folder.glob(FOLD_FILES), folder / SETTINGS_FILE):
+                file.unlink(missing_ok=True)
+        own = digest(json.dumps(settings, sort_keys=True))
         kept = folder / SETTINGS_FILE
         if not kept.exists():
             _write(kept, settings)
-            return cls(folder)
         saved = read_sealed(kept, mend="start over with resume=False, or name another output_dir")
         differing = sorted(
             name for name in {*saved, *settings} if saved.get(name) != settings.get(name)
@@ -78,19 +85,20 @@ class ClimbRecord:
                 "another output_dir, or resume=False to start over"
             )
         found = {}
-        for file in sorted(folder.glob("*.json")):
-            if file.name == SETTINGS_FILE:
-                continue
+        for file in sorted(folder.glob(FOLD_FILES)):
+            mend = "it is climbed again"
             try:
-                row = read_sealed(file, mend="it is climbed again")
+                row = read_sealed(file, mend=mend)
+                with refusing(ArtifactError, f"{shown_path(file)} holds no climbed fold", mend):
+                    if row["settings"] != own:
+                        raise ArtifactError(f"{shown_path(file)} is of another climb; {mend}")
+                    climbed = ClimbedFold(NoteCounts.from_dict(row["counts"]), row["seconds"])
+                    found[row["rung"], row["fold"]] = climbed
             except ArtifactError as error:
                 logger.warning("%s", error)
-                continue
-            climbed = ClimbedFold(NoteCounts.from_dict(row["counts"]), row["seconds"])
-            found[row["rung"], row["fold"]] = climbed
         if found:
             logger.info("going on with the climb in %s: %d folds", shown_path(folder), len(found))
-        return cls(folder, found)
+        return cls(folder, found, own)
 
     def keep(self, rung: str, fold: int, climbed: ClimbedFold) -> None:
         """Note a fold down; a kill leaves the record as it was before or after.
@@ -100,8 +108,9 @@ class ClimbRecord:
         self.folds[rung, fold] = climbed
         if self.folder is None:
             return
-        file = self.folder / f"{file_name(rung)}-{fold + 1}.json"
+        file = self.folder / f"{file_name(rung)}-fold-{fold + 1}.json"
         row = {
+            "settings": self.of_settings,
             "rung": rung,
             "fold": fold,
             "seconds": climbed.seconds,
@@ -116,10 +125,9 @@ class ClimbRecord:
             found.append(self.folds[rung, len(found)])
         return found
 
-    @property
-    def seconds(self) -> float:
-        """What all folds took."""
-        return sum(climbed.seconds for climbed in self.folds.values())
+    def seconds(self, rungs: Collection[str]) -> float:
+        """What all folds of these rungs took."""
+        return sum(fold.seconds for (rung, _), fold in self.folds.items() if rung in rungs)
 
 
 def file_name(rung: str) -> str:
@@ -137,6 +145,7 @@ def climb_settings(
         "adapter": _adapter(means.adapter),
         "rules": [asdict(rule) for rule in means.rules],
         "training settings": config,
+        "precision": resolve_precision(means.config.precision, choose_device()),
         "task": means.task.to_dict(),
         "training notes": [list(map(whole_note, fold)) for fold in folds],
         "dev notes": None if dev is None else list(map(whole_note, dev)),
@@ -149,7 +158,8 @@ def climb_settings(
 
 
 def _adapter(adapter: Adapter | None) -> Any:  # noqa: ANN401  (JSON values)
-    if adapter is None or isinstance(adapter, str):
+    adapter = adapter or LoRA()
+    if isinstance(adapter, str):
         return adapter
     if isinstance(adapter, LoRA):
         return asdict(adapter)

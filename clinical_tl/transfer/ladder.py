@@ -27,6 +27,7 @@ from clinical_tl.data.splits import split_notes
 from clinical_tl.data.ties import related_notes
 from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import (
+    ArtifactError,
     ClinicalTLError,
     ConfigError,
     NoteError,
@@ -63,6 +64,8 @@ logger = logging.getLogger(__name__)
 
 FAILURES = (ClinicalTLError, MemoryError, RuntimeError)
 """What a single rung may fail with: notes that it can't be fitted to, or too little memory."""
+OF_THE_FOLDER = (OutputError, ArtifactError)
+"""What the place of checkpoints is to blame for."""
 FOLDS = 5
 FEWEST_FOLDS = 2
 """A rung that the budget has no room for so many folds of is not climbed."""
@@ -197,6 +200,7 @@ def best_transfer(
             are no decisions about notes.
         ConfigError: an unknown rung, none that is a model, settings out of range, private
             training, or an `output_dir` with a climb of other notes or settings.
+        ArtifactError: an `output_dir` with damaged settings or checkpoints.
         NoteError: training and dev notes share patients or texts.
         EncoderError: as `TransferModel.from_pretrained`.
     """
@@ -246,6 +250,7 @@ def best_transfer(
             settings = climb_settings(means, sides, kept)
             record = ClimbRecord.of(place / CLIMB_FOLDER, settings, resume=config.resume)
         climb = _Climb(means, sides, kept, budget_minutes * 60, record, progress=progress)
+        climb.ends -= record.seconds({rung.name for rung in chosen})
         for rung in chosen:
             climb.climb(rung)
         winner, fitted = climb.fitted(*_with_dev(notes, kept, means.config.seed), place)
@@ -273,7 +278,7 @@ class _Climb:
     ) -> None:
         self.means, self.sides, self.dev = means, sides, dev
         self.record = record
-        self.budget, self.ends = budget, time.monotonic() + budget - record.seconds
+        self.budget, self.ends = budget, time.monotonic() + budget
         self.progress = progress
         self.task: Any = means.task
         self.climbed: dict[str, list[ClimbedFold]] = {}
@@ -431,8 +436,8 @@ class _Climb:
                 means = replace(means, config=config)
             try:
                 return self.rungs[best], self.rungs[best].fit(means, train, dev)
-            except OutputError:
-                # A full disk is no reason to take another rung.
+            except OF_THE_FOLDER:
+                # A full disk, or a damaged checkpoint, is no reason to take another rung.
                 raise
             except FAILURES as error:
                 self._leave_out(self.rungs[best], "all notes", error)
@@ -469,7 +474,7 @@ class _Climb:
         )
 
     def _nested(self, winner: str) -> Estimate | None:
-        """The score of choosing: for each fold by the others.
+        """The score of choosing: for each fold by the others, among the rungs that have it.
 
         A dear rung of a single fold takes no part, and where it was chosen there is no score.
         """
@@ -480,16 +485,15 @@ class _Climb:
             for name, done in self.climbed.items()
             if self.rungs[name].is_model and len(done) >= FEWEST_FOLDS
         ]
-        folds = range(min(len(self.climbed[name]) for name in names))
         found = []
-        for held_out in folds:
-            others = [i for i in folds if i != held_out]
-            best = max(names, key=lambda name: self._score(name, others))
+        for held_out in range(len(self.climbed[winner])):
+            having = [name for name in names if len(self.climbed[name]) > held_out]
+            best = self._best(having, without=held_out) or winner
             found.append(self.climbed[best][held_out])
         return self._estimate(found)
 
-    def _best(self, names: Sequence[str]) -> str | None:
-        """The best name, two by two on the folds that both have; of equals the first.
+    def _best(self, names: Sequence[str], without: int | None = None) -> str | None:
+        """The best name, two by two on the folds that both have, but for one; of equals the first.
 
         Where a dear one has a fold or two, those without it are told apart by all of theirs.
         """
@@ -498,7 +502,8 @@ class _Climb:
             if best is None:
                 best = name
                 continue
-            folds = range(min(len(self.climbed[best]), len(self.climbed[name])))
+            shared = range(min(len(self.climbed[best]), len(self.climbed[name])))
+            folds = [fold for fold in shared if fold != without]
             if self._score(name, folds) > self._score(best, folds):
                 best = name
         return best

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clinical_tl.data.notes import as_notes
-from clinical_tl.errors import ConfigError, OutputError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, OutputError, TaskError
 from clinical_tl.models.loading import load
 from clinical_tl.saved.evaluations import scored_sets
 from clinical_tl.schema import LabelScores, Note, Prediction
@@ -365,6 +365,29 @@ def test_a_full_disk_does_not_choose_another_rung(monkeypatch, tiny_encoder):
     with pytest.raises(OutputError, match="No space"):
         climb(monkeypatch, tiny_encoder, poor, replace(good, fit=fit))
     assert len(fits) == 6
+
+
+def test_a_damaged_checkpoint_does_not_choose_another_rung(tiny_encoder, notes, tmp_path):
+    task = NoteClassification.from_notes(notes)
+    config = replace(QUICK["config"], output_dir=tmp_path)
+    settings = {"rungs": ["adapter and words"], "folds": 2, "config": config, "progress": False}
+    best_transfer(notes, str(tiny_encoder), task, **settings)
+    found = list((tmp_path / "adapter-and-words").glob("checkpoint-*/state.json"))
+    assert found
+    for file in found:
+        file.write_text("{}")
+    with pytest.raises(ArtifactError, match="can be used: copy them again"):
+        best_transfer(notes, str(tiny_encoder), task, **settings)
+
+
+def test_a_rung_with_few_folds_takes_none_from_the_estimate(monkeypatch, tiny_encoder):
+    slow = timed(monkeypatch, 60)
+    good = scripted("good", "free", lambda i: i % 10 > 0)
+    poor = slow(scripted("poor", "frozen", lambda i: i % 3 > 0))
+    alone = climb(monkeypatch, tiny_encoder, good)
+    choice = climb(monkeypatch, tiny_encoder, good, poor, budget_minutes=1)
+    assert [rung.folds for rung in choice.rungs] == [5, 2]
+    assert choice.estimate == alone.estimate
 
 
 def test_the_time_before_an_interruption_is_part_of_the_budget(monkeypatch, tiny_encoder, tmp_path):
