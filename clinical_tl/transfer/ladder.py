@@ -23,14 +23,11 @@ from tqdm import tqdm
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
-from clinical_tl.data.splits import split_notes
-from clinical_tl.data.ties import related_notes
 from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import (
     ArtifactError,
     ClinicalTLError,
     ConfigError,
-    NoteError,
     OutputError,
     TaskError,
     shown_value,
@@ -47,6 +44,7 @@ from clinical_tl.tasks.abilities import DecidesNotes, dev_metrics
 from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.training.config import TrainingConfig
+from clinical_tl.transfer.climb_folds import FEWEST_FOR_DEV, climb_folds, with_dev
 from clinical_tl.transfer.climb_record import ClimbedFold, ClimbRecord, climb_settings, file_name
 from clinical_tl.transfer.rungs import Means, Rung, rungs_of
 from clinical_tl.transfer.training_cost import TrainingCost
@@ -71,9 +69,6 @@ FEWEST_FOLDS = 2
 """A rung that the budget has no room for so many folds of is not climbed."""
 FEWEST_FOR_ONE_FOLD = 20
 """Unless a fold has so many notes: then one will do."""
-FEWEST_FOR_DEV = 60
-"""Of fewer notes none are set aside as dev notes: they would choose by chance."""
-DEV_SHARE = 0.15
 RESAMPLES, CONFIDENCE = 1000, 0.95
 CLIMB_FOLDER = "climb"
 """In the `output_dir`; beside it are the checkpoints of the winner's own training."""
@@ -232,7 +227,7 @@ def best_transfer(
     if adapter is not None:
         check_adapter(adapter)
     SeenNotes.of(notes, kept, allow_leakage=allow_leakage)
-    sides = [list(side) for side in _folds(notes, folds, config.seed)]
+    sides = [list(side) for side in climb_folds(notes, folds, config.seed)]
     with tempfile.TemporaryDirectory() as cache:
         means = Means(
             task,
@@ -253,7 +248,7 @@ def best_transfer(
         climb.ends -= record.seconds({rung.name for rung in chosen})
         for rung in chosen:
             climb.climb(rung)
-        winner, fitted = climb.fitted(*_with_dev(notes, kept, means.config.seed), place)
+        winner, fitted = climb.fitted(*with_dev(notes, kept, means.config.seed), place)
     if isinstance(fitted, FeatureModel):
         # Its folder is gone.
         fitted = replace(fitted, cache=None)
@@ -554,47 +549,6 @@ def _chosen(known: Sequence[Rung], names: Sequence[str] | None) -> list[Rung]:
             f"{[rung.name for rung in known if rung.is_model]}"
         )
     return chosen
-
-
-def _folds(notes: Sequence[Note], folds: int, seed: int) -> list[Sequence[Note]]:
-    """The notes in folds of like size and labels; fewer folds where the notes are few."""
-    for wanted in range(min(folds, len(set(related_notes(notes).tolist()))), 1, -1):
-        try:
-            sides = split_notes(
-                notes,
-                fractions={f"fold {i + 1}": 1 / wanted for i in range(wanted)},
-                unknown="alone",
-                seed=seed,
-                tolerance=1.0,
-            )
-        except NoteError:
-            # What belongs together is too large, or near copies tie more than patients do.
-            continue
-        return list(sides.values())
-    raise TaskError(
-        f"the {len(notes)} training notes make no two folds, as a patient's notes and copies of a "
-        "text stay together; give notes of more patients"
-    )
-
-
-def _with_dev(
-    notes: Sequence[Note], dev: Sequence[Note] | None, seed: int
-) -> tuple[Sequence[Note], Sequence[Note] | None]:
-    """The notes to fit the winner on, and those that choose its epochs and thresholds."""
-    if dev is not None or len(notes) < FEWEST_FOR_DEV:
-        return notes, dev
-    try:
-        sides = split_notes(
-            notes,
-            fractions={"train": 1 - DEV_SHARE, "dev": DEV_SHARE},
-            unknown="alone",
-            seed=seed,
-            tolerance=1.0,
-        )
-    except NoteError:
-        # Notes of so few patients have no part of about this size.
-        return notes, None
-    return sides["train"], sides["dev"]
 
 
 def _choosing(
