@@ -67,7 +67,7 @@ class _Scored:
 
     scores: tuple[StrengthScore, ...] = ()
     f1: float = 0.0
-    fit: LinearWeights | None = None
+    start: LinearWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -291,12 +291,12 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         strength = strengths[len(strengths) // 2]
         if found.scores:
             strength = min(found.scores, key=lambda score: score.log_loss).strength
-        f1, start = found.f1, found.fit
+        f1, start = found.f1, found.start
         for other in BALANCES[1:] if choose and found.scores and one_label else ():
             tried = _row_weights(other, rows.classes, rows.gold)
             again = self._cross_validate(rows, tried, [strength])
             if again.f1 > f1 + clearly(len(rows.gold)):
-                given, weights, f1, start = other, tried, again.f1, again.fit
+                given, weights, f1, start = other, tried, again.f1, again.start
         return _Chosen(strength, given, weights, found.scores, start)
 
     def _cross_validate(

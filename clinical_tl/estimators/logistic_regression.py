@@ -28,6 +28,7 @@ ROUGH = 1e-4
 """Enough to choose a strength by."""
 _MEMORY = 10
 VARIANCE_ROWS = 1000
+"""Of so many rows how far the outputs' probabilities are from 0 and 1 is well enough known."""
 IN_CACHE = 2**17
 """Numbers of a piece of the features that is centred, multiplied twice and forgotten: what leaves
 the processor's cache in between takes three times as long (16,000 rows of 1,536 features)."""

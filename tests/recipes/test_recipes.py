@@ -64,7 +64,8 @@ def test_whatever_reads_files_reads_them_as_it_is_told(name, tmp_path, monkeypat
 
     monkeypatch.setattr("clinical_tl.data.read_options.read_notes", read)
     files = {"notes": "n", "train": "n", "source_notes": "n", "target_notes": "n"}
-    given = {**files, "model": "m", "to": "lab/m", "output": str(tmp_path / "out")}
+    # A folder of most recipes, a file of some.
+    given = {**files, "model": "m", "to": "lab/m", "output": str(tmp_path / "out.csv")}
     settings = {
         "format": "csv", "columns": {"text": "T"}, "as_written": ("label",),
         "allow_implausible": True,
