@@ -27,6 +27,9 @@ TOLERANCE = 1e-6
 ROUGH = 1e-4
 """Enough to choose a strength by."""
 _MEMORY = 10
+STEPS_WITH_ROOT = 300
+"""Where these don't do (rows that are told apart without regularisation to speak of, values of very
+different size) the search goes on as if nothing were known of the curvature."""
 VARIANCE_ROWS = 1000
 """Of so many rows how far the outputs' probabilities are from 0 and 1 is well enough known."""
 IN_CACHE = 2**17
@@ -104,14 +107,16 @@ def fit_logistic(
     # Pieces are small: threads that wait for one another take ten times as long (44 codes of 78
     # notes on two cores: 75 s, and 6 s by one thread).
     with threadpool_limits(limits=1, user_api="blas"):
-        first = problem.initial(start)
+        point, steps, is_settled = problem.initial(start), 0, False
+        steepest = tolerance * strength * total
         root = None
         if curvature is not None:
-            root = curvature.root(strength * total * problem.variance(first))
-        settled, steps, is_settled = _search(problem, first, root, tolerance * strength * total)
-        if root is not None and not is_settled:
-            # Of values of very different size rounding can end a search before its time.
-            settled, steps, _ = _search(problem, settled, None, tolerance * strength * total)
+            root = curvature.root(strength * total * problem.variance(point))
+        if root is not None:
+            point, steps, is_settled = _search(problem, point, root, steepest, STEPS_WITH_ROOT)
+        if not is_settled:
+            point, more, _ = _search(problem, point, None, steepest, MAX_ITERATIONS)
+            steps += more
     if steps >= MAX_ITERATIONS:
         logger.warning(
             "logistic regression with strength %g has not settled after %d iterations; a lower "
@@ -119,7 +124,7 @@ def fit_logistic(
             strength,
             MAX_ITERATIONS,
         )
-    return problem.weights(settled)
+    return problem.weights(point)
 
 
 def log_losses(
@@ -142,7 +147,7 @@ def log_losses(
 
 
 def _search(
-    problem: _Problem, first: Floats, root: Floats | None, steepest: float
+    problem: _Problem, first: Floats, root: Floats | None, steepest: float, limit: int
 ) -> tuple[Floats, int, bool]:
     """Where L-BFGS ends, after how many steps, and whether the gradient is small enough there."""
     from scipy.optimize import minimize
@@ -155,7 +160,7 @@ def _search(
         method="L-BFGS-B",
         callback=search.stop_when_settled,
         options={
-            "maxiter": MAX_ITERATIONS,
+            "maxiter": limit,
             "maxcor": _MEMORY,
             # The search stops by itself: its gradient is not the objective's.
             "gtol": 0.0,
