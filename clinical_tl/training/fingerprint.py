@@ -70,8 +70,19 @@ def whole_note(note: Note) -> str:
     """All of a note, as text; `repr` shows none of its own."""
     row = note_to_row(replace(note, metadata={}))
     # In memory metadata may hold what JSON can't.
-    row["metadata"] = sorted(map(repr, note.metadata.items()))
+    row["metadata"] = _said(note.metadata)
     return json.dumps(row, default=str)
+
+
+def _said(value: object) -> str:
+    """A value as text, the same in every process: sets have another order in each."""
+    if isinstance(value, set | frozenset):
+        return f"set {sorted(map(_said, value))}"
+    if isinstance(value, Mapping):
+        return f"mapping {sorted((_said(key), _said(own)) for key, own in value.items())}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__} {[_said(own) for own in value]}"
+    return repr(value)
 
 
 def digest(*parts: str) -> str:

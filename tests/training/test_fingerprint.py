@@ -40,3 +40,13 @@ def test_what_is_equal_is_known_as_equal():
         NOTE, metadata={"day": date(2024, 1, 2), 1: {1.5}}, spans=(Span(np.int64(0), 1, "X"),)
     )
     assert whole_note(odd) == whole_note(replace(odd))
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_the_order_of_a_set_is_nobodys(kind):
+    first, second = kind([0, 8]), kind([8, 0])
+    assert repr(first) != repr(second)
+    for of in (lambda own: own, lambda own: [{"seen": own}]):
+        notes = [replace(NOTE, metadata={"wards": of(own)}) for own in (first, second)]
+        assert whole_note(notes[0]) == whole_note(notes[1])
+    assert whole_note(replace(NOTE, metadata={"wards": kind([0])})) != whole_note(notes[0])
