@@ -85,10 +85,25 @@ class Bootstrap:
         return {label: estimate for label, estimate in found.items() if estimate is not None}
 
     def ratio(self, part: Floats, whole: Floats) -> Estimate | None:
-        """The sum of one figure of the notes over that of another, both of shape (notes,)."""
+        """The share that one count of the notes has of another, both of shape (notes,).
+
+        Of nothing or all of it, and of one patient, resamples are alike, which would pass for
+        certainty. The interval then is the exact one (Clopper & Pearson 1934, Biometrika 26) of so
+        many patients alike, and of one patient anything.
+        """
         total = float(whole.sum())
         if not total:
             return None
+        share = float(part.sum()) / total
+        n_patients = len({self.patients[note] for note in np.flatnonzero(whole).tolist()})
+        if n_patients == 1:
+            return Estimate(share, 0.0, 1.0)
+        if share in (0.0, 1.0):
+            from scipy.stats import binomtest
+
+            exact = binomtest(int(share) * n_patients, n_patients)
+            low, high = exact.proportion_ci(self.confidence)
+            return Estimate(share, float(low), float(high))
         drawn = np.concatenate(
             [
                 np.divide(w @ part, w @ whole, out=np.full(len(w), np.nan), where=w @ whole > 0)
@@ -98,7 +113,7 @@ class Bootstrap:
                 )
             ]
         )
-        return self.around(float(part.sum()) / total, drawn)
+        return self.around(share, drawn)
 
     def around(self, value: float, drawn: Floats, *, difference: bool = False) -> Estimate | None:
         """The interval of a value from what it is on the resamples; `None` where it has none."""
