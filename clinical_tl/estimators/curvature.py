@@ -2,29 +2,36 @@
 
 Features of an encoder are strongly correlated: an objective over them is a narrow valley, in which
 L-BFGS takes hundreds of steps. In weights that are multiplied by the root of its curvature
-(preconditioning: Nocedal & Wright 2006, Numerical Optimization, 5.1; a bound of the curvature:
-Böhning 1992, doi 10.1007/BF00048682) the valley is about round. The optimum is the same.
+(preconditioning: Nocedal & Wright 2006, Numerical Optimization, 5.1) the valley is about round. The
+optimum is the same. The curvature by the weights of an output is about the features' correlations
+times the variance of what the output says (a bound: Böhning 1992, doi 10.1007/BF00048682): a rare
+label's valley is another than a frequent one's.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
-from clinical_tl.estimators.features import CHUNK, Floats
+from clinical_tl.estimators.features import Floats
 
-MOST_ROWS = 8192
-"""Of more rows a part tells the correlations well enough."""
-WIDEST = 4096
-"""Of more features the matrix itself costs more than it saves."""
-LARGEST_WEIGHT = 1e12
+MOST_ROWS = 4096
+"""Of more rows a part tells the directions well enough."""
+MOST_DIRECTIONS = 256
+"""Of most variance; along the others the valley is wide."""
+LEAST_WEIGHT = 1e-12
+"""Of an output that no row has."""
 CONSTANT = 1e-4
 """Of the median scale of features: what varies less is taken for constant."""
 SILENT = 1e30
+
+Pair = tuple[Floats, Floats]
+"""Weights (outputs, d) and intercepts (outputs,)."""
 
 
 def live_scale(scale: Floats) -> Floats:
@@ -37,50 +44,64 @@ def live_scale(scale: Floats) -> Floats:
 
 
 class Curvature:
-    """The correlations of standardised features, shape (d, d), and the roots of I + w · them."""
+    """The directions in which standardised features vary, (d, r), and how much, (r,)."""
 
-    def __init__(self, correlations: npt.NDArray[np.float32]) -> None:
-        self.correlations = correlations
-        self._root: tuple[int, Floats | None] | None = None
+    def __init__(self, directions: Floats, variances: Floats) -> None:
+        self.directions, self.variances = directions, variances
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.floating]) -> Self | None:
-        """That of features of shape (n, d).
+    def of(
+        cls,
+        features: npt.NDArray[np.floating],
+        rows: npt.NDArray[np.integer] | None = None,
+    ) -> Self | None:
+        """That of features of shape (n, d), or of these rows of them.
 
-        `None` of too few rows, of too many columns, or where they are too large to be multiplied.
+        By a randomised decomposition (Halko, Martinsson & Tropp 2011, doi 10.1137/090771806).
+        `None` where features are too large to be multiplied.
         """
-        n, d = features.shape
-        if d > WIDEST or n < d / 2:
+        from sklearn.utils.extmath import randomized_svd
+
+        every = np.arange(len(features)) if rows is None else rows
+        read = features[every[:: math.ceil(len(every) / MOST_ROWS)]].astype(np.float64)
+        scaler = StandardScaler().fit(read)
+        read -= scaler.mean_
+        read /= live_scale(scaler.scale_) * math.sqrt(len(read))
+        if not np.isfinite(read).all():
             return None
-        rows = features[:: math.ceil(n / MOST_ROWS)]
-        pieces = [slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK)]
-        scaler = StandardScaler()
-        for piece in pieces:
-            scaler.partial_fit(rows[piece].astype(np.float64))
-        scale = live_scale(scaler.scale_)
-        correlations = np.zeros((d, d), dtype=np.float32)
-        for piece in pieces:
-            # Centred before they are rounded: of timestamps nothing would be left.
-            scaled = ((rows[piece].astype(np.float64) - scaler.mean_) / scale).astype(np.float32)
-            correlations += scaled.T @ scaled / np.float32(len(rows))
-        return cls(correlations) if np.isfinite(correlations).all() else None
+        most = min(*read.shape, MOST_DIRECTIONS)
+        _, spread, directions = randomized_svd(read, most, n_iter=2, random_state=0)
+        return cls(directions.T, spread**2)
 
-    def root(self, weight: float) -> Floats | None:
-        """The upper triangular U with UᵀU = I + `weight` · correlations, about: to a factor of two.
+    def root(self, weights: Floats) -> Root:
+        """The inverse root of I + w · the correlations for each weight w of shape (outputs,).
 
-        So that fits of like weights share it. `None` where rounding leaves no such matrix.
+        And of w itself for the intercepts, which nothing regularises.
         """
-        from scipy.linalg import LinAlgError, cholesky
+        known = np.maximum(weights, LEAST_WEIGHT)
+        along = 1 / np.sqrt(1 + known[:, None] * self.variances)
+        return Root(self.directions, along, 1 / np.sqrt(known))
 
-        power = round(math.log2(min(max(weight, 1 / LARGEST_WEIGHT), LARGEST_WEIGHT)))
-        if self._root is None or self._root[0] != power:
-            curved = self.correlations.astype(np.float64) * 2.0**power
-            # What single precision may have taken from the smallest eigenvalues.
-            rounding = len(curved) * float(np.finfo(np.float32).eps) * 2.0**power
-            curved[np.diag_indices_from(curved)] += 1.0 + rounding
-            try:
-                root = cholesky(curved, overwrite_a=True, check_finite=False)
-            except LinAlgError:
-                root = None
-            self._root = power, root
-        return self._root[1]
+
+@dataclass(frozen=True)
+class Root:
+    """A symmetric matrix an output, by its eigenvectors (d, r) and eigenvalues (outputs, r).
+
+    Vectors at right angles to these stay as they are. `free` (outputs,) is for intercepts.
+    """
+
+    directions: Floats
+    along: Floats
+    free: Floats
+
+    def times(self, weights: Floats, intercepts: Floats) -> Pair:
+        """Each output's matrix times its weights, (outputs, d), and intercept, (outputs,)."""
+        return self._times(weights, self.along), intercepts * self.free
+
+    def solved(self, weights: Floats, intercepts: Floats) -> Pair:
+        """The inverse of `times`."""
+        return self._times(weights, 1 / self.along), intercepts / self.free
+
+    def _times(self, weights: Floats, along: Floats) -> Floats:
+        changed: Floats = ((weights @ self.directions) * (along - 1)) @ self.directions.T
+        return weights + changed

@@ -9,21 +9,23 @@ matrices.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
-from clinical_tl.estimators.curvature import SILENT, Curvature, live_scale
+from clinical_tl.estimators.curvature import SILENT, Curvature, Pair, Root, live_scale
 from clinical_tl.estimators.features import CHUNK, Floats
 
 logger = logging.getLogger(__name__)
 
 MAX_ITERATIONS = 10_000
 TOLERANCE = 1e-6
-"""Of the largest component of the gradient, by row: no probability is off by more than 1e-4."""
+"""Of the largest component of the gradient, by row."""
+OFF_BY = 100
+"""No probability is off by more than this times the tolerance, about."""
 ROUGH = 1e-4
 """Enough to choose a strength by."""
 _MEMORY = 10
@@ -97,25 +99,22 @@ def fit_logistic(
         tolerance: the largest component of the gradient, by row, at which the search ends.
         block: so many outputs side by side exclude one another: a row has one of them, or none
             where that is not known.
-        curvature: of the features, which several fits share; the search takes fewer steps with it.
+        curvature: of the features, where several fits share it.
     """
     from threadpoolctl import threadpool_limits
 
     used = np.arange(len(features)) if rows is None else rows
     problem = _Problem(features, targets, used, n_outputs, strength, weights, block)
-    total = len(used) if weights is None else len(used) * float(weights[used].mean())
     # Pieces are small: threads that wait for one another take ten times as long (44 codes of 78
     # notes on two cores: 75 s, and 6 s by one thread).
     with threadpool_limits(limits=1, user_api="blas"):
+        known = Curvature.of(features, rows) if curvature is None else curvature
         point, steps, is_settled = problem.initial(start), 0, False
-        steepest = tolerance * strength * total
-        root = None
-        if curvature is not None:
-            root = curvature.root(strength * total * problem.variance(point))
-        if root is not None:
-            point, steps, is_settled = _search(problem, point, root, steepest, STEPS_WITH_ROOT)
+        if known is not None:
+            root = known.root(problem.curvatures(point))
+            point, steps, is_settled = _search(problem, point, root, tolerance, STEPS_WITH_ROOT)
         if not is_settled:
-            point, more, _ = _search(problem, point, None, steepest, MAX_ITERATIONS)
+            point, more, _ = _search(problem, point, None, tolerance, MAX_ITERATIONS)
             steps += more
     if steps >= MAX_ITERATIONS:
         logger.warning(
@@ -147,12 +146,12 @@ def log_losses(
 
 
 def _search(
-    problem: _Problem, first: Floats, root: Floats | None, steepest: float, limit: int
+    problem: _Problem, first: Floats, root: Root | None, tolerance: float, limit: int
 ) -> tuple[Floats, int, bool]:
-    """Where L-BFGS ends, after how many steps, and whether the gradient is small enough there."""
+    """Where L-BFGS ends, after how many steps, and whether it has settled there."""
     from scipy.optimize import minimize
 
-    search = _Search(problem, root, steepest)
+    search = _Search(problem, root, tolerance)
     found = minimize(
         search.value_and_gradient,
         search.scaled(first),
@@ -168,48 +167,70 @@ def _search(
             "ftol": np.finfo(np.float64).eps,
         },
     )
-    return search.unscaled(found.x), int(found.nit), search.steepness <= steepest
+    return search.unscaled(found.x), int(found.nit), search.is_settled
 
 
 class _Search:
-    """An objective over weights that are multiplied by the root of its curvature."""
+    """An objective over weights that are multiplied by the root of its curvature.
 
-    def __init__(self, problem: _Problem, root: Floats | None, steepest: float) -> None:
-        self.problem, self.root, self.steepest = problem, root, steepest
-        self.steepness = np.inf
+    Settled is a point with a small gradient; by the root, also one that lies little above the
+    optimum, as a steep direction's gradient is large where a flat one's, which says as much, is
+    not: half the squared gradient of the search is about that height (Boyd & Vandenberghe 2004,
+    Convex Optimization, 9.5.1), and a row of which p is the probability adds
+    C · (Δp)² / 2 p (1 − p) to it.
+    """
+
+    def __init__(self, problem: _Problem, root: Root | None, tolerance: float) -> None:
+        self.problem, self.root = problem, root
+        weight = float(np.mean(problem.total))
+        self.steepest = tolerance * problem.strength * weight
+        each = problem.strength * weight / len(problem.rows)
+        self.highest = 2 * each * (OFF_BY * tolerance) ** 2
+        self.is_settled = False
 
     def scaled(self, flat: Floats) -> Floats:
         """A point of the objective as one of the search."""
-        if self.root is None:
-            return flat
-        weights, intercepts = self.problem.split(flat)
-        return np.concatenate([(weights @ self.root.T).ravel(), intercepts])
+        return self._each(flat, None if self.root is None else self.root.solved)
 
     def unscaled(self, flat: Floats) -> Floats:
-        """The inverse of `scaled`."""
-        return self._solved(flat, transposed=False)
+        """The inverse of `scaled`, but for what outputs that exclude one another have in common.
+
+        That says nothing, and the objective is all but flat along it, where a search loses its
+        way; centred it is flat, and the gradient has no part there.
+        """
+        return self._centred(self._each(flat, None if self.root is None else self.root.times))
 
     def value_and_gradient(self, flat: Floats) -> tuple[float, Floats]:
         """Of the objective, by the point of the search."""
         value, gradient = self.problem.value_and_gradient(self.unscaled(flat))
-        self.steepness = float(np.abs(gradient).max())
-        return value, self._solved(gradient, transposed=True)
+        self.is_settled = float(np.abs(gradient).max()) <= self.steepest
+        # The root is symmetric.
+        scaled = self._each(gradient, None if self.root is None else self.root.times)
+        if self.root is not None:
+            weights, intercepts = self.problem.split(scaled)
+            heights = 0.5 * ((weights**2).sum(axis=1) + intercepts**2)
+            self.is_settled &= float(heights.max()) <= self.highest
+        return value, scaled
 
     def stop_when_settled(self, _: Floats) -> None:
-        """Called after each step: end where the objective's own gradient is small enough."""
-        if self.steepness <= self.steepest:
+        """Called after each step."""
+        if self.is_settled:
             raise StopIteration
 
-    def _solved(self, flat: Floats, *, transposed: bool) -> Floats:
-        if self.root is None:
+    def _centred(self, flat: Floats) -> Floats:
+        if self.root is None or self.problem.exclusive == 1:
             return flat
-        from scipy.linalg import solve_triangular
+        weights, intercepts = self.problem.split(flat)
+        each = np.concatenate([weights, intercepts[:, None]], axis=1)
+        blocks = each.reshape(-1, self.problem.exclusive, each.shape[1])
+        each = (blocks - blocks.mean(axis=1, keepdims=True)).reshape(each.shape)
+        return np.concatenate([each[:, :-1].ravel(), each[:, -1]])
 
-        weights, others = self.problem.split(flat)
-        solved = solve_triangular(
-            self.root, weights.T, trans=1 if transposed else 0, check_finite=False
-        )
-        return np.concatenate([solved.T.ravel(), others])
+    def _each(self, flat: Floats, change: Callable[[Floats, Floats], Pair] | None) -> Floats:
+        if change is None:
+            return flat
+        weights, intercepts = change(*self.problem.split(flat))
+        return np.concatenate([weights.ravel(), intercepts])
 
 
 class _Problem:
@@ -228,6 +249,10 @@ class _Problem:
         self.features, self.targets, self.rows = features, targets, rows
         self.row_weights, self.block = row_weights, block
         self.n_outputs, self.strength = n_outputs, strength
+        self.exclusive = n_outputs if targets.ndim == 1 else block
+        # Of each row's loss, or of each of its outputs'.
+        own = self._weights_of(rows)
+        self.total = np.float64(len(rows)) if own is None else own.sum(axis=0)
         scaler = StandardScaler()
         for piece in self._pieces():
             scaler.partial_fit(features[piece])
@@ -238,8 +263,15 @@ class _Problem:
             yield self.rows[start : start + size]
 
     def initial(self, start: LinearWeights | None) -> Floats:
-        """The start, if the objective is lower there than where all is zero; else that."""
-        zeros = np.zeros(self.n_outputs * (self.features.shape[1] + 1))
+        """The start, if the objective is lower there than where weights are zero; else that.
+
+        There the intercepts say how frequent the outputs are: nothing regularises them, and with
+        strong regularisation a search from zero would take hundreds of steps for them alone.
+        """
+        shares = self.shares().clip(TOLERANCE, 1 - TOLERANCE)
+        others = 1 - shares if self.exclusive == 1 else 1.0
+        frequent = np.log(shares / others)
+        zeros = np.concatenate([np.zeros(self.n_outputs * self.features.shape[1]), frequent])
         if start is None:
             return zeros
         # What another fold's rows tell apart may be constant in these.
@@ -247,30 +279,39 @@ class _Problem:
         intercepts = start.intercepts + start.coefficients @ self.mean
         given = np.concatenate([scaled.ravel(), intercepts])
         # Rows that were held out there may lie far from all others.
-        nothing = np.zeros((len(self.rows), self.n_outputs))
-        own = None if self.row_weights is None else self.row_weights[self.rows]
-        of_zeros = self.strength * self._loss(nothing, self.targets[self.rows], own)[0]
-        return given if self.value_and_gradient(given)[0] < of_zeros else zeros
+        of_given, of_zeros = (self.value_and_gradient(point)[0] for point in (given, zeros))
+        return given if of_given < of_zeros else zeros
 
-    def variance(self, flat: Floats) -> float:
-        """The largest variance p (1 − p) of an output there, its mean over (a part of) the rows.
+    def shares(self) -> Floats:
+        """How frequent each output is among the rows, by weight; shape (outputs,)."""
+        targets, own = self.targets[self.rows], self._weights_of(self.rows)
+        if targets.ndim > 1:
+            return _mean(targets, own)
+        counts = np.bincount(targets, weights=own, minlength=self.n_outputs)
+        found: Floats = counts / max(float(counts.sum()), TOLERANCE)
+        return found
 
-        Weights' curvature is the features' times this. Where all is zero nothing is known yet but
-        how frequent the outputs are, which bounds it.
+    def curvatures(self, flat: Floats) -> Floats:
+        """What the features' correlations are multiplied by, shape (outputs,), there.
+
+        The variance p (1 − p) of the output, summed over (a part of) the rows. Where all is zero
+        nothing is known yet but how frequent the outputs are, which bounds it.
         """
-        rows = self.rows[:: max(1, len(self.rows) // VARIANCE_ROWS)]
         weights, _ = self.split(flat)
-        if not weights.any():
-            targets = self.targets[rows]
-            if targets.ndim == 1:
-                shares = np.bincount(targets, minlength=self.n_outputs) / len(rows)
-            else:
-                shares = targets.mean(axis=0)
-            return float((shares * (1 - shares)).max())
-        likely = self.weights(flat).probabilities(
-            self.features[rows], exclusive=self.targets.ndim == 1, block=self.block
-        )
-        return float((likely * (1 - likely)).mean(axis=0).max())
+        if weights.any():
+            rows = self.rows[:: max(1, len(self.rows) // VARIANCE_ROWS)]
+            likely = self.weights(flat).probabilities(
+                self.features[rows], exclusive=self.targets.ndim == 1, block=self.block
+            )
+            variances = _mean(likely * (1 - likely), self._weights_of(rows))
+        else:
+            shares = self.shares()
+            variances = shares * (1 - shares)
+        found: Floats = self.strength * self.total * variances
+        return found
+
+    def _weights_of(self, rows: npt.NDArray[np.integer]) -> Floats | None:
+        return None if self.row_weights is None else self.row_weights[rows]
 
     def weights(self, flat: Floats) -> LinearWeights:
         scaled, intercepts = self.split(flat)
@@ -288,8 +329,7 @@ class _Problem:
             centred = self.features[rows].astype(np.float64)
             centred -= self.mean
             logits = centred @ divided + intercepts
-            own = None if self.row_weights is None else self.row_weights[rows]
-            loss, slopes = self._loss(logits, self.targets[rows], own)
+            loss, slopes = self._loss(logits, self.targets[rows], self._weights_of(rows))
             value += self.strength * loss
             gradient += slopes.T @ centred
             intercept_gradient += self.strength * slopes.sum(axis=0)
@@ -335,3 +375,13 @@ class _Problem:
         """Weights (outputs, d), and intercepts."""
         n = self.n_outputs * self.features.shape[1]
         return flat[:n].reshape(self.n_outputs, -1), flat[n:]
+
+
+def _mean(
+    values: npt.NDArray[np.floating] | npt.NDArray[np.bool_], weights: Floats | None
+) -> Floats:
+    """Over the rows, each with its weight or, shape (rows, outputs), each of its values."""
+    each = np.ones(len(values)) if weights is None else weights
+    each = each if each.ndim > 1 else each[:, None]
+    found: Floats = (each * values).sum(axis=0) / np.maximum(each.sum(axis=0), TOLERANCE)
+    return found

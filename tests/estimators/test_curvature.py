@@ -27,42 +27,83 @@ def labels(features, classes=3, seed=1):
     return (scores / scores.std() + random.gumbel(size=scores.shape)).argmax(axis=1)
 
 
-def test_its_root_is_that_of_the_identity_and_the_correlations():
-    features = correlated()
-    curvature = Curvature.of(features)
-    expected = np.eye(60) + 8.0 * np.corrcoef(features, rowvar=False)
-    root = curvature.root(8.0)
-    assert root.T @ root == pytest.approx(expected, abs=1e-3)
-    assert root == pytest.approx(np.triu(root))
-    # Like weights share one.
-    assert curvature.root(9.0) is root
-    assert curvature.root(16.0) is not root
+def matrix(root, output=0):
+    """A root as a matrix, (d, d)."""
+    d, outputs = len(root.directions), len(root.free)
+    return np.stack(
+        [
+            root.times(np.repeat(row[None], outputs, axis=0), np.ones(outputs))[0][output]
+            for row in np.eye(d)
+        ]
+    )
+
+
+@pytest.mark.parametrize("rows", [400, 40])
+def test_its_root_is_that_of_the_identity_and_the_correlations(rows):
+    """Of more features than rows, too: what these do not vary in is left alone."""
+    features = correlated(rows)
+    root = Curvature.of(features).root(np.array([8.0, 0.5, 0.0]))
+    for output, weight in enumerate((8.0, 0.5, 0.0)):
+        expected = np.eye(60) + weight * np.corrcoef(features, rowvar=False)
+        inverse = np.linalg.inv(matrix(root, output))
+        assert inverse @ inverse == pytest.approx(expected, abs=1e-4)
+    assert root.free[:2] == pytest.approx([8**-0.5, 0.5**-0.5])
+    assert np.isfinite(root.free).all()
+
+
+def test_what_was_changed_is_what_is_solved():
+    random = np.random.default_rng(3)
+    root = Curvature.of(correlated(40)).root(np.array([1e-6, 1.0, 1e6]))
+    weights, intercepts = random.normal(size=(3, 60)), random.normal(size=3)
+    again = root.times(*root.solved(weights, intercepts))
+    assert again[0] == pytest.approx(weights, rel=1e-5, abs=1e-5)
+    assert again[1] == pytest.approx(intercepts)
 
 
 def test_what_does_not_vary_is_left_alone():
     features = np.concatenate([correlated(), np.ones((400, 1))], axis=1)
-    root = Curvature.of(features).root(4.0)
+    root = matrix(Curvature.of(features).root(np.array([4.0])))
     assert root[-1] == pytest.approx([0.0] * 60 + [1.0], abs=1e-4)
-    assert root[:-1, -1].tolist() == [0.0] * 60
+    assert root[:-1, -1] == pytest.approx([0.0] * 60, abs=1e-4)
 
 
-def test_too_few_rows_or_too_many_columns_have_none(monkeypatch):
-    assert Curvature.of(np.eye(30)[:14]) is None
-    assert Curvature.of(np.eye(30)[:15]) is not None
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_what_is_too_large_has_none():
     assert Curvature.of(np.full((30, 30), 1e100) * np.eye(30)) is not None
-    monkeypatch.setattr(module, "WIDEST", 29)
-    assert Curvature.of(np.eye(30)) is None
+    assert Curvature.of(np.eye(30) * 1e200) is None
 
 
-def test_correlations_of_large_numbers_and_of_one_direction_have_roots():
+def test_directions_of_most_variance_are_enough(monkeypatch):
+    features, strength = correlated(), 10.0
+    targets = labels(features)
+    steps = evaluations(monkeypatch)
+    counts = []
+    for most in (60, 10, 1):
+        monkeypatch.setattr(module, "MOST_DIRECTIONS", most)
+        assert len(Curvature.of(features).variances) == most
+        fit_logistic(features, targets, n_outputs=3, strength=strength)
+        counts.append(len(steps) - sum(counts))
+    assert counts[0] < counts[1] < counts[2]
+
+
+def test_rows_that_are_left_out_say_nothing():
+    features = correlated()
+    rows = np.arange(0, 400, 3)
+    found, alone = Curvature.of(features, rows), Curvature.of(features[rows])
+    assert (found.variances == alone.variances).all()
+
+
+def test_large_numbers_and_one_direction_have_roots():
     random = np.random.default_rng(0)
     stamps = random.normal(size=(600, 20)) + 1e8
-    assert np.diag(Curvature.of(stamps).correlations) == pytest.approx(1, abs=1e-3)
+    assert Curvature.of(stamps).variances.sum() == pytest.approx(20, abs=1e-3)
     alike = (random.normal(size=(2_000, 1)) @ random.normal(size=(1, 300))).astype(np.float32)
-    for power in range(0, 60, 6):
-        assert np.isfinite(Curvature.of(alike).root(2.0**power)).all()
-    # What is no matrix of correlations has no root, and a search goes without.
-    assert Curvature(np.float32([[1, 2], [2, 1]])).root(4.0) is None
+    found = Curvature.of(alike)
+    assert found.variances == pytest.approx([300] + [0] * 255, abs=1e-3)
+    assert np.isfinite(found.root(2.0 ** np.arange(0, 60, 6)).along).all()
+    constant = Curvature.of(np.ones((20, 3)))
+    assert constant.variances == pytest.approx([0, 0, 0])
+    assert matrix(constant.root(np.ones(1))) == pytest.approx(np.eye(3))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +121,7 @@ def test_features_of_any_size_have_the_fit_that_they_have_without(monkeypatch, c
     features = change(correlated())
     targets = labels(correlated())
     found = FeatureClassifier().fit(features, targets).predict_proba(features)
-    monkeypatch.setattr(Curvature, "of", lambda _: None)
+    monkeypatch.setattr(Curvature, "of", lambda *_: None)
     plain = FeatureClassifier().fit(features, targets).predict_proba(features)
     assert found == pytest.approx(plain, abs=5e-4)
 
@@ -103,9 +144,10 @@ def test_a_row_that_no_fold_knew_does_not_mislead_the_last_fit(outlier):
 
 def test_of_many_rows_a_part_is_read(monkeypatch):
     features = correlated(n=4_000)
-    whole = Curvature.of(features).root(4.0)
+    whole = matrix(Curvature.of(features).root(np.array([4.0])))
     monkeypatch.setattr(module, "MOST_ROWS", 1_000)
-    assert Curvature.of(features).root(4.0) == pytest.approx(whole, abs=0.15)
+    part = matrix(Curvature.of(features).root(np.array([4.0])))
+    assert part == pytest.approx(whole, abs=0.05)
 
 
 def evaluations(monkeypatch):
@@ -135,15 +177,55 @@ def test_the_optimum_is_the_same_and_found_in_fewer_steps(monkeypatch, strength,
         targets = np.concatenate(both, axis=1)
         settings |= {"n_outputs": 6, "block": 3}
     steps = evaluations(monkeypatch)
+    found = fit_logistic(features, targets, **settings)
+    with_it = len(steps)
+    monkeypatch.setattr(Curvature, "of", lambda *_: None)
     plain = fit_logistic(features, targets, **settings)
-    before = len(steps)
-    found = fit_logistic(features, targets, curvature=Curvature.of(features), **settings)
-    exclusive = targets.ndim == 1
-    assert found.probabilities(features, exclusive=exclusive) == pytest.approx(
-        plain.probabilities(features, exclusive=exclusive), abs=2e-4
+    without = len(steps) - with_it
+    exact = fit_logistic(features, targets, **settings, tolerance=1e-9)
+    first, second, best = (
+        fitted.probabilities(features, exclusive=targets.ndim == 1, block=settings.get("block", 1))
+        for fitted in (found, plain, exact)
     )
+    assert first == pytest.approx(best, abs=2e-5)
+    assert second == pytest.approx(best, abs=1e-4)
     # Where regularisation is strong the valley is round as it is.
-    assert len(steps) - before < (0.7 if strength > 0.01 else 0.9) * before
+    assert with_it < (0.7 if strength < 0.01 else 0.6 if strength < 1 else 0.1) * without
+
+
+def test_a_rare_label_is_found_as_soon_as_a_frequent_one(monkeypatch):
+    features = correlated()
+    order = np.argsort(features @ np.random.default_rng(5).normal(size=60))
+    targets = np.zeros((400, 3), dtype=bool)
+    for column, n in enumerate((4, 40, 200)):
+        targets[order[:n], column] = True
+    steps = evaluations(monkeypatch)
+    for strength, most in ((1e-4, 10), (0.01, 25), (1.0, 70)):
+        steps.clear()
+        fit_logistic(features, targets, n_outputs=3, strength=strength)
+        assert len(steps) < most
+
+
+def test_weights_of_classes_cost_no_steps(monkeypatch):
+    """What outputs that exclude one another have in common is kept out of the search."""
+    features = correlated()
+    targets = labels(features)
+    steps = evaluations(monkeypatch)
+    settings = {"n_outputs": 3, "strength": 10.0}
+    fit_logistic(features, targets, **settings)
+    without = len(steps)
+    fit_logistic(features, targets, weights=1.0 + 4 * (targets == 0), **settings)
+    assert len(steps) - without < 2 * without
+
+
+def test_labels_that_nothing_tells_apart_are_found_at_once(monkeypatch):
+    """With strong regularisation what is left to find is how frequent they are."""
+    features, targets = correlated(), np.arange(400)[:, None] % 100 < [0, 1, 5, 50]
+    steps = evaluations(monkeypatch)
+    fitted = fit_logistic(features, targets, n_outputs=4, strength=1e-9)
+    assert len(steps) < 20
+    said = fitted.probabilities(features, exclusive=False)
+    assert said.mean(axis=0) == pytest.approx([0, 0.01, 0.05, 0.5], abs=1e-4)
 
 
 def test_every_fit_of_a_classifier_has_it(monkeypatch):
@@ -164,6 +246,6 @@ def test_every_fit_of_a_classifier_has_it(monkeypatch):
     # The fit on all rows starts where a fold's ended.
     assert isinstance(last[0], LinearWeights)
     steps.clear()
-    monkeypatch.setattr(Curvature, "of", lambda _: None)
+    monkeypatch.setattr(Curvature, "of", lambda *_: None)
     FeatureClassifier().fit(features, targets)
     assert with_it < 0.7 * len(steps)
