@@ -31,7 +31,7 @@ from clinical_tl.metrics.ranking import note_rankings
 from clinical_tl.metrics.thresholds import Thresholds, tune_thresholds
 from clinical_tl.schema import LabelScores, LabelSet, Note, Prediction, score_rows
 from clinical_tl.tasks.evidence import code_evidence
-from clinical_tl.tasks.note_task import NoteTask, scores_of_all
+from clinical_tl.tasks.note_task import NoteTask, scores_of_all, written
 from clinical_tl.tasks.task_checks import check_annotated, check_foreign, check_order
 from clinical_tl.tasks.unsure import unsure_codes
 
@@ -347,20 +347,24 @@ class MultiLabelClassification(NoteTask):
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Self:
         """The task with its temperature, then thresholds, tuned on these (development) notes.
 
-        None where the notes have none of the task's labels. Raises `TaskError` for predictions
-        that lack the scores of some label.
+        None where the notes have none of the task's labels. Of blank notes, which get none, all
+        labels are missed at any threshold. Raises `TaskError` for predictions that lack the scores
+        of some label.
         """
         check_order(notes, predictions)
         gold, unseen = self.gold_matrix(notes)
-        rows = self._score_matrix(predictions)
-        calm = replace(self, temperature=dev_temperature(rows, gold))
-        thresholds = tune_thresholds(
-            gold,
-            calm.scaled(rows),
-            per_label=self.per_label_thresholds,
-            shrinkage=self.shrinkage,
-            unseen_gold=unseen,
-        )
+        read = written(notes)
+        truth, rows = gold[read], self._score_matrix(predictions)[read]
+        calm = replace(self, temperature=dev_temperature(rows, truth))
+        thresholds = None
+        if read.any():
+            thresholds = tune_thresholds(
+                truth,
+                calm.scaled(rows),
+                per_label=self.per_label_thresholds,
+                shrinkage=self.shrinkage,
+                unseen_gold=unseen + int(gold[~read].sum()),
+            )
         if thresholds is None:
             logger.warning(
                 "%s: the %d development notes have none of the task's %d labels, so no threshold "
@@ -374,12 +378,16 @@ class MultiLabelClassification(NoteTask):
     def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
         """The predictions with the labels that reach this task's thresholds, and their evidence.
 
-        A label that had not reached the thresholds of before has no evidence. Raises `TaskError`
-        for predictions that lack the scores of some label.
+        A label that had not reached the thresholds of before has no evidence; blank notes stay as
+        they are. Raises `TaskError` for predictions that lack the scores of some label.
         """
         decided = []
         scaled = super().decided(notes, predictions)
-        for p, row in zip(scaled, self._score_matrix(scaled), strict=True):
+        read = written(notes)
+        for p, row, is_read in zip(scaled, self._score_matrix(scaled), read, strict=True):
+            if not is_read:
+                decided.append(p)
+                continue
             codes = self._assigned(row)
             evidence = {code: p.evidence[code] for code in codes if code in p.evidence}
             decided.append(replace(p, codes=codes, evidence=evidence))

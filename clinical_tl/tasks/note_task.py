@@ -19,6 +19,7 @@ from clinical_tl.metrics.calibration import at_temperature, dev_temperature
 from clinical_tl.schema import LabelScores, Note, Prediction, score_rows
 from clinical_tl.tasks.task import Task
 from clinical_tl.tasks.task_checks import check_order
+from clinical_tl.text.visible import has_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,7 +66,8 @@ class NoteTask(Task):
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Self:
         """The task with its temperature chosen on development notes (`dev_temperature`).
 
-        None where predictions lack the score of some label.
+        Blank ones, of which no model says anything, have no part in it. None where predictions
+        lack the score of some label.
         """
         check_order(notes, predictions)
         rows = score_rows(predictions, self.labels.names)
@@ -73,15 +75,21 @@ class NoteTask(Task):
             return replace(self, temperature=None)
         gold = self.gold(notes)
         truth = gold.astype(np.bool_) if gold.ndim > 1 else gold
-        return replace(self, temperature=dev_temperature(rows, truth))
+        read = written(notes)
+        return replace(self, temperature=dev_temperature(rows[read], truth[read]))
 
     def decided(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions with their scores at the task's temperature; labels stay."""
-        del notes
+        """The predictions with their scores at the task's temperature; labels stay.
+
+        Those of blank notes are the labels' shares, and stay too.
+        """
         if self.temperature is None:
             return list(predictions)
         names = self.labels.names
-        found = [score_rows([prediction], names) for prediction in predictions]
+        found = [
+            score_rows([prediction], names) if is_read else None
+            for prediction, is_read in zip(predictions, written(notes), strict=True)
+        ]
         return [
             p if row is None else replace(p, scores=LabelScores(names, self.scaled(row[0])))
             for p, row in zip(predictions, found, strict=True)
@@ -150,6 +158,11 @@ class NoteTask(Task):
     def unread(self, note_id: str) -> Prediction:
         """No label, and the labels' shares of the training notes as scores."""
         return Prediction(note_id, scores=LabelScores(self.labels.names, self.shares))
+
+
+def written(notes: Sequence[Note]) -> npt.NDArray[np.bool_]:
+    """Which notes have anything to read, shape (notes,)."""
+    return np.array([has_text(note.text) for note in notes], dtype=np.bool_)
 
 
 def scores_of_all(task: Task, predictions: Sequence[Prediction]) -> npt.NDArray[np.float64] | None:
