@@ -22,8 +22,8 @@ from clinical_tl.schema import Note
 
 # Characters of all notes together: their runs of words are compared in about half a second.
 MOST_COMPARED = 6_000_000
-# From this share of the texts on it is no longer a matter of single mistakes.
-MANY = 0.1
+# From this share of the texts on, and so many, it is no longer a matter of single mistakes.
+MANY, FEWEST_OF_MANY = 0.1, 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,15 +52,24 @@ class Contradictions(Discreet):
         return bool(self.ids or self.near_ids)
 
     def __str__(self) -> str:
-        near = f" ({len(self.near_ids)} more notes have nearly the text of such)"
-        many = self.texts >= MANY * self.of_texts
-        mend = "a text seems to have several labels at once: many labels a note, not one"
+        ids = shown_ids((*self.ids, *self.near_ids))
+        if not self.texts:
+            return (
+                f"{len(self.near_ids)} of {self.of_notes} notes have nearly the text of another "
+                f"that is annotated differently, e.g. {ids}. Look at them, and mend what is wrong"
+            )
+        near = f" ({len(self.near_ids)} more notes have nearly the text of another such)"
+        mend = "Mend them, or leave them out"
+        if self.texts >= max(MANY * self.of_texts, FEWEST_OF_MANY):
+            mend = (
+                "So often that a text seems to have several labels at once: many labels a note, "
+                "not one"
+            )
         return (
             f"{self.texts} of {self.of_texts} distinct texts carry two or more different "
             f"annotations, in {len(self.ids)} of {self.of_notes} notes"
-            f"{near if self.near_ids else ''}, e.g. {shown_ids((*self.ids, *self.near_ids))}; no "
-            f"model can agree with more than {self.agreeable} of the notes. "
-            f"{f'So often that {mend}' if many else 'Mend them, or leave them out'}"
+            f"{near if self.near_ids else ''}, e.g. {ids}; no model can agree with more than "
+            f"{self.agreeable} of the notes. {mend}"
         )
 
 

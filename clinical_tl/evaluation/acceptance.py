@@ -90,11 +90,14 @@ def acceptance_thresholds(
     """For each share of `WANTED` the lowest confidence from which so much is right on dev notes.
 
     What is right is estimated by Laplace's rule (`estimators.confidence`), so that a handful of
-    lucky predictions does not choose. `None` where predictions have no confidence.
+    lucky predictions does not choose. `None` where predictions have no confidence; where nothing
+    is predicted no share is reached.
     """
     said = _said(task, notes, predictions)
     if said is None:
         return None
+    if not said.sure.size:
+        return dict.fromkeys(WANTED)
     likely = said.sure > UNSAID
     found = {
         wanted: lowest_confidence(said.sure[likely], said.right[likely] > 0, wanted)
@@ -117,7 +120,7 @@ def acceptance_of(
     notes, else chosen here, which flatters them.
     """
     said = _said(task, notes, predictions)
-    if said is None:
+    if said is None or not said.sure.size:
         return None
     on = "these notes" if chosen is None else "dev notes"
     if chosen is None:
@@ -163,11 +166,11 @@ def _said(task: Task, notes: Sequence[Note], predictions: Sequence[Prediction]) 
             rows.append((i, score, claim in left))
             # Said twice, it is right once.
             left.discard(claim)
-    if not rows or any(score is None for _, score, _ in rows):
+    if any(score is None for _, score, _ in rows):
         return None
-    table = np.array(rows, dtype=np.float64)
-    note, sure, right = table.T
-    return _Said(_unit(task), note, sure, right, np.array(gold, dtype=np.float64))
+    table = np.array(rows, dtype=np.float64).reshape(-1, 3)
+    of, sure, right = table.T
+    return _Said(_unit(task), of, sure, right, np.array(gold, dtype=np.float64))
 
 
 def _claims(

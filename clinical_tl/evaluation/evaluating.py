@@ -24,7 +24,7 @@ from clinical_tl.metrics.intervals import check_resampling
 from clinical_tl.saved.evaluations import leak_of
 from clinical_tl.schema import Note
 from clinical_tl.tasks.abilities import DecidesNotes
-from clinical_tl.tasks.task_checks import check_order
+from clinical_tl.tasks.task_checks import check_order, check_scores
 
 if TYPE_CHECKING:
     from clinical_tl.schema import Prediction
@@ -191,13 +191,15 @@ def report_on(
         train: the training notes, to tell mentions that they have from new ones.
 
     Raises:
-        TaskError: notes that are not annotated, or predictions of other notes.
+        TaskError: notes that are not annotated, predictions of other notes, or ones with a score
+            that is no probability.
         ConfigError: `resamples` below 1, `confidence` outside (0, 1), a metadata field that no
             note has or that has more than 20 values.
     """
     check_resampling(resamples, confidence)
     records = as_notes(notes)
     check_order(records, predictions)
+    check_scores(predictions)
     groups = [group for field_name in by for group in subgroups_of(records, field_name)]
     scored: Any = task.score(records, predictions, tokenizer)
     summary = scored.summary()

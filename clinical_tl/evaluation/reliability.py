@@ -14,10 +14,10 @@ from clinical_tl.metrics.calibration import (
     at_temperature,
     binary_calibration,
     calibration_scores,
-    fit_temperature,
+    dev_temperature,
 )
 from clinical_tl.schema import Note, Prediction, score_rows
-from clinical_tl.tasks.note_task import NoteTask
+from clinical_tl.tasks.note_task import NoteTask, written
 from clinical_tl.tasks.unit_task import UnitTask
 
 if TYPE_CHECKING:
@@ -57,18 +57,17 @@ class Calibration:
 def temperature_of(
     task: Task, notes: Sequence[Note], predictions: Sequence[Prediction]
 ) -> float | None:
-    """The temperature that fits a model's predictions, as they are, for dev notes best.
+    """The temperature that a model's predictions, as they are, would be given on dev notes.
 
-    `None` where the task gives no label of a note a probability, or dev has no label it knows.
+    `None` where the task gives no label of a note a probability, or by `dev_temperature`, such as
+    of fewer than twenty notes. Blank ones have no part in it.
     """
     matrix = score_rows(predictions, task.labels.names) if isinstance(task, NoteTask) else None
     if matrix is None or not isinstance(task, NoteTask):
         return None
-    gold = task.gold(notes)
-    if gold.ndim > 1:
-        return fit_temperature(matrix, gold.astype(np.bool_))
-    known = gold >= 0
-    return fit_temperature(matrix[known], gold[known]) if known.any() else None
+    gold, read = task.gold(notes), written(notes)
+    truth = gold.astype(np.bool_) if gold.ndim > 1 else gold
+    return dev_temperature(matrix[read], truth[read])
 
 
 def calibration_of(

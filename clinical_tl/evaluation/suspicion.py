@@ -28,7 +28,7 @@ from clinical_tl.display.discreet import Discreet
 from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import ConfigError, TaskError, shown_path
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
-from clinical_tl.models.feature_model import class_weight, written_notes
+from clinical_tl.models.feature_model import class_weight
 from clinical_tl.models.linear_tagger import (
     UNIT_STRENGTHS,
     UNSEEN,
@@ -44,7 +44,7 @@ from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task import Task
 from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.tasks.unit_task import UnitTask
-from clinical_tl.text.visible import can_be_read, tell_unread
+from clinical_tl.text.visible import can_be_read, tell_unread, written_notes
 
 if TYPE_CHECKING:
     from clinical_tl.network.frozen_encoder import FrozenEncoder, VectorPooling

@@ -48,7 +48,7 @@ from clinical_tl.storage.processes import on_main_process
 from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task_checks import check_notes, check_order
 from clinical_tl.tasks.unit_task import UnitTask
-from clinical_tl.text.visible import can_be_read, has_text, tell_unread
+from clinical_tl.text.visible import can_be_read, has_text, tell_unread, written_notes
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -488,20 +488,6 @@ def _of_unit_length(vectors: np.ndarray) -> np.ndarray:
     0.168 / 0.512 with 30, 0.348 / 0.623 and 0.355 / 0.639 with 300.
     """
     return unit_length(vectors).astype(np.float32)
-
-
-def written_notes(notes: Sequence[Note]) -> list[Note]:
-    """The notes that something can be learned from; how many can't is logged."""
-    written = [note for note in notes if has_text(note.text)]
-    if not written:
-        raise NoteError(f"none of the {len(notes)} training notes has any visible text")
-    if len(written) < len(notes):
-        logger.warning(
-            "%d of %d training notes have no visible text; nothing is learned from them",
-            len(notes) - len(written),
-            len(notes),
-        )
-    return written
 
 
 def class_weight(task: NoteTask | UnitTask, notes: Sequence[Note]) -> ClassWeight:

@@ -110,3 +110,17 @@ def check_order(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Non
                 f"{shown_id(prediction.note_id)!r}, the note there is {shown_id(note.note_id)!r}; "
                 "give one prediction a note in the same order"
             )
+
+
+def check_scores(predictions: Sequence[Prediction]) -> None:
+    """Raise `TaskError` for mentions or relations with a score that is no probability."""
+    for prediction in predictions:
+        for name in ("spans", "relations"):
+            for found in getattr(prediction, name) or ():
+                score = getattr(found, "score", None)
+                if score is not None and not 0 <= score <= 1:
+                    raise TaskError(
+                        f"the prediction of note {shown_id(prediction.note_id)!r} has {name} with "
+                        f"the score {score:g}; allowed: from 0 to 1, or none (score=None) "
+                        "where it is no probability"
+                    )

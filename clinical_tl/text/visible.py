@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from clinical_tl.errors import shown_ids
+from clinical_tl.errors import NoteError, shown_ids
 
 if TYPE_CHECKING:
     from clinical_tl.schema import Note
@@ -34,6 +34,25 @@ def has_text(text: str) -> bool:
 def can_be_read(text: str, tokens: TokenisedNote) -> bool:
     """Whether a text says anything, and its tokenizer keeps some of it."""
     return bool((tokens.ends > tokens.starts).any()) and has_text(text)
+
+
+def written_notes(notes: Sequence[Note]) -> list[Note]:
+    """The training notes that something can be learned from; how many can't is logged.
+
+    Raises `NoteError` where none can.
+    """
+    written = [note for note in notes if has_text(note.text)]
+    if not written:
+        raise NoteError(
+            f"none of the {len(notes)} training notes has any visible text; give notes with some"
+        )
+    if len(written) < len(notes):
+        logger.warning(
+            "%d of %d training notes have no visible text; nothing is learned from them",
+            len(notes) - len(written),
+            len(notes),
+        )
+    return written
 
 
 def tell_unread(notes: Iterable[Note]) -> None:

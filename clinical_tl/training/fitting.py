@@ -25,6 +25,7 @@ from clinical_tl.storage.paths import as_path
 from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task import Task
 from clinical_tl.tasks.task_checks import check_notes
+from clinical_tl.text.visible import written_notes
 from clinical_tl.training.config import TrainingConfig
 from clinical_tl.training.head_start import HeadStart, head_start
 from clinical_tl.training.log import TrainingResult
@@ -80,6 +81,7 @@ def fit(
     start = _start(model, train_notes)
     # What can be refused at once is, before the notes are read for the head's start.
     check_notes(task, train_notes, dev_notes)
+    taught = written_notes(train_notes)
     if config.metric is not None:
         check_metric(task, config.metric, dev_notes)
     if config.output_dir is not None:
@@ -94,7 +96,7 @@ def fit(
             "train a new model (TransferModel.from_pretrained)"
         )
     if source is None and _is_new(model, config) and _needs_probe(task, config):
-        head = head_start(reader, train_notes, seed=config.seed)
+        head = head_start(reader, taught, seed=config.seed)
         if head is None and config.head_init == "probe":
             raise ConfigError(
                 "head_init='probe': this head has no linear last layer, or the training notes "
@@ -104,7 +106,7 @@ def fit(
         # Frequencies are read without noise: private training goes without.
         usual: Balance | None = None if config.dp is not None else "balanced"
         task = task.weighted(usual if head is None else head.balance)
-    words = fit_lexical(task, train_notes, config.lexical) if config.lexical else None
+    words = fit_lexical(task, taught, config.lexical) if config.lexical else None
     if source is not None:
         found, _ = label_plan(model, source, init_labels)
         start["init_adapter"] = weights_digest(source.network)
@@ -114,7 +116,7 @@ def fit(
     run = TrainingRun(
         replace(reader, task=task),
         config,
-        train_notes,
+        taught,
         dev_notes,
         start=start,
     )

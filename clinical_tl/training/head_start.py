@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from clinical_tl.data.ties import related_notes
+from clinical_tl.display.silence import without_warnings
 from clinical_tl.errors import TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.schema import Note
@@ -123,7 +124,8 @@ def _decisions(
     """Features (n, d), gold (n,) or (n, labels), and groups (n,) that folds don't part."""
     related = related_notes(notes)
     features, gold, groups = [], [], []
-    with _reading_inputs(layer):
+    # What is lost of the annotation is said where it is trained on, once for all notes.
+    with _reading_inputs(layer), without_warnings():
         if isinstance(reader.task, NoteTask):
             for positions, inputs, own in reader.decisions(notes):
                 features.append(inputs.numpy())

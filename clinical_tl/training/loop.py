@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
+from clinical_tl.display.silence import without_warnings
 from clinical_tl.errors import (
     ArtifactError,
     ConfigError,
@@ -40,7 +41,6 @@ from clinical_tl.storage.folder_lock import holding
 from clinical_tl.storage.output import require_folder
 from clinical_tl.storage.paths import as_path
 from clinical_tl.tasks.abilities import HidesInputs, LosesGold, dev_metrics
-from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.text.batches import split_batch
 from clinical_tl.training.accelerator import build_accelerator, deterministic_kernels
 from clinical_tl.training.checkpoint import Checkpoint, discard_checkpoints, newest_checkpoint
@@ -94,7 +94,6 @@ class TrainingRun:
         self.network, self.task = network, task = reader.network, reader.task
         self.folder = None if config.output_dir is None else as_path(config.output_dir)
         self.metric = config.metric or task.monitor
-        check_notes(task, train, dev)
         check_metric(task, self.metric, dev)
         encoded = reader.encode(train, training=True)
         self.train, self.windowed = encoded.read, encoded.windowed
@@ -412,8 +411,10 @@ class TrainingRun:
                 placed |= dict(zip(range(number, len(self.dev), processes), theirs, strict=True))
             predictions = [placed[i] for i in range(len(self.dev))]
             loss, decisions = (sum(row[i] for row in gathered) for i in (1, 2))
-        tuned = self.task.tuned(self.dev, predictions)
-        summary = tuned.evaluate(self.dev, tuned.decided(self.dev, predictions)).summary()
+        with without_warnings():
+            # What is to be said of dev notes is said once, of the model that is kept.
+            tuned = self.task.tuned(self.dev, predictions)
+            summary = tuned.evaluate(self.dev, tuned.decided(self.dev, predictions)).summary()
         scores = {name: float(value) for name, value in summary.items()}
         return scores, loss / decisions if decisions else None, predictions
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
+from clinical_tl.display.silence import without_warnings
 from clinical_tl.display.table import Table, Tabular
 from clinical_tl.errors import (
     ArtifactError,
@@ -320,7 +320,7 @@ class _Climb:
             return
         notes = [note for side in self.sides for note in side]
         try:
-            with _quiet():
+            with without_warnings():
                 self.cost = TrainingCost.measured(
                     lambda some, config: rung.fit(replace(self.means, config=config), some, None),
                     notes,
@@ -339,7 +339,7 @@ class _Climb:
     def _said(self, rung: Rung, held_out: int, side: Sequence[Note]) -> list[Prediction]:
         train, others = self._others(held_out)
         one_label = isinstance(self.task, NoteTask) and not self.task.multi_label
-        with _quiet():
+        with without_warnings():
             if len(self.task.gold_labels(train)) <= one_label:
                 if one_label:
                     return baselines.majority(self.task, train, side)
@@ -558,15 +558,3 @@ def _choosing(
     if dev is None or (config.metric or task.monitor) not in dev_metrics(task, dev):
         return None
     return dev
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings of every single fold: the last fit, on all notes, says them once."""
-    package = logging.getLogger("clinical_tl")
-    level = package.level
-    package.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        package.setLevel(level)

@@ -99,6 +99,22 @@ def test_dev_notes_choose_and_test_notes_only_tell_what_comes_of_it():
     assert "they look too good" not in report_page(report)
 
 
+def test_dev_notes_on_which_nothing_is_said_choose_that_nothing_is_accepted():
+    task = EntityRecognition(LabelSet(("A",), (5,)))
+    dev, test = (
+        [Note(f"{name}{i}", f"{name} {i}", patient_id=f"{name}{i}", spans=()) for i in range(9)]
+        for name in ("dev", "test")
+    )
+    test = [replace(note, spans=(Span(0, 4, "A"),)) for note in test]
+    said = [Prediction(note.note_id, spans=()) for note in dev]
+    said += [Prediction(note.note_id, spans=(Span(0, 4, "A", score=0.9),)) for note in test]
+    report = evaluation_report(Says(task, said), test, dev=dev, resamples=20, progress=False)
+    assert report.acceptance.chosen_on == "dev notes"
+    chosen = {r.wanted: r for r in report.acceptance.rows if r.wanted is not None}
+    assert {(r.threshold, r.accepted) for r in chosen.values()} == {(None, 0)}
+    assert set(chosen) == set(WANTED)
+
+
 def test_codes_mentions_and_relations_are_accepted_one_by_one():
     coding = DiagnosisCoding(LabelSet(("E11.9", "I10"), (5, 5)), n_train=10)
     scores = LabelScores(coding.labels.names, np.array([0.95, 0.6], dtype=np.float32))

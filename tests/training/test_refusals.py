@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from clinical_tl.errors import ClinicalTLError, ConfigError, TrainingError
+from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import Note, Span
@@ -118,9 +118,25 @@ def test_batches_in_which_nothing_is_decided_are_no_end(tiny_encoder):
     config = TrainingConfig(epochs=2, batch_tokens=64, progress=False)
     result = fit(model, [*NOTES, *blank], None, config)
     assert all(epoch.loss is not None and epoch.loss > 0 for epoch in result.epochs)
-    model = TransferModel.from_pretrained(tiny_encoder, task, window=32)
-    with pytest.raises(TrainingError, match="nothing is decided in any of the 40 training notes"):
-        fit(model, blank, None, config)
+
+
+@pytest.mark.parametrize("kind", [NoteClassification, EntityRecognition, DiagnosisCoding])
+def test_nothing_is_learnt_from_blank_notes_which_are_counted(kind, tiny_encoder, caplog):
+    task = kind.from_notes(NOTES)
+    blank = [
+        dataclasses.replace(note, note_id=f"b{i}", text="\u200b\n", spans=())
+        for i, note in enumerate(NOTES[:5])
+    ]
+    weights = []
+    for train in (NOTES, [*NOTES, *blank]):
+        model = TransferModel.from_pretrained(tiny_encoder, task, window=32, seed=3)
+        fit(model, train, None, QUICK)
+        weights.append({name: p.clone() for name, p in model.network.trainable().items()})
+    assert all(weights[1][name].equal(own) for name, own in weights[0].items())
+    said = f"5 of {len(NOTES) + 5} training notes have no visible text"
+    assert caplog.text.count(said) == 1
+    with pytest.raises(NoteError, match="none of the 5 training notes has any visible text"):
+        fit(model, blank, None, QUICK)
 
 
 def test_l2_sp_needs_weights_of_the_encoder(tiny_encoder):
