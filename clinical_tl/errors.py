@@ -95,7 +95,8 @@ def shown_value(value: object) -> str:
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     if isinstance(value, list | tuple):
-        return repr(type(value)(shown_id(item, "text") for item in value))
+        items = ", ".join(map(shown_value, value))
+        return f"[{items}]" if isinstance(value, list) else f"({items})"
     return repr(shown_id(value, "text"))
 
 

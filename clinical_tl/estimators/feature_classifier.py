@@ -14,8 +14,9 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_sample_weight
 
-from clinical_tl.errors import TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_value
 from clinical_tl.estimators.chance import clearly
+from clinical_tl.estimators.checks import check_at_least
 from clinical_tl.estimators.curvature import Curvature
 from clinical_tl.estimators.estimator import Estimator
 from clinical_tl.estimators.features import number_matrix
@@ -208,14 +209,17 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         return chosen.strength, chosen.scores
 
     def check_settings(self) -> list[float]:
-        """The strengths in order; raises `TaskError` for settings that can't work."""
-        strengths = sorted(float(strength) for strength in self.strengths)
-        if not strengths or not strengths[0] > 0 or self.folds < 2:
-            raise TaskError(
-                f"strengths {strengths} and folds {self.folds}: give strengths above 0 and at "
-                "least 2 folds"
-            )
-        return strengths
+        """The strengths in order; raises `ConfigError` for settings that can't work."""
+        check_at_least(0, seed=self.seed)
+        check_at_least(2, folds=self.folds)
+        given: Any = self.strengths
+        if isinstance(given, str) or not hasattr(given, "__iter__"):
+            given = [given]
+        numbers = (s for s in given if isinstance(s, int | float | np.number))
+        strengths = [float(s) for s in numbers if 0 < s < np.inf]
+        if not strengths or len(strengths) < len(given):
+            raise ConfigError(f"strengths={shown_value(given)}; allowed: numbers above 0")
+        return sorted(strengths)
 
     @property
     def balance_(self) -> Balance | None:

@@ -193,10 +193,10 @@ def report_on(
     Raises:
         TaskError: notes that are not annotated, predictions of other notes, or ones with a score
             that is no probability.
-        ConfigError: `resamples` below 1, `confidence` outside (0, 1), a metadata field that no
-            note has or that has more than 20 values.
+        ConfigError: `resamples` below 1, `confidence` outside (0, 1), `seed` below 0, a metadata
+            field that no note has or that has more than 20 values.
     """
-    check_resampling(resamples, confidence)
+    check_resampling(resamples, confidence, seed)
     records = as_notes(notes)
     check_order(records, predictions)
     check_scores(predictions)

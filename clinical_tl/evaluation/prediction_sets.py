@@ -9,6 +9,7 @@ import numpy as np
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.errors import TaskError
+from clinical_tl.estimators.checks import check_at_least
 from clinical_tl.evaluation.subgroups import patients_of
 from clinical_tl.metrics.conformal import covering_threshold, recall_threshold
 from clinical_tl.metrics.matrix import Floats
@@ -118,13 +119,14 @@ def conformal_sets(
     Raises:
         TaskError: a task that does not decide notes as a whole, predictions without scores, or
             too few patients for the coverage.
-        ConfigError: a coverage outside (0, 1).
+        ConfigError: a coverage outside (0, 1), or a seed below 0.
     """
     if not isinstance(task, NoteTask):
         raise TaskError(
             f"{task.title} has no sets of labels; allowed: tasks that decide a note as a whole "
             "(NoteClassification, MultiLabelClassification, DiagnosisCoding)"
         )
+    check_at_least(0, seed=seed)
     records = as_notes(notes)
     check_order(records, predictions)
     drawn = _one_each(records, seed)

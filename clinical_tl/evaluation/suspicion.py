@@ -32,6 +32,7 @@ from clinical_tl.models.feature_model import class_weight
 from clinical_tl.models.linear_tagger import (
     UNIT_STRENGTHS,
     UNSEEN,
+    check_of_notes,
     decoded_mentions,
     settled_on_sample,
     unit_tags,
@@ -187,6 +188,7 @@ def suspect_labels(
     check_notes(task, records, None)
     written = written_notes(records)
     if isinstance(task, UnitTask):
+        check_of_notes(pooling, cache)
         return _mentions(task, written, encoder, layer, folds, seed, progress=progress)
     features = embed(
         encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress

@@ -11,7 +11,7 @@ from math import ceil, floor
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_value
 from clinical_tl.metrics.matrix import Floats, bool_matrix, probability_matrix
 
 # (n + 1) · coverage is a whole number only up to rounding: 0.9 · 10 must not become 10.
@@ -124,8 +124,10 @@ def notes_needed(coverage: float) -> int:
     >>> notes_needed(0.9), notes_needed(0.95)
     (9, 19)
     """
-    if not 0 < coverage < 1:
-        raise ConfigError(f"coverage is {coverage}; allowed: above 0 and below 1, such as 0.9")
+    if not isinstance(coverage, int | float | np.number) or not 0 < coverage < 1:
+        raise ConfigError(
+            f"coverage is {shown_value(coverage)}; allowed: above 0 and below 1, such as 0.9"
+        )
     needed = coverage / (1 - coverage)
     return max(1, floor(needed) if needed - floor(needed) < _ROUNDING else ceil(needed))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, TaskError, shown_value
 from clinical_tl.metrics.matrix import Floats, Ints
 
 _CHUNK = 200
@@ -68,7 +68,7 @@ def bootstrap_interval(
     Raises:
         TaskError: no notes, a number of groups other than `n_units`, a statistic that is
             undefined on the notes themselves or on every resample.
-        ConfigError: `resamples` below 1 or `confidence` outside (0, 1).
+        ConfigError: `resamples` below 1, `confidence` outside (0, 1) or `seed` below 0.
 
     Example:
         >>> right = np.array([1, 1, 1, 0, 1, 1, 0, 1, 1, 1])
@@ -77,7 +77,7 @@ def bootstrap_interval(
         >>> {name: round(value, 2) for name, value in found.summary().items()}
         {'estimate': 0.8, 'low': 0.63, 'high': 0.99}
     """
-    check_resampling(resamples, confidence)
+    check_resampling(resamples, confidence, seed)
     if n_units < 1 or (groups is not None and len(groups) != n_units):
         raise TaskError(
             f"{n_units} notes and {'no' if groups is None else len(groups)} groups; allowed: at "
@@ -103,12 +103,17 @@ def bootstrap_interval(
     return found
 
 
-def check_resampling(resamples: int, confidence: float) -> None:
-    """Raise `ConfigError` for `resamples` below 1 or `confidence` outside (0, 1)."""
-    if resamples < 1 or not 0 < confidence < 1:
+def check_resampling(resamples: int, confidence: float, seed: int) -> None:
+    """Raise `ConfigError` for `resamples` below 1, `confidence` outside (0, 1), `seed` below 0.
+
+    And for numbers of resamples or seeds that are not whole.
+    """
+    is_whole = hasattr(resamples, "__index__") and hasattr(seed, "__index__")
+    if not is_whole or resamples < 1 or seed < 0 or not 0 < confidence < 1:
         raise ConfigError(
-            f"resamples is {resamples} and confidence {confidence}; allowed: at least 1, and "
-            "above 0 but below 1"
+            f"resamples is {shown_value(resamples)}, confidence {confidence} and seed "
+            f"{shown_value(seed)}; allowed: a whole number from 1 on, above 0 but below 1, and a "
+            "whole number from 0 on"
         )
 
 

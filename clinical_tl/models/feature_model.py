@@ -17,7 +17,7 @@ import numpy as np
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
 from clinical_tl.data.ties import related_notes
-from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, shown_path
+from clinical_tl.errors import ArtifactError, NoteError, TaskError, refusing, shown_ids, shown_path
 from clinical_tl.estimators.feature_classifier import STRENGTHS, ClassWeight, FeatureClassifier
 from clinical_tl.estimators.lexical_classifier import LexicalClassifier
 from clinical_tl.estimators.unit_length import unit_length
@@ -31,6 +31,7 @@ from clinical_tl.models.lexical_part import (
 from clinical_tl.models.linear_tagger import (
     UNIT_STRENGTHS,
     UNSEEN,
+    check_of_notes,
     fit_tagger,
     said_mentions,
 )
@@ -157,12 +158,16 @@ class FeatureModel:
             encoder = FrozenEncoder.from_pretrained(encoder)
         cache = None if cache is None else as_path(cache)
         if isinstance(task, UnitTask):
-            if cache is not None:
-                logger.warning("cache: vectors of whole notes are kept, those of words are not")
+            check_of_notes(pooling, cache)
             classifier = fit_tagger(
                 classifier, task, encoder, records, layer=layer, progress=progress
             )
         else:
+            if not task.multi_label and len(labels := task.gold_labels(written)) < 2:
+                raise TaskError(
+                    f"{task.title}: the {len(written)} training notes with text all have the label "
+                    f"{shown_ids(labels, 'label')}; give notes of two labels at least"
+                )
             features = embed(
                 encoder, written, layer=layer, pooling=pooling, cache=cache, progress=progress
             ).matrix

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import clone
 from tqdm import tqdm
 
 from clinical_tl.data.ties import related_notes
-from clinical_tl.errors import NoteError, TaskError
+from clinical_tl.errors import ConfigError, NoteError, TaskError, shown_value
 from clinical_tl.estimators.feature_classifier import FeatureClassifier, StrengthScore
 from clinical_tl.network.embeddings import JOINED, UnitEmbeddings, embed_units
 from clinical_tl.network.frozen_encoder import FrozenEncoder
@@ -38,6 +39,17 @@ READ_CHARACTERS = 100_000
 """Notes of so many are read at a time: what is known of their units takes some hundred MB."""
 UNSEEN = 1e-9
 """What a tag or label that training never saw gets: possible, never likely."""
+
+
+def check_of_notes(pooling: str, cache: str | Path | None) -> None:
+    """Refuse a pooling, and say that a cache is without effect, where words are what is read."""
+    if pooling != "mean":
+        raise ConfigError(
+            f"pooling={shown_value(pooling)} is of whole notes, mentions are decided word by word; "
+            "allowed: 'mean'"
+        )
+    if cache is not None:
+        logger.warning("cache: vectors of whole notes are kept, those of words are not")
 
 
 def fit_tagger(

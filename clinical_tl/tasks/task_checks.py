@@ -62,7 +62,7 @@ def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -
 
 
 def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
-    """Raise `TaskError` unless there are notes and each has `field` annotated."""
+    """Raise `TaskError` unless there are notes and each has `field` annotated, within its text."""
     if not notes:
         raise TaskError(f"{task}: there are no notes; give at least one annotated note")
     missing = [note.note_id for note in notes if getattr(note, field) is None]
@@ -71,6 +71,13 @@ def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
             f"{task}: {len(missing)} of {len(notes)} notes have no {field!r} (None means not "
             f"annotated), e.g. {shown_ids(missing)}; leave them out or annotate them"
         )
+    if field == "spans":
+        beyond = [n.note_id for n in notes if any(s.end > len(n.text) for s in n.spans or ())]
+        if beyond:
+            raise TaskError(
+                f"{task}: {len(beyond)} of {len(notes)} notes have spans that end beyond their "
+                f"text, e.g. {shown_ids(beyond)}; offsets are characters of the note's own text"
+            )
 
 
 def check_foreign(task: str, said: Mapping[str, int], known: Collection[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, SupportsFloat, SupportsIndex
 
 from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.network.precision import Precision
@@ -12,6 +14,7 @@ from clinical_tl.training.dp import DP
 
 FREE = frozenset({"output_dir", "resume", "progress", "trackers", "checkpoint_steps"})
 """Settings that change what is written or shown, not what is learned."""
+TINY, BELOW_1 = sys.float_info.min, math.nextafter(1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -100,28 +103,41 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         rules: dict[str, tuple[bool, str]] = {
-            "epochs": (self.epochs is None or self.epochs >= 1, "at least 1, or None"),
+            "epochs": (_whole(self.epochs, 1, or_none=True), "a whole number from 1 on, or None"),
             "batch_tokens": (
-                self.batch_tokens is None or self.batch_tokens >= 1,
-                "at least 1, or None",
+                _whole(self.batch_tokens, 1, or_none=True),
+                "a whole number from 1 on, or None",
             ),
-            "min_steps": (self.min_steps >= 0, "at least 0"),
-            "gradient_accumulation": (self.gradient_accumulation >= 1, "at least 1"),
-            "learning_rate": (_positive(self.learning_rate), "above 0, or None"),
-            "head_learning_rate": (_positive(self.head_learning_rate), "above 0, or None"),
-            "weight_decay": (self.weight_decay >= 0, "at least 0"),
-            "warmup": (0 <= self.warmup <= 1, "between 0 and 1"),
-            "max_grad_norm": (self.max_grad_norm > 0, "above 0"),
+            "min_steps": (_whole(self.min_steps, 0), "a whole number from 0 on"),
+            "gradient_accumulation": (
+                _whole(self.gradient_accumulation, 1),
+                "a whole number from 1 on",
+            ),
+            "learning_rate": (_number(self.learning_rate, TINY, or_none=True), "above 0, or None"),
+            "head_learning_rate": (
+                _number(self.head_learning_rate, TINY, or_none=True),
+                "above 0, or None",
+            ),
+            "weight_decay": (_number(self.weight_decay), "at least 0"),
+            "warmup": (_number(self.warmup, most=1), "between 0 and 1"),
+            "max_grad_norm": (_number(self.max_grad_norm, TINY), "above 0"),
             "precision": (
                 self.precision in ("auto", "no", "bf16", "fp16"),
                 "'auto', 'no', 'bf16' or 'fp16'",
             ),
-            "dp": (self.dp is None or self.precision != "fp16", "None with precision='fp16'"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
-            "dropout": (_rate(self.dropout), "in [0, 1), or None"),
-            "attention_dropout": (_rate(self.attention_dropout), "in [0, 1), or None"),
-            "r_drop": (self.r_drop >= 0, "at least 0"),
-            "l2_sp": (self.l2_sp >= 0, "at least 0"),
+            "dp": (
+                self.dp is None or (isinstance(self.dp, DP) and self.precision != "fp16"),
+                "DP(…), or None, with precision='fp16' None",
+            ),
+            "label_smoothing": (_number(self.label_smoothing, most=BELOW_1), "in [0, 1)"),
+            "dropout": (_number(self.dropout, most=BELOW_1, or_none=True), "in [0, 1), or None"),
+            "attention_dropout": (
+                _number(self.attention_dropout, most=BELOW_1, or_none=True),
+                "in [0, 1), or None",
+            ),
+            "r_drop": (_number(self.r_drop), "at least 0"),
+            "l2_sp": (_number(self.l2_sp), "at least 0"),
+            "metric": (self.metric is None or isinstance(self.metric, str), "a name, or None"),
             "head_init": (
                 self.head_init in ("auto", "probe", "random")
                 and not (self.head_init == "probe" and self.dp is not None),
@@ -132,10 +148,19 @@ class TrainingConfig:
                 and not (self.lexical and self.dp is not None),
                 "True, False or 'hashed'; False with dp: words are read without noise",
             ),
-            "patience": (self.patience is None or self.patience >= 1, "at least 1, or None"),
+            "patience": (
+                _whole(self.patience, 1, or_none=True),
+                "a whole number from 1 on, or None",
+            ),
+            "seed": (_whole(self.seed, 0), "a whole number from 0 on"),
             "checkpoint_steps": (
-                self.checkpoint_steps is None or self.checkpoint_steps >= 1,
-                "at least 1, or None",
+                _whole(self.checkpoint_steps, 1, or_none=True),
+                "a whole number from 1 on, or None",
+            ),
+            "trackers": (
+                isinstance(self.trackers, tuple | list)
+                and all(isinstance(name, str) for name in self.trackers),
+                "names in a tuple, such as ('tensorboard',)",
             ),
         }
         wrong = [
@@ -148,9 +173,20 @@ class TrainingConfig:
             raise ConfigError("TrainingConfig: " + "; ".join(wrong))
 
 
-def _positive(value: float | None) -> bool:
-    return value is None or value > 0
+def _whole(value: object, least: int, *, or_none: bool = False) -> bool:
+    if value is None:
+        return or_none
+    # A number as text, as YAML has 1e-3, is none; nor is a yes.
+    if type(value) is bool or not isinstance(value, SupportsIndex):
+        return False
+    return value.__index__() >= least
 
 
-def _rate(value: float | None) -> bool:
-    return value is None or 0 <= value < 1
+def _number(
+    value: object, least: float = 0.0, most: float = sys.float_info.max, *, or_none: bool = False
+) -> bool:
+    if value is None:
+        return or_none
+    if type(value) is bool or not isinstance(value, SupportsFloat):
+        return False
+    return least <= float(value) <= most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from clinical_tl.data.notes import NotesLike, as_notes
 from clinical_tl.data.seen_notes import SeenNotes
-from clinical_tl.errors import ConfigError
+from clinical_tl.errors import ConfigError, shown_value
 from clinical_tl.estimators.feature_classifier import Balance
 from clinical_tl.models.lexical_part import fit_lexical, lexical_facts, weigh_words
 from clinical_tl.models.open_codes import with_open_codes
@@ -31,6 +32,8 @@ from clinical_tl.training.head_start import HeadStart, head_start
 from clinical_tl.training.log import TrainingResult
 from clinical_tl.training.loop import TrainingRun, check_metric
 from clinical_tl.training.source_weights import LabelSources, label_plan, start_from, weights_digest
+
+logger = logging.getLogger(__name__)
 
 
 def fit(
@@ -84,6 +87,13 @@ def fit(
     taught = written_notes(train_notes)
     if config.metric is not None:
         check_metric(task, config.metric, dev_notes)
+    chosen_by = [name for name in ("metric", "patience") if getattr(config, name) is not None]
+    if chosen_by and dev_notes is None:
+        logger.warning(
+            "there are no dev notes, so %s choose nothing: all epochs are trained, and the last "
+            "one is kept",
+            " and ".join(f"{name}={shown_value(getattr(config, name))}" for name in chosen_by),
+        )
     if config.output_dir is not None:
         require_folder(as_path(config.output_dir))
     # What words said after an earlier training is forgotten with it.

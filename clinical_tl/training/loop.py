@@ -571,6 +571,11 @@ def check_metric(task: Task, metric: str, dev: Sequence[Note] | None) -> None:
     if not dev:
         return
     known = dev_metrics(task, dev)
+    if metric not in known and not task.gold_labels(dev):
+        raise ConfigError(
+            f"the {len(dev)} dev notes have no label at all, so there is no {metric} of them; give "
+            "dev notes with labels, or none (dev=None)"
+        )
     if metric not in known:
         raise ConfigError(
             f"metric {shown_value(metric)} is none that these dev notes can give in every epoch; "

@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from clinical_tl.errors import ArtifactError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, TaskError
 from clinical_tl.estimators import feature_classifier
 from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
 
@@ -113,8 +113,12 @@ def test_unfitted_or_mismatched_use_is_refused():
         FeatureClassifier(strengths=[1.0]).fit(x, y).predict(x[:, :2])
     with pytest.raises(TaskError, match="one group"):
         FeatureClassifier().fit(x, y, ["same"] * len(y))
-    with pytest.raises(TaskError, match="strengths above 0"):
-        FeatureClassifier(strengths=[0.0]).fit(x, y)
+    for strengths in ([0.0], [], ["x"], [np.inf], [np.nan]):
+        with pytest.raises(ConfigError, match=r"strengths=\[.*\]; allowed: numbers above 0"):
+            FeatureClassifier(strengths=strengths).fit(x, y)
+    for settings in ({"folds": 1}, {"folds": 2.5}, {"folds": None}, {"seed": -1}, {"seed": None}):
+        with pytest.raises(ConfigError, match=rf"{next(iter(settings))}=.*; allowed: at least"):
+            FeatureClassifier(**settings).fit(x, y)
     with pytest.raises(TaskError, match="1 rows that are not finite"):
         fitted = FeatureClassifier(strengths=[1.0]).fit(x, y)
         fitted.predict(np.where(np.arange(5)[:, None] == 2, np.inf, x[:5]))

@@ -165,6 +165,10 @@ def test_bad_settings_are_refused():
     with pytest.raises(TaskError, match="undefined on each of the 5 resamples; 1 patients"):
         drawn = iter([1.0])
         bootstrap_interval(lambda _: next(drawn, None), 1, resamples=5)
-    for settings in ({"resamples": 0}, {"confidence": 1.0}, {"confidence": 0.0}):
+    wrong: list[dict[str, object]] = [
+        *({"resamples": 0}, {"resamples": 2.5}, {"confidence": 1.0}, {"confidence": 0.0}),
+        *({"seed": -1}, {"seed": None}),
+    ]
+    for settings in wrong:
         with pytest.raises(ConfigError, match="resamples is"):
             bootstrap_interval(statistic, 2, **settings)

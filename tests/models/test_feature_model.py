@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from clinical_tl.data.notes import as_notes
-from clinical_tl.errors import ArtifactError, NoteError, TaskError
+from clinical_tl.errors import ArtifactError, ConfigError, NoteError, TaskError
 from clinical_tl.estimators.feature_classifier import FeatureClassifier
 from clinical_tl.models import feature_model as feature_extraction
 from clinical_tl.models.feature_model import FeatureModel
@@ -152,8 +152,16 @@ def test_notes_without_annotation_are_named(kind, encoder, notes):
 def test_settings_are_checked_before_anything_is_read(encoder, notes, monkeypatch):
     monkeypatch.setattr(feature_extraction, "embed", lambda *_, **__: pytest.fail("embedded"))
     task = NoteClassification.from_notes(notes)
-    with pytest.raises(TaskError, match="strengths above 0"):
+    with pytest.raises(ConfigError, match=r"strengths=\(0.0\); allowed: numbers above 0"):
         FeatureModel.fit(encoder, task, notes, strengths=(0.0,))
+    with pytest.raises(ConfigError, match="seed=-1; allowed: at least 0, a whole number"):
+        FeatureModel.fit(encoder, task, notes, seed=-1)
+    mentions = EntityRecognition.from_notes(notes)
+    with pytest.raises(ConfigError, match="pooling='max' is of whole notes, mentions are decided"):
+        FeatureModel.fit(encoder, mentions, notes, pooling="max")
+    blank = [replace(n, text=" ") if n.label != notes[0].label else n for n in as_notes(notes)]
+    with pytest.raises(TaskError, match="training notes with text all have the label"):
+        FeatureModel.fit(encoder, task, blank)
 
 
 def test_coding_thresholds_come_from_dev(encoder, notes):

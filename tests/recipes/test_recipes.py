@@ -107,7 +107,7 @@ def command(*arguments):
     [
         ("--training.epoks=3", "epoks"),
         ("--training.epochs=many", "training.epochs"),
-        ("--training.epochs=0", "--training.epochs 0 (allowed: at least 1, or None)"),
+        ("--training.epochs=0", "--training.epochs 0 (allowed: a whole number from 1 on, or None)"),
         ("--adapter=prefix", "adapter"),
     ],
 )

@@ -3,10 +3,11 @@
 import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError
+from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError, TaskError
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import Note, Span
@@ -285,3 +286,55 @@ def test_dev_notes_of_one_id_are_scored_by_their_place_in_several_processes(
     scores, loss, _ = run._dev_scores()
     assert scores == expected
     assert loss == pytest.approx(expected_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": "3"},
+        {"epochs": 2.5},
+        {"epochs": True},
+        {"learning_rate": "1e-3"},
+        {"learning_rate": float("inf")},
+        {"learning_rate": 0.0},
+        {"weight_decay": float("nan")},
+        {"gradient_accumulation": 1.5},
+        {"min_steps": None},
+        {"label_smoothing": 1.0},
+        {"seed": -1},
+        {"seed": None},
+        {"trackers": "tensorboard"},
+        {"dp": "x"},
+        {"metric": 1},
+    ],
+    ids=str,
+)
+def test_settings_of_the_wrong_kind_are_refused_when_they_are_made(settings):
+    (name,) = settings
+    with pytest.raises(ConfigError, match=rf"TrainingConfig: {name}=.* \(allowed: "):
+        TrainingConfig(**settings)
+
+
+def test_dev_notes_without_labels_say_so(tiny_encoder):
+    dev = [dataclasses.replace(note, codes=()) for note in DEV]
+    with pytest.raises(ConfigError, match=f"the {len(dev)} dev notes have no label at all"):
+        fit(coder(tiny_encoder), TRAIN, dev, QUICK)
+
+
+def test_what_needs_dev_notes_is_said_to_be_without_effect(tiny_encoder, caplog):
+    config = dataclasses.replace(QUICK, metric="accurcy", patience=1)
+    fit(coder(tiny_encoder), TRAIN, None, config)
+    assert "no dev notes, so metric='accurcy' and patience=1 choose nothing" in caplog.text
+
+
+def test_mentions_beyond_the_text_are_refused(tiny_encoder):
+    beyond = dataclasses.replace(NOTES[0], note_id="far", spans=(Span(0, 10_000, "fever"),))
+    task = EntityRecognition.from_notes(NOTES)
+    model = TransferModel.from_pretrained(tiny_encoder, task, window=32)
+    with pytest.raises(TaskError, match=r"1 of \d+ notes have spans that end beyond .*\['far'\]"):
+        fit(model, [*NOTES, beyond], None, QUICK)
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = TrainingConfig(epochs=np.int64(3), learning_rate=np.float32(1e-3), dropout=0)
+    assert config.epochs == 3
