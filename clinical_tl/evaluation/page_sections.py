@@ -287,7 +287,7 @@ def labels(report: EvaluationReport) -> Iterator[Markup]:
         "first. ",
         f"{report.unused:,} more of the model's labels are in neither. " if report.unused else "",
         "Of few examples an interval shows little of what may happen: look at the support. A dash: "
-        "F1 is the same in all resamples, which is no interval. ",
+        "one patient alone has the label, or F1 is the same in all resamples. ",
         element("span", "The headings say what they are and sort the rows.", class_="scripted"),
     )
     rows = [

@@ -1,9 +1,12 @@
 """Shares with an interval: resamples that are all alike do not pass for certainty."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from clinical_tl.evaluation.estimates import Bootstrap
+from clinical_tl.metrics.note_counts import count_labels
 
 
 @pytest.mark.parametrize("patients", [2, 9, 30])
@@ -32,3 +35,22 @@ def test_in_between_patients_are_resampled():
     bootstrap = Bootstrap([0, 1, 2, 3], 200, 0.95, 0)
     found = bootstrap.ratio(np.array([1.0, 1.0, 1.0, 0.0]), np.ones(4))
     assert 0.0 < found.low < found.value == 0.75 < found.high <= 1.0
+
+
+def test_scores_and_labels_that_are_all_right_have_a_width():
+    labels = [("a", "a"), ("b", "b")] * 10 + [("c", "c"), ("d", "e")]
+    rows = [(Counter({g: g == p}), Counter([g]), Counter([p])) for g, p in labels]
+    counts = count_labels(rows, {"micro_f1": "micro_f1", "macro_f1": "macro_f1"})
+    bootstrap = Bootstrap(range(len(rows)), 50, 0.95, 0)
+    right = bootstrap.estimates(counts, range(20))
+    edge = 0.025 ** (1 / 20)
+    for metric in ("micro_f1", "macro_f1"):
+        assert (right[metric].value, right[metric].high) == (1.0, 1.0)
+        assert right[metric].low == pytest.approx(edge)
+    wrong = bootstrap.estimates(counts, [21])["micro_f1"]
+    assert (wrong.value, wrong.low) == (0.0, 0.0)
+    assert wrong.high == pytest.approx(0.975)
+    found = bootstrap.labels(counts)
+    assert found["a"].low == pytest.approx(0.025 ** (1 / 10))
+    # One patient alone has them.
+    assert not {"c", "d", "e"} & set(found)
