@@ -45,6 +45,7 @@ from clinical_tl.tasks.note_task import NoteTask
 from clinical_tl.tasks.task import Task
 from clinical_tl.tasks.task_checks import check_notes
 from clinical_tl.tasks.unit_task import UnitTask
+from clinical_tl.text.units import find_units
 from clinical_tl.text.visible import can_be_read, tell_unread, written_notes
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class Suspicions(Tabular, Discreet):
     Attributes:
         records: those that the model contradicts.
         judged: how many labels of notes, given codes or mentions there are.
-        not_judged: how many more have a label that a single patient (or text) has: whoever
+        not_judged: how many more are within another mention of their type, which tags can't say, or
+            have a label that a single patient (or text) has: whoever
             has not seen it can't know it.
     """
 
@@ -303,14 +305,25 @@ def _mentions(
             owners.setdefault(span.label, set()).add(group)
     known = {label for label, own in owners.items() if len(own) > 1}
     said = decoded_mentions(task.tag_set, units, every)
+    n_gold = n_judged = 0
     for row, (note, mentions) in enumerate(zip(notes, said, strict=True)):
         low, high = np.searchsorted(units.note, (row, row + 1))
         own = _Judged(task, units.starts[low:high], units.ends[low:high], every[low:high])
-        rows += own.suspicions(note, mentions, known)
+        gold = {(*s.key, s.fragments): s for s in note.spans or ()}
+        words = find_units(note.text, tokens[row], task.units)
+        held = task.tag_set.held(words, list(gold.values()))
+        judged = [
+            span
+            for span in gold.values()
+            if span.label in known
+            and not span.is_discontinuous
+            # Of one beside another of which there are no tags, not to be said tells nothing.
+            and (span.key in held or span.key not in task.tag_set.held(words, [span]))
+        ]
+        rows += own.suspicions(note, judged, mentions)
+        n_gold, n_judged = n_gold + len(gold), n_judged + len(judged)
     rows.sort(key=lambda one: -one.score)
-    labels = [span.label for note in notes for span in note.spans or ()]
-    judged = sum(label in known for label in labels)
-    return Suspicions(tuple(rows), judged, len(labels) - judged)
+    return Suspicions(tuple(rows), n_judged, n_gold - n_judged)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -323,13 +336,12 @@ class _Judged(Discreet):
     every: Floats
 
     def suspicions(
-        self, note: Note, mentions: Sequence[Span], known: set[str]
+        self, note: Note, gold: Sequence[Span], mentions: Sequence[Span]
     ) -> Iterator[Suspicion]:
-        """Gold that the tagger does not make, and what it makes where there is no gold."""
-        gold = {(*s.key, s.fragments): s for s in note.spans or ()}.values()
+        """Gold that the tagger does not make, and what it makes where the note has no mention."""
         made = {span.key for span in mentions}
         for span in gold:
-            if span.label not in known or span.key in made or span.is_discontinuous:
+            if span.key in made:
                 continue
             inside = (self.starts < span.end) & (self.ends > span.start)
             other = next((m.label for m in mentions if _overlap(m, span)), None)
@@ -337,7 +349,7 @@ class _Judged(Discreet):
             score = 1 - float(self._of_label(span.label)[inside].mean()) if inside.any() else 1.0
             yield Suspicion(note.note_id, span.label, other, score, span.start, span.end)
         for span in mentions:
-            if not any(_overlap(span, other) for other in gold):
+            if not any(_overlap(span, other) for other in note.spans or ()):
                 score = float(span.score or 0.0)
                 yield Suspicion(note.note_id, None, span.label, score, span.start, span.end)
 

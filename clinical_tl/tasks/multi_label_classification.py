@@ -148,12 +148,6 @@ class MultiLabelClassification(NoteTask):
         """
         records = cls._annotated(notes, allow_implausible=allow_implausible)
         names = [name for note in records for name in _as_written(note.codes or ())]
-        if "" in names:
-            blank = [n.note_id for n in records if not all(c.strip() for c in n.codes or ())]
-            raise TaskError(
-                f"multi label classification: {len(blank)} notes have a blank label, e.g. "
-                f"{shown_ids(blank)}; leave it out: a note without labels has an empty list"
-            )
         alike = Counter(name.casefold() for name in set(names))
         if same := sorted(name for name in set(names) if alike[name.casefold()] > 1):
             logger.warning(

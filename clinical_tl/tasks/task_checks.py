@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from clinical_tl.errors import TaskError, TrainingError, shown_id, shown_ids
@@ -62,7 +62,10 @@ def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -
 
 
 def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
-    """Raise `TaskError` unless there are notes and each has `field` annotated, within its text."""
+    """Raise `TaskError` unless there are notes and each has `field` annotated.
+
+    With labels that are not blank, and within its text.
+    """
     if not notes:
         raise TaskError(f"{task}: there are no notes; give at least one annotated note")
     missing = [note.note_id for note in notes if getattr(note, field) is None]
@@ -70,6 +73,12 @@ def check_annotated(notes: Sequence[Note], field: str, task: str) -> None:
         raise TaskError(
             f"{task}: {len(missing)} of {len(notes)} notes have no {field!r} (None means not "
             f"annotated), e.g. {shown_ids(missing)}; leave them out or annotate them"
+        )
+    blank = [note.note_id for note in notes if not all(map(str.strip, _labels(note, field)))]
+    if blank:
+        raise TaskError(
+            f"{task}: {len(blank)} notes have a blank label, e.g. {shown_ids(blank)}; name it, or "
+            "take it out"
         )
     if field == "spans":
         beyond = [n.note_id for n in notes if any(s.end > len(n.text) for s in n.spans or ())]
@@ -131,3 +140,9 @@ def check_scores(predictions: Sequence[Prediction]) -> None:
                         f"the score {score:g}; allowed: from 0 to 1, or none (score=None) "
                         "where it is no probability"
                     )
+
+
+def _labels(note: Note, field: str) -> Iterator[str]:
+    value = getattr(note, field)
+    for found in (value,) if field == "label" or isinstance(value, str) else value:
+        yield str(getattr(found, "label", found))

@@ -88,6 +88,16 @@ class TagLayers:
                 represented += found
         return tags, represented
 
+    def held(self, units: Units, spans: Sequence[Span]) -> set[tuple[int, int, str]]:
+        """The keys of the spans that tags can hold beside one another."""
+        tags, _ = self.encode(units, spans)
+        sure = np.ones(len(units))
+        return {
+            span.key
+            for tag_set, own in zip(self.sets, tags.T, strict=True)
+            for span in tag_set.decode(units, own, sure)
+        }
+
     def decode(
         self,
         units: Units,

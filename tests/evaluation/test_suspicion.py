@@ -127,6 +127,27 @@ def test_a_mention_on_white_space_is_as_suspicious_as_can_be(encoder, synthetic_
     assert own.score == 1.0
 
 
+def test_what_lies_within_another_of_its_type_is_not_judged(encoder, synthetic_notes):
+    notes = [n for n in as_notes(synthetic_notes) if n.spans]
+    longest = [max(n.spans, key=lambda s: s.end - s.start) for n in notes]
+    inner = [
+        Span(s.start, s.start + n.text[s.start : s.end].index(" "), s.label)
+        for n, s in zip(notes, longest, strict=True)
+        if " " in n.text[s.start : s.end]
+    ]
+    both = [
+        replace(n, spans=(*n.spans, *(own for own in inner if own.start == s.start)))
+        for n, s in zip(notes, longest, strict=True)
+    ]
+    alone = suspect_labels(EntityRecognition.from_notes(notes), notes, encoder, progress=False)
+    task = EntityRecognition.from_notes(both)
+    found = suspect_labels(task, both, encoder, progress=False)
+    gained = sum(len(n.spans) for n in both) - sum(len(n.spans) for n in notes)
+    assert gained > 10
+    assert (found.judged, found.not_judged) == (alone.judged, alone.not_judged + gained)
+    assert [s.start for s in found.records] == [s.start for s in alone.records]
+
+
 def test_notes_that_the_tokenizer_keeps_nothing_of_have_no_suspicions(encoder, synthetic_notes):
     notes = list(synthetic_notes)[:12]
     task = EntityRecognition.from_notes(notes)
