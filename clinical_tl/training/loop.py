@@ -149,7 +149,7 @@ class TrainingRun:
         those from before back.
 
         Raises:
-            TrainingError: the loss is no longer a number; checkpoints stay on disk.
+            TrainingError: the loss or a weight is no longer a number; checkpoints stay on disk.
             ConfigError: a checkpoint of other settings or other notes is in `output_dir`.
         """
         config, network = self.config, self.network.to(self.device)
@@ -470,6 +470,13 @@ class TrainingRun:
             for name, parameter in self.network.trainable().items():
                 if name in self.best:
                     parameter.copy_(self.best[name])
+                # No loss follows the last step, which would show it.
+                if not parameter.isfinite().all():
+                    raise TrainingError(
+                        f"the weights are no numbers any more after step {self.progress.step} of "
+                        f"{self.total_steps}. Lower learning_rate or max_grad_norm, raise warmup, "
+                        f"or use precision='no' (now {self.precision!r})"
+                    )
 
     def _checkpoint(self) -> None:
         if self.folder is None or not self.accelerator.is_main_process:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError, TaskError
+from clinical_tl.errors import ClinicalTLError, ConfigError, NoteError, TaskError, TrainingError
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.lora import LoRA
 from clinical_tl.schema import Note, Span
@@ -313,6 +313,15 @@ def test_settings_of_the_wrong_kind_are_refused_when_they_are_made(settings):
     (name,) = settings
     with pytest.raises(ConfigError, match=rf"TrainingConfig: {name}=.* \(allowed: "):
         TrainingConfig(**settings)
+
+
+def test_a_last_step_to_no_numbers_is_refused_and_undone(tiny_encoder):
+    model = coder(tiny_encoder)
+    before = weights_digest(model.network)
+    config = dataclasses.replace(QUICK, learning_rate=1e38, warmup=0.0, min_steps=0)
+    with pytest.raises(TrainingError, match=r"(no numbers any more after|became nan at) step 1 "):
+        fit(model, TRAIN, None, dataclasses.replace(config, batch_tokens=4096))
+    assert weights_digest(model.network) == before
 
 
 def test_dev_notes_without_labels_say_so(tiny_encoder):
