@@ -12,12 +12,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.preprocessing import StandardScaler
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from clinical_tl.data.synthetic import generate_notes
-from clinical_tl.estimators.curvature import Curvature
+from clinical_tl.estimators.feature_classifier import STRENGTHS, FeatureClassifier
 from clinical_tl.estimators.logistic_regression import fit_logistic
 from clinical_tl.models.transfer_model import TransferModel
 from clinical_tl.network.bf16_attention import _attention
@@ -150,30 +151,59 @@ def test_attention_for_training_in_bf16_against_torchs(windows, tokens):
     )
 
 
-@pytest.mark.benchmark
-@pytest.mark.parametrize(("rows", "width", "classes"), [(1_200, 384, 20), (8_000, 2_304, 3)])
-def test_a_linear_model_of_features_against_scikit_learn(rows, width, classes):
-    """The same objective to the same tolerance, sections' vectors and words' vectors in size."""
-    random = np.random.default_rng(0)
-    gold = random.integers(0, classes, rows)
-    centres = random.normal(size=(classes, width)) * 0.1
-    # Correlated, as an encoder's are: a few directions have most of the variance.
+def like_an_encoders(rows: int, width: int, seed: int) -> np.ndarray:
+    """Features in which a few directions have most of the variance."""
+    random = np.random.default_rng(seed)
     mixing = random.normal(size=(width, width)) * 0.99 ** np.arange(width)[:, None]
-    features = ((random.normal(size=(rows, width)) + centres[gold]) @ mixing).astype(np.float32)
-    strength, tolerance = 1e-3, 1e-4
+    features: np.ndarray = (random.normal(size=(rows, width)) @ mixing).astype(np.float32)
+    return StandardScaler().fit_transform(features)
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(("rows", "width", "classes"), [(1_200, 384, 20), (3_000, 768, 5)])
+def test_a_strength_chosen_on_folds_against_scikit_learn(rows, width, classes):
+    """Sections in number and width: the same strengths and five folds, then a fit on all rows."""
+    features = like_an_encoders(rows, width, 0)
+    random = np.random.default_rng(1)
+    scores = features @ random.normal(size=(width, classes)) / np.sqrt(width)
+    gold = (scores + random.gumbel(size=scores.shape)).argmax(axis=1)
 
     def peer() -> np.ndarray:
-        scaled = StandardScaler().fit_transform(features.astype(np.float64))
-        model = LogisticRegression(C=strength, tol=tolerance, max_iter=10_000).fit(scaled, gold)
-        probabilities: np.ndarray = model.predict_proba(scaled)
+        chosen = LogisticRegressionCV(
+            Cs=STRENGTHS,
+            cv=5,
+            scoring="neg_log_loss",
+            max_iter=10_000,
+            use_legacy_attributes=False,
+            l1_ratios=(0,),
+        ).fit(features, gold)
+        probabilities: np.ndarray = chosen.predict_proba(features)
         return probabilities
 
     def ours() -> np.ndarray:
-        fitted = fit_logistic(
-            features, gold, n_outputs=classes, strength=strength, tolerance=tolerance,
-            curvature=Curvature.of(features),
-        )  # fmt: skip
-        return fitted.probabilities(features, exclusive=True)
+        return FeatureClassifier().fit(features, gold).predict_proba(features)
+
+    assert abs(ours() - peer()).mean() < 0.02
+    report(f"strength on folds, {rows} x {width}, {classes} classes", *interleaved(ours, peer))
+
+
+@pytest.mark.benchmark
+def test_many_labels_against_scikit_learn():
+    """Codes in number: 500 labels of 200 notes, most of them rare, at one strength."""
+    features, strength = like_an_encoders(200, 384, 0), 0.01
+    random = np.random.default_rng(1)
+    scores = features @ random.normal(size=(384, 500))
+    shares = np.clip(0.3 / np.arange(1, 501), 0.015, 1)
+    gold = scores > np.quantile(scores, 1 - shares, axis=0).diagonal()
+
+    def peer() -> np.ndarray:
+        model = LogisticRegression(C=strength, max_iter=10_000)
+        each = MultiOutputClassifier(model).fit(features, gold).predict_proba(features)
+        return np.stack([own[:, 1] for own in each], axis=1)
+
+    def ours() -> np.ndarray:
+        fitted = fit_logistic(features, gold, n_outputs=500, strength=strength)
+        return fitted.probabilities(features, exclusive=False)
 
     assert abs(ours() - peer()).max() < 0.01
-    report(f"linear model, {rows} x {width}, {classes} classes", *interleaved(ours, peer))
+    report("500 labels, 200 x 384", *interleaved(ours, peer))
