@@ -120,5 +120,7 @@ def _of_mentions(notes: Sequence[Note], predictions: Sequence[Prediction]) -> Ca
             sure.append(span.score)
     if not sure:
         return None
-    scores = binary_calibration(np.array(right, dtype=np.bool_), np.array(sure, dtype=np.float64))
+    # Above 1 is rounding.
+    likely = np.minimum(sure, 1.0)
+    scores = binary_calibration(np.array(right, dtype=np.bool_), likely)
     return Calibration("the mentions predicted", scores, 0)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ROUNDING = 1e-6
+"""Of probabilities in single precision that are added up."""
+
 
 def check_notes(task: Task, train: Sequence[Note], dev: Sequence[Note] | None) -> None:
     """Refuse what can't be trained on; warn, with counts, of labels one side lacks and of copies.
@@ -134,7 +137,7 @@ def check_scores(predictions: Sequence[Prediction]) -> None:
         for name in ("spans", "relations"):
             for found in getattr(prediction, name) or ():
                 score = getattr(found, "score", None)
-                if score is not None and not 0 <= score <= 1:
+                if score is not None and not 0 <= score <= 1 + ROUNDING:
                     raise TaskError(
                         f"the prediction of note {shown_id(prediction.note_id)!r} has {name} with "
                         f"the score {score:g}; allowed: from 0 to 1, or none (score=None) "

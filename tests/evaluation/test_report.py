@@ -472,6 +472,13 @@ def test_a_temperature_of_many_labels_and_of_none():
     assert temperature_of(task, notes, said) is None
 
 
+def test_scores_of_mentions_may_be_rounded():
+    task, notes, said = marked([([0], [0]), ([0], [])])
+    said[0] = replace(said[0], spans=tuple(replace(s, score=1 + 1e-7) for s in said[0].spans))
+    found = report_on(task, notes, said, resamples=5).calibration
+    assert sum(row.count for row in found.scores.bins) == 1
+
+
 @pytest.mark.parametrize("score", [1.5, -1.0, float("nan"), float("inf")])
 def test_scores_of_mentions_are_probabilities(score):
     task, notes, said = marked([([0], [0]), ([0], [])])
