@@ -154,7 +154,7 @@ def test_of_a_note_with_nothing_to_read_nothing_is_decided(model, caplog):
 
 def test_a_blank_note_counts_as_an_error_and_not_as_a_sure_answer(model, synthetic_notes):
     notes = as_notes(synthetic_notes)[20:24]
-    blank = [replace(note, text="\u200b") for note in notes]
+    blank = [replace(note, text="\u200b" * len(note.text)) for note in notes]
     scores = model.evaluate(blank).summary()
     assert scores.get("accuracy", scores.get("micro_f1", scores.get("f1"))) == 0
     if isinstance(model.task, NoteClassification):

@@ -334,7 +334,7 @@ def test_a_report_beside_the_model_brings_its_temperature_and_comparison(
         TransferModel.from_pretrained(tiny_encoder, task, adapter="frozen", window=64, seed=seed)
         for seed in (0, 1)
     )
-    dev, test = notes.select(range(12)), notes.select(range(12, 24))
+    dev, test = synthetic_notes.select(range(16, 40)), notes.select(range(12, 24))
     report = evaluation_report(
         first, test, dev=dev, against=other, resamples=20, progress=False, allow_leakage=True
     )
