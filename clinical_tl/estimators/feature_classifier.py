@@ -151,8 +151,8 @@ class FeatureClassifier(ClassifierMixin, Estimator):
         A row whose group is `None` (a patient who is not known) is a group of its own.
 
         Raises `TaskError` for shapes that don't match, features that are not finite, rows
-        without a label, a single class, a 2-D `y` that is not 0 and 1, weights of other
-        classes, or settings that can't work.
+        without a label, a single class, a 2-D `y` that is not 0 and 1, or weights of other
+        classes, and `ConfigError` for settings that can't work.
         """
         rows = self._checked(X, y, groups)
         chosen = self._chosen(rows)

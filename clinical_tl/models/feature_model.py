@@ -123,10 +123,11 @@ class FeatureModel:
         what `embed_units` joins where units are.
 
         Raises:
-            TaskError: notes without annotation, with labels that the task was not fitted on,
-                or a task that has no linear form.
+            TaskError: notes without annotation, with labels that the task was not fitted on, or
+                with text and all of one label; a task that has no linear form.
             TrainingError: no training notes, or an empty dev set.
             NoteError: training and dev notes share patients or texts.
+            ConfigError: strengths, folds or a seed that can't work; a pooling of notes for words.
             EncoderError, ConfigError, NoteError: as `embed`.
         """
         from clinical_tl.network.frozen_encoder import FrozenEncoder
