@@ -66,9 +66,10 @@ def fit(
     remembers what it has seen, for `evaluate`; in memory alone, it is never saved.
 
     Raises:
-        NoteError: training and dev notes share patients or texts.
-        TrainingError: no training notes, an empty dev set, or a loss that is not a number.
-        TaskError: notes without annotation, or with labels that the task was not fitted on.
+        NoteError: training and dev notes share patients or texts; no training note has any text.
+        TrainingError: no training notes, an empty dev set, a loss or weights that are no numbers.
+        TaskError: notes without annotation, with blank labels, mentions beyond their text, or
+            labels that the task was not fitted on.
         ConfigError: settings that can't work here, a checkpoint of another run, or a source
             model that does not fit.
     """
