@@ -19,7 +19,7 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-from clinical_tl.errors import NoteError, shown_ids
+from clinical_tl.errors import NoteError, shown_id, shown_ids
 from clinical_tl.schema import NOTE_FIELDS, Note, Relation, Span, visible
 from clinical_tl.storage.replacement import replacing_file
 
@@ -67,14 +67,8 @@ class Notes(Sequence[Note]):
             # Lazily made otherwise, see below.
             self.__dict__["dataset"] = notes
             return
-        self._records = [tidied(note) for note in notes]
-        counts = Counter(note.note_id for note in self._records)
-        twice = [note_id for note_id, n in counts.items() if n > 1]
-        if twice:
-            raise NoteError(
-                f"note ids must be unique: {len(twice)} occur more than once, e.g. "
-                f"{shown_ids(twice)}"
-            )
+        self._records = [_checked(note) for note in notes]
+        check_unique(self._records)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -114,8 +108,10 @@ class Notes(Sequence[Note]):
         if isinstance(key, str):
             if key not in NOTE_FIELDS:
                 raise NoteError(f"notes have no field {key!r}; allowed: {list(NOTE_FIELDS)}")
-            if self._records is None and key in ("note_id", "patient_id", "text", "label"):
+            if self._records is None and key in ("note_id", "text", "label"):
                 return list(self.dataset[key])
+            if self._records is None and key == "patient_id":
+                return [_patient(value) for value in self.dataset[key]]
             return [getattr(note, key) for note in self]
         if isinstance(key, slice):
             return self.select(range(*key.indices(len(self))))
@@ -174,8 +170,8 @@ def _nulls(dataset: Dataset, column: str) -> int:
 def as_notes(notes: NotesLike | Sequence[str]) -> list[Note]:
     """Notes from `Notes`, a dataset, records, or plain texts (ids are then `0`, `1`, …).
 
-    Mentions have their borders as `tidied` sets them. Raises `NoteError` for anything else, or
-    for one text or note where a sequence is expected.
+    Mentions have their borders as `tidied` sets them. Raises `NoteError` for anything else, for
+    one text or note where a sequence is expected, and for notes with fields of another type.
     """
     if isinstance(notes, Notes):
         return notes.records
@@ -184,7 +180,7 @@ def as_notes(notes: NotesLike | Sequence[str]) -> list[Note]:
     for i in range(len(notes)):
         item: object = notes[i]
         if isinstance(item, Note):
-            rows.append(tidied(item))
+            rows.append(_checked(item))
         elif isinstance(item, str):
             rows.append(Note(note_id=str(i), text=item))
         elif isinstance(item, Mapping):
@@ -201,6 +197,16 @@ def as_notes(notes: NotesLike | Sequence[str]) -> list[Note]:
                 "from read_notes()"
             )
     return rows
+
+
+def check_unique(notes: Sequence[Note]) -> None:
+    """Raise `NoteError` for two notes of one id."""
+    counts = Counter(note.note_id for note in notes)
+    twice = [note_id for note_id, n in counts.items() if n > 1]
+    if twice:
+        raise NoteError(
+            f"note ids must be unique: {len(twice)} occur more than once, e.g. {shown_ids(twice)}"
+        )
 
 
 def each_note(notes: NotesLike | Sequence[str]) -> Iterator[Note]:
@@ -239,17 +245,60 @@ def in_order(
     return notes
 
 
+def _checked(note: Note) -> Note:
+    """`tidied`, of a note that was made by hand."""
+    for found, allowed in wrong_types(note):
+        raise NoteError(f"note {shown_id(note.note_id)!r}: {found}; allowed: {allowed}")
+    return tidied(note)
+
+
+def wrong_types(note: Note) -> Iterator[tuple[str, str]]:
+    """(field and what it holds, what is allowed there) for the fields that hold something else."""
+    single: tuple[tuple[str, Any, str], ...] = (
+        ("note_id", str, "a string"),
+        ("text", str, "a string"),
+        ("patient_id", str | None, "a string or None"),
+        ("label", str | None, "a string or None"),
+        ("metadata", Mapping, "a mapping of what JSON knows"),
+    )
+    for name, one, allowed in single:
+        value = getattr(note, name)
+        if not isinstance(value, one):
+            yield f"{name} of type {type(value).__name__}", allowed
+    several: tuple[tuple[str, type], ...] = (
+        ("codes", str),
+        ("spans", Span),
+        ("relations", Relation),
+    )
+    for name, kind in several:
+        values = getattr(note, name)
+        if values is None:
+            continue
+        allowed = f"a tuple of {kind.__name__}, or None"
+        if not isinstance(values, list | tuple):
+            yield f"{name} of type {type(values).__name__}", allowed
+        elif odd := [value for value in values if not isinstance(value, kind)]:
+            yield f"{name} with {type(odd[0]).__name__} inside", allowed
+
+
 def tidied(note: Note) -> Note:
-    """The note with the borders of its mentions where a reader sees them.
+    """The note with the borders of its mentions where a reader sees them, its patient or none.
 
     Annotation tools store a mention that runs over a line break in two pieces, and take blanks
     along at its ends. Pieces that blank characters alone part become one, and every piece
-    begins and ends with a visible character. A mention without any stays as it is.
+    begins and ends with a visible character. A mention without any stays as it is. Notes with a
+    blank for their patient are not those of one patient: theirs is not known.
     """
+    if note.patient_id != _patient(note.patient_id):
+        note = replace(note, patient_id=None)
     if not note.spans:
         return note
     spans = tuple(_tidied_span(note.text, span) for span in note.spans)
     return note if spans == note.spans else replace(note, spans=spans)
+
+
+def _patient(given: str | None) -> str | None:
+    return given if given and given.strip() else None
 
 
 def _tidied_span(text: str, span: Span) -> Span:

@@ -176,15 +176,6 @@ class MultiLabelClassification(NoteTask):
         records = as_notes(notes)
         title = cls.kind.replace("_", " ")
         check_annotated(records, "codes", title)
-        if odd := [
-            note.note_id
-            for note in records
-            if isinstance(note.codes, str) or not all(isinstance(c, str) for c in note.codes or ())
-        ]:
-            raise TaskError(
-                f"{title}: the codes of {len(odd)} notes are no list of strings, e.g. of "
-                f"{shown_ids(odd)}; give codes=('one', 'another'), numbers as text"
-            )
         check_plausible(records, "codes", *IDS, allow_implausible=allow_implausible)
         return records
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from clinical_tl.data.notes import NotesLike, as_notes
+from clinical_tl.data.notes import NotesLike, as_notes, check_unique
 from clinical_tl.data.ties import related_notes, tied_notes
 from clinical_tl.data.traces import FEWEST_WORDS, MOST_WORDS, NEAR_DUPLICATE, Traces, near_groups
 from clinical_tl.display.discreet import Discreet
@@ -93,7 +93,7 @@ def choose_next(
 
     Raises:
         ConfigError: `n` below 1.
-        NoteError: fewer than `n` notes can be chosen.
+        NoteError: fewer than `n` notes can be chosen; two of one id.
         TaskError: a task whose predictions have no confidence a label.
     """
     check_at_least(1, n=n)
@@ -103,6 +103,7 @@ def choose_next(
             "tasks that label notes or tag their units"
         )
     known, pool = as_notes(labelled), as_notes(unlabelled)
+    check_unique(pool)
     # Of what the tokenizer keeps nothing of the model knows nothing, which would pass for doubt.
     tokens = model.tokenizer.encode([note.text for note in pool])
     readable = [can_be_read(n.text, own) for n, own in zip(pool, tokens, strict=True)]

@@ -102,3 +102,32 @@ def test_selections_are_those_of_a_list(positions, part):
 
 
 GENERATED = generate_notes(40, seed=3, words=(8, 48))
+
+
+def test_blank_patients_are_not_one_patient():
+    blank = [Note("x", "x", patient_id=""), Note("y", "y", patient_id=" "), RECORDS[0]]
+    table = Notes(blank).dataset.map(lambda row: {"patient_id": row["patient_id"] or ""})
+    for notes in (Notes(blank), Notes(table)):
+        assert notes["patient_id"] == [None, None, "p1"]
+        assert [note.patient_id for note in notes] == [None, None, "p1"]
+        assert notes.counts()["patients"] == 1
+    assert [note.patient_id for note in as_notes(blank)] == [None, None, "p1"]
+
+
+@pytest.mark.parametrize(
+    ("note", "message"),
+    [
+        (Note(3, "SECRET"), "note '3': note_id of type int; allowed: a string"),
+        (Note("n", 5), "note 'n': text of type int; allowed: a string"),
+        (Note("n", "SECRET", patient_id=7), "patient_id of type int; allowed: a string or None"),
+        (Note("n", "SECRET", label=["ill"]), "label of type list"),
+        (Note("n", "SECRET", codes="I10"), "codes of type str; allowed: a tuple of str, or None"),
+        (Note("n", "SECRET", codes=(401.9,)), "codes with float inside"),
+        (Note("n", "SECRET", spans=((0, 6, "S"),)), "spans with tuple inside"),
+    ],
+)
+def test_notes_made_by_hand_with_fields_of_another_type_are_refused_by_name(note, message):
+    for made in (Notes, as_notes):
+        with pytest.raises(NoteError, match=message) as caught:
+            made([RECORDS[0], note])
+        assert "SECRET" not in str(caught.value)

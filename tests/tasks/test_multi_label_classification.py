@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import clinical_tl as ctl
-from clinical_tl.errors import ConfigError, TaskError
+from clinical_tl.errors import ConfigError, NoteError, TaskError
 from clinical_tl.network.heads import LabelAttentionHead, SequenceHead
 from clinical_tl.schema import LabelScores, Note, Prediction
 from clinical_tl.tasks.multi_label_classification import ATTENTION_FROM, MultiLabelClassification
@@ -99,7 +99,7 @@ def test_accents_stored_in_two_ways_are_one_label():
 def test_codes_that_are_no_list_of_strings_are_refused(codes):
     notes = [Note("first", "x", codes=("Edema",)), Note("second", "y", codes=codes)]
     for kind in (MultiLabelClassification, ctl.DiagnosisCoding):
-        with pytest.raises(TaskError, match=r"no list of strings, e.g. of \['second'\]"):
+        with pytest.raises(NoteError, match=r"note 'second': codes .*; allowed: a tuple of str"):
             kind.from_notes(notes)
 
 

@@ -116,6 +116,8 @@ def test_it_works_without_labelled_notes_and_refuses_what_it_cannot_do(model, po
         choose_next(model, pool, 0)
     with pytest.raises(ConfigError, match="a whole number"):
         choose_next(model, pool, 2.5)
+    with pytest.raises(NoteError, match="note ids must be unique: 1 occur"):
+        choose_next(model, [*pool, pool[0]], 3, progress=False)
     relations = TransferModel.__new__(TransferModel)
     relations.task = RelationExtraction.from_notes(labelled)
     with pytest.raises(TaskError, match="no confidence a label"):

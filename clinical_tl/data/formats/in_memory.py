@@ -14,7 +14,8 @@ from clinical_tl.data.formats.problems import Faults, Place
 from clinical_tl.data.formats.records import record_to_note
 from clinical_tl.data.formats.tag_schemes import Scheme
 from clinical_tl.data.formats.token_tags import tag_layout, tag_lists
-from clinical_tl.schema import Note, Relation, Span
+from clinical_tl.data.notes import wrong_types
+from clinical_tl.schema import Note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +55,9 @@ def _note(record: object, number: int, place: Place, faults: Faults, layout: Lay
     if not isinstance(record, Note):
         faults.add(place, f"a {type(record).__name__}", "notes or dicts with note_id and text")
         return None
-    wrong = list(_wrong_types(record))
-    for name, allowed in wrong:
-        faults.add(place, f"{name} of type {type(getattr(record, name)).__name__}", allowed)
+    wrong = list(wrong_types(record))
+    for found, allowed in wrong:
+        faults.add(place, found, allowed)
     return None if wrong else record
 
 
@@ -103,24 +104,6 @@ def as_frame(source: object) -> pd.DataFrame | None:
 
 class _Polars(Protocol):
     def to_arrow(self) -> pa.Table: ...
-
-
-def _wrong_types(note: Note) -> Iterator[tuple[str, str]]:
-    """(field, what is allowed there) for the fields that hold something else."""
-    for name in ("note_id", "text"):
-        if not isinstance(getattr(note, name), str):
-            yield name, "a string"
-    for name in ("patient_id", "label"):
-        if not isinstance(getattr(note, name), str | None):
-            yield name, "a string or None"
-    for name, kind in (("codes", str), ("spans", Span), ("relations", Relation)):
-        values = getattr(note, name)
-        are_many = isinstance(values, list | tuple) and all(isinstance(v, kind) for v in values)
-        if values is not None and not are_many:
-            yield name, f"a tuple of {kind.__name__}, or None"
-    metadata: object = note.metadata
-    if not isinstance(metadata, Mapping):
-        yield "metadata", "a mapping of what JSON knows"
 
 
 def _plain(value: object) -> object:

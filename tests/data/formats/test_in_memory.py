@@ -116,6 +116,7 @@ def test_values_are_read_as_json_has_them():
         (Note("1", 5), "text of type int"),
         (Note("1", SECRET, label=3), "label of type int"),
         (Note("1", SECRET, codes="I10"), "codes of type str"),
+        (Note("1", SECRET, codes=(401.9,)), "codes with float inside"),
         (Note("1", SECRET, spans=({"start": 0},)), "a tuple of Span"),
         (
             Note("1", SECRET, metadata={"seen": date(2024, 5, 1)}),
