@@ -186,7 +186,8 @@ def best_transfer(
         config: of the trained rungs, its seed of all; its `lexical` is this one's. What each
             rung was worth is kept in its `output_dir`, and with `resume` an interrupted climb goes
             on from there, with what is left of its budget.
-        folds: at most; each is held out once.
+        folds: at most; each is held out once. They are drawn by position: the same notes in
+            another order have other ones.
         progress: show a progress bar.
         allow_leakage: go on where training and dev notes share patients or texts.
 
