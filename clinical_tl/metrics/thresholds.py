@@ -98,11 +98,12 @@ def tune_thresholds(
     shrinkage: float = 10.0,
     metric: str = "micro_f1",
     unseen_gold: int = 0,
+    steady: bool = False,
 ) -> Thresholds | None:
     """The thresholds that score best on dev notes. Never give test notes to this function.
 
-    Cuts are tried and placed as by `tune_cut`. `None` where no note has any of the labels, so
-    that there is nothing to tune on.
+    Cuts are tried and placed as by `tune_cut`, or found by `steady_cut`. `None` where no note
+    has any of the labels, so that there is nothing to tune on.
 
     Per label, the cut with the label's best F1 is drawn toward the global threshold, because
     the optimum over a handful of positives is mostly noise (Lipton et al. 2014, arXiv
@@ -119,6 +120,8 @@ def tune_thresholds(
             gold or predicted.
         unseen_gold: gold codes on the same notes that have no column. `coding_scores` counts
             them as missed, which moves the optimum of micro F1; macro F1 ignores them here.
+        steady: take the mean of the best global thresholds on resamples of the rows, which are
+            notes, where there is a better one than giving all labels; of micro F1 alone.
 
     Raises:
         TaskError: shapes that disagree.
@@ -142,11 +145,18 @@ def tune_thresholds(
     matrix = score_matrix(scores, name="scores")
     is_gold = bool_matrix(gold, name="gold", shape=matrix.shape)
     positives = is_gold.sum(axis=0)
-    shared = (
-        tune_cut(matrix.ravel(), is_gold.ravel(), missed=unseen_gold)
-        if metric == "micro_f1"
-        else _best_macro_cut(is_gold, matrix)
-    )
+    shared = None
+    if steady and metric == "micro_f1":
+        of_note = np.repeat(np.arange(len(matrix)), matrix.shape[1])
+        # Which note has them is not known, and makes no difference.
+        gold_of_note = is_gold.sum(axis=1) + unseen_gold / max(len(matrix), 1)
+        shared = steady_cut(matrix.ravel(), is_gold.ravel(), of_note, gold_of_note)
+    if shared is None:
+        shared = (
+            tune_cut(matrix.ravel(), is_gold.ravel(), missed=unseen_gold)
+            if metric == "micro_f1"
+            else _best_macro_cut(is_gold, matrix)
+        )
     if shared is None:
         return None
     if not per_label:
@@ -223,11 +233,15 @@ def steady_cut(
     is_right = bool_matrix(np.reshape(right, (-1, 1)), name="right", shape=column.shape)[:, 0]
     if not is_right.any():
         return None
+    every, of_note = np.asarray(gold, dtype=np.float64), np.asarray(notes, dtype=np.int64)
     distinct = np.unique(column[:, 0])
     cuts = np.append(distinct[0] / 2, distinct[:-1] + np.diff(distinct) / 2)
+    all_of_them = cuts[:1]
     if len(cuts) > MOST_CUTS:
-        cuts = cuts[np.linspace(0, len(cuts) - 1, MOST_CUTS).round().astype(np.int64)]
-    every, of_note = np.asarray(gold, dtype=np.float64), np.asarray(notes, dtype=np.int64)
+        # Of codes nearly all scores are near 0, and too many of them to be worth a try.
+        first = int(np.searchsorted(cuts, _lowest_worth(column[:, 0], is_right, every.sum())))
+        at = np.linspace(min(first, len(cuts) - MOST_CUTS), len(cuts) - 1, MOST_CUTS)
+        cuts = cuts[at.round().astype(np.int64)]
     drawn = np.random.default_rng(0).multinomial(
         len(every), np.full(len(every), 1 / len(every)), size=RESAMPLES
     )
@@ -248,8 +262,21 @@ def steady_cut(
         return np.asarray(2 * (drawn @ found) / np.maximum(of, 1), dtype=np.float64)
 
     threshold = float(cuts[f1(cuts).argmax(axis=1)].mean())
-    with_it, without = f1(np.array([threshold]))[:, 0], f1(cuts[:1])[:, 0]
+    with_it, without = f1(np.array([threshold]))[:, 0], f1(all_of_them)[:, 0]
     return threshold if (with_it > without).mean() >= MOST_RESAMPLES else None
+
+
+def _lowest_worth(scores: Floats, right: npt.NDArray[np.bool_], gold: float) -> float:
+    """A score below which no cut is the best one.
+
+    Taking r of them has an F1 of at most 2 gold / (r + gold), so that with more than
+    gold (2 / best - 1) it is below the best; of resamples, whose best is another, twice that.
+    """
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(right[order])
+    best = float((2 * found / (np.arange(1, len(order) + 1) + gold)).max())
+    most = min(2 * gold * (2 / best - 1), len(order) - 1)
+    return float(scores[order[int(most)]])
 
 
 def _best_macro_cut(gold: Bools, scores: Floats) -> float | None:

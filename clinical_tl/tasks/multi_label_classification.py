@@ -332,9 +332,10 @@ class MultiLabelClassification(NoteTask):
     def tuned(self, notes: Sequence[Note], predictions: Sequence[Prediction]) -> Self:
         """The task with its temperature, then thresholds, tuned on these (development) notes.
 
-        None where the notes have none of the task's labels. Of blank notes, which get none, all
-        labels are missed at any threshold. Raises `TaskError` for predictions that lack the scores
-        of some label.
+        The threshold is the mean of those with the best micro F1 on resamples of the notes
+        (`tune_thresholds(steady=True)`). None where the notes have none of the task's labels. Of
+        blank notes, which get none, all labels are missed at any threshold. Raises `TaskError` for
+        predictions that lack the scores of some label.
         """
         check_order(notes, predictions)
         gold, unseen = self.gold_matrix(notes)
@@ -349,6 +350,7 @@ class MultiLabelClassification(NoteTask):
                 per_label=self.per_label_thresholds,
                 shrinkage=self.shrinkage,
                 unseen_gold=unseen + int(gold[~read].sum()),
+                steady=True,
             )
         if thresholds is None:
             logger.warning(

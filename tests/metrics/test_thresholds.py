@@ -304,3 +304,35 @@ def test_many_scores_make_no_more_cuts_than_are_tried():
     scores, right, _, gold = own
     best = tune_cut(scores, right, missed=int(gold.sum() - right.sum()))
     assert f1_at(steady_cut(*own), own) == pytest.approx(f1_at(best, own), abs=0.002)
+
+
+def drawn_codes(random, n):
+    """Probabilities of 300 codes, most of them near 0, and which of them the notes have."""
+    odds = np.exp(random.normal(-5, 1.5, (n, 300)))
+    scores = odds / (1 + odds)
+    return random.random((n, 300)) < scores, np.clip(
+        scores * random.lognormal(0, 1, (n, 300)), 0, 1
+    )
+
+
+def test_of_many_codes_a_steady_threshold_is_nearer_to_the_best_and_varies_less():
+    random = np.random.default_rng(3)
+    others, other_scores = drawn_codes(random, 4000)
+
+    def f1(thresholds):
+        given = thresholds.apply(other_scores)
+        return 2 * (given & others).sum() / (given.sum() + others.sum() + 400)
+
+    found = {False: [], True: []}
+    for _ in range(25):
+        gold, scores = drawn_codes(random, 20)
+        for steady, values in found.items():
+            values.append(f1(tune_thresholds(gold, scores, steady=steady, unseen_gold=2)))
+    assert np.mean(found[True]) > np.mean(found[False]) + 0.002
+    assert np.std(found[True]) < 0.8 * np.std(found[False])
+
+
+def test_where_all_labels_are_best_a_steady_threshold_gives_them():
+    gold, scores = np.ones((10, 2), dtype=bool), np.linspace(0.3, 0.9, 20).reshape(10, 2)
+    assert tune_thresholds(gold, scores, steady=True).global_threshold == pytest.approx(0.15)
+    assert tune_thresholds(~gold, scores, steady=True) is None
