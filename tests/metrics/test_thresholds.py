@@ -336,3 +336,16 @@ def test_where_all_labels_are_best_a_steady_threshold_gives_them():
     gold, scores = np.ones((10, 2), dtype=bool), np.linspace(0.3, 0.9, 20).reshape(10, 2)
     assert tune_thresholds(gold, scores, steady=True).global_threshold == pytest.approx(0.15)
     assert tune_thresholds(~gold, scores, steady=True) is None
+
+
+def test_among_many_scores_near_zero_the_cuts_that_are_tried_are_where_the_best_is():
+    random = np.random.default_rng(4)
+    scores = random.random((100, 4000)) ** 100
+    gold = random.random(scores.shape) < scores**2
+    best, steady = (tune_thresholds(gold, scores, steady=steady) for steady in (False, True))
+    f1 = [f1_of(gold, cut.apply(scores)) for cut in (best, steady)]
+    assert f1[1] == pytest.approx(f1[0], abs=0.005)
+
+
+def f1_of(gold, given):
+    return 2 * (given & gold).sum() / (given.sum() + gold.sum())
